@@ -1,0 +1,1 @@
+"""The built-in method plugins, found through the same entry points as anybody else's."""

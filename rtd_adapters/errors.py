@@ -1,0 +1,35 @@
+"""The failures a user can expect: each message says what was wrong, where, and what to do next."""
+
+from __future__ import annotations
+
+
+class RtdError(Exception):
+    """An expected failure. The command line prints its message alone and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class UsageError(RtdError):
+    """The request itself is wrong, whatever the state of the files: an unknown method or option."""
+
+    exit_code = 2
+
+
+class FileError(RtdError):
+    """A file is missing, unreadable, damaged, in the way, or cannot be written."""
+
+
+class BackboneError(RtdError):
+    """A backbone or a projection does not exist, does not load, or does not fit its partner."""
+
+
+class TripletError(RtdError):
+    """Captions or triplets do not have the promised form."""
+
+
+class PatchError(RtdError):
+    """A patch is damaged or does not belong to the model it is applied to."""
+
+
+class TrainingError(RtdError):
+    """A training run cannot start, cannot go on, or cannot be resumed."""
