@@ -1,105 +1,131 @@
-"""Reads weight files without running anything in them."""
+"""Reads other people's checkpoint files without running what is in them."""
 
 from __future__ import annotations
 
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from rtd_adapters.errors import FileError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FETCH_AGAIN = "Fetch or write it again."
+
 
 def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file.
+    """All tensors of a safetensors file, on the CPU, and its metadata.
 
     Raises:
-        FileError: the file is missing, empty, truncated, or of another kind.
+        FileError: the file is missing, empty, truncated or no safetensors file.
     """
-    path = _existing(path)
+    from safetensors import SafetensorError, safe_open
+
+    path = _require_content(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        with safe_open(path, framework="pt", device="cpu") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, file.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path, "safetensors file", error) from error
-
-
-def read_header(path: str | Path) -> tuple[dict[str, tuple[str, list[int]]], dict[str, str]]:
-    """Name -> (dtype, shape) and metadata of a safetensors file; no tensor is read.
-
-    Raises:
-        FileError: as `read_safetensors`.
-    """
-    path = _existing(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            shapes = {name: (part.get_dtype(), part.get_shape()) for name, part in slices.items()}
-            return shapes, file.metadata() or {}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path, "safetensors file", error) from error
-
-
-def read_checkpoint(path: str | Path) -> Any:
-    """The content of a .safetensors file, or of a .pt, .pth or .bin file of tensors.
-
-    Pickles are read with `weights_only=True`: tensors, numbers, strings and containers pass,
-    anything that would run code is refused. Tensors arrive on the CPU.
-
-    Raises:
-        FileError: the file is missing, empty, truncated, no checkpoint, or needs more than that.
-    """
-    path = _existing(path)
-    if path.suffix == ".safetensors":
-        return read_safetensors(path)[0]
-    if _is_torchscript(path):
         raise FileError(
-            f"{path} is a TorchScript archive, not a checkpoint of tensors. Save its state_dict() "
-            "with torch.save and pass that file."
-        )
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "weights_only" not in str(error) and "Unsupported" not in str(error):
-            raise _damaged(path, "checkpoint", error) from error
-        raise FileError(
-            f"{path} holds pickled objects beside its tensors ({_first_line(error)}), and reading "
-            "those could run code. Save its tensors alone with torch.save(model.state_dict(), ...) "
-            "and pass that file."
+            f"{path} is not a complete safetensors file ({_first_line(error)}). {FETCH_AGAIN}"
         ) from error
-    except Exception as error:
-        raise _damaged(path, "checkpoint", error) from error
 
 
-def _existing(path: str | Path) -> Path:
-    path = Path(path)
-    if not path.exists():
-        raise FileError(f"{path} does not exist. Check the path.")
-    if path.is_dir():
-        raise FileError(f"{path} is a folder, not a weights file.")
-    if path.stat().st_size == 0:
-        raise FileError(f"{path} is empty. Fetch it again.")
-    return path
+def read_checkpoint(path: str | Path, *, allow_torchscript: bool = False) -> object:
+    """What a checkpoint file holds, on the CPU: .safetensors, or .pt, .pth or .bin of torch.
 
+    Args:
+        path: the file. But for the ending .safetensors, its content decides how it is read.
+        allow_torchscript: read a TorchScript archive (OpenAI's own ViT-B-32.pt is one) for its
+            tensors. `torch.jit.load` then unpacks the archive's code: only for files you trust.
 
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    Returns:
+        A dict of tensors for safetensors and TorchScript, otherwise what was saved.
 
-
-def _damaged(path: Path, kind: str, error: Exception) -> FileError:
-    return FileError(
-        f"{path} is not a readable {kind} ({_first_line(error)}). It may be truncated or of "
-        "another kind; fetch it again."
+    Raises:
+        FileError: the file is missing, empty, truncated, no checkpoint, or needs a pickle that
+            could run code; nothing of it was run.
+    """
+    path = _require_content(path)
+    start = _first_bytes(path)
+    if path.suffix == ".safetensors" or start[8:9] == b"{":
+        return read_safetensors(path)[0]
+    if start[:2] == b"PK":
+        return _read_archive(path, allow_torchscript=allow_torchscript)
+    if start[:1] == b"\x80":
+        return _load_tensors(path, mmap=False)
+    raise FileError(
+        f"{path} is no checkpoint: it starts with {start!r}, so it is neither safetensors nor "
+        f"a file of torch.save. {FETCH_AGAIN}"
     )
 
 
+def _read_archive(path: Path, *, allow_torchscript: bool) -> object:
+    import torch
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise FileError(f"{path} is truncated or damaged ({error}). {FETCH_AGAIN}") from error
+    if not any(name.endswith("/constants.pkl") for name in names):
+        return _load_tensors(path, mmap=True)
+    if not allow_torchscript:
+        raise FileError(
+            f"{path} is a TorchScript archive, which holds code beside the tensors. If you trust "
+            "where it comes from, pass allow_torchscript=True, or save its state_dict() first."
+        )
+    try:
+        return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+    except RuntimeError as error:
+        raise FileError(
+            f"{path} does not load as TorchScript ({_first_line(error)}). {FETCH_AGAIN}"
+        ) from error
+
+
+def _load_tensors(path: Path, *, mmap: bool) -> object:
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except pickle.UnpicklingError as error:
+        raise FileError(
+            f"{path} is damaged, or holds more than tensors and plain values, and reading those "
+            "could run code hidden in the file. Ask for a safetensors file; or, if you trust it, "
+            "load it once with torch.load(..., weights_only=False) and save its state_dict(). "
+            f"(torch: {_reason(error)})"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise FileError(
+            f"{path} is truncated or damaged ({_first_line(error)}). {FETCH_AGAIN}"
+        ) from error
+
+
+def _require_content(path: str | Path) -> Path:
+    path = Path(path)
+    if path.is_dir():
+        raise FileError(f"{path} is a folder. Name the checkpoint file inside it.")
+    if not _first_bytes(path):
+        raise FileError(f"{path} is empty. {FETCH_AGAIN}")
+    return path
+
+
+def _first_bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(24)
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
+
+
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _reason(error: Exception) -> str:
+    """The line in which torch names what it refused."""
+    named = (line for line in str(error).splitlines() if "WeightsUnpickler error" in line)
+    return next(named, _first_line(error)).strip()

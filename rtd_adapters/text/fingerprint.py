@@ -56,5 +56,5 @@ def _digest(state: State, dtype: torch.dtype) -> str:
     for name in sorted(state):
         tensor = state[name].detach().to("cpu", dtype).contiguous()
         digest.update(f"{name}{list(tensor.shape)}".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -1,196 +1,234 @@
-"""The three ways repositories name a CLIP text tower's tensors, and the mapping between them.
+"""The three ways of naming and shaping a text tower's tensors, and the way between them.
 
-The hub of the mapping is `TextTower`'s own state dict, which is the openai layout with the fused
-attention input split into q, k and v. Splitting and transposing copy values, so round trips are
-bit exact.
+`openai` is OpenAI's CLIP, open_clip's `CLIP` and the copies of it in Pic2Word and Context-I2W;
+`open_clip_custom` is open_clip's `CustomTextCLIP`; `hf` is transformers' `CLIPModel` and
+`CLIPTextModelWithProjection`. Between them stands the tower state: `TextTower`'s own names.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from rtd_adapters.errors import BackboneError, UsageError
+from rtd_adapters.errors import BackboneError
+from rtd_adapters.text.config import TowerConfig
+
+State = Mapping[str, Tensor]
 
 LAYOUTS = ("openai", "open_clip_custom", "hf")
-CUSTOM_PREFIX = "text."
 SHOWN_KEYS = 3
 
-State = dict[str, Tensor]
+_BLOCKS = "transformer.resblocks."
+_TOP = ("token_embedding.weight", "positional_embedding", "ln_final.weight", "ln_final.bias")
+_FUSED = ("q_proj", "k_proj", "v_proj")
+_BLOCK = tuple(
+    f"{module}.{leaf}"
+    for module in (
+        "ln_1",
+        *(f"attn.{projection}" for projection in _FUSED),
+        "attn.out_proj",
+        "ln_2",
+        "mlp.c_fc",
+        "mlp.c_proj",
+    )
+    for leaf in ("weight", "bias")
+)
 
+_WRAPPERS = ("module.", "_orig_mod.")  # DataParallel and torch.compile
+_CUSTOM_TEXT = "text."
+_HF_TEXT = "text_model."
+_HF_BLOCKS = f"{_HF_TEXT}encoder.layers."
 _HF_NAMES = {
-    "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
-    "positional_embedding": "text_model.embeddings.position_embedding.weight",
-    "ln_final.weight": "text_model.final_layer_norm.weight",
-    "ln_final.bias": "text_model.final_layer_norm.bias",
+    "token_embedding.weight": f"{_HF_TEXT}embeddings.token_embedding.weight",
+    "positional_embedding": f"{_HF_TEXT}embeddings.position_embedding.weight",
+    "ln_final.weight": f"{_HF_TEXT}final_layer_norm.weight",
+    "ln_final.bias": f"{_HF_TEXT}final_layer_norm.bias",
     "text_projection": "text_projection.weight",
 }
-_HF_MODULES = {
+_HF_PARTS = {
     "ln_1": "layer_norm1",
     "ln_2": "layer_norm2",
-    "attn.q_proj": "self_attn.q_proj",
-    "attn.k_proj": "self_attn.k_proj",
-    "attn.v_proj": "self_attn.v_proj",
-    "attn.out_proj": "self_attn.out_proj",
-    "mlp.c_fc": "mlp.fc1",
-    "mlp.c_proj": "mlp.fc2",
+    "attn": "self_attn",
+    "c_fc": "fc1",
+    "c_proj": "fc2",
 }
-_BLOCK = re.compile(r"transformer\.resblocks\.(\d+)\.(.+)")
-_MARKS = {
-    "hf": re.compile(r"(text_model\.)?embeddings\.token_embedding\.weight"),
-    "open_clip_custom": re.compile(r"text\.token_embedding\.weight"),
-    "openai": re.compile(r"token_embedding\.weight"),
+_MARKERS = {
+    "openai": "token_embedding.weight",
+    "open_clip_custom": f"{_CUSTOM_TEXT}token_embedding.weight",
+    "hf": _HF_NAMES["token_embedding.weight"],
 }
+_BLOCK_PREFIXES = {
+    "openai": _BLOCKS,
+    "open_clip_custom": _CUSTOM_TEXT + _BLOCKS,
+    "hf": _HF_BLOCKS,
+}
+
+
+def tower_names(layers: int) -> list[str]:
+    """The names of all tensors of a `TextTower` of that depth."""
+    blocks = [f"{_BLOCKS}{layer}.{name}" for layer in range(layers) for name in _BLOCK]
+    return [*_TOP[:2], *blocks, *_TOP[2:], "text_projection"]
+
+
+def layout_names(layout: str, layers: int) -> list[str]:
+    """The names of all tensors of a text tower of that depth in a layout, each once.
+
+    Raises:
+        BackboneError: there is no such layout.
+    """
+    return list(dict.fromkeys(_place(layout, name)[0] for name in tower_names(layers)))
+
+
+def hf_module_name(name: str) -> str:
+    """What transformers calls a module of a `TextTower`'s blocks.
+
+    `transformer.resblocks.0.mlp.c_fc` is `text_model.encoder.layers.0.mlp.fc1`.
+    """
+    layer, _, rest = name.removeprefix(_BLOCKS).partition(".")
+    parts = (_HF_PARTS.get(part, part) for part in rest.split("."))
+    return f"{_HF_BLOCKS}{layer}.{'.'.join(parts)}"
 
 
 def detect_layout(names: Iterable[str]) -> str:
-    """The layout that tensor names belong to.
+    """The layout that a state dict with these keys is in.
 
     Raises:
-        BackboneError: none holds a text tower's token embedding.
+        BackboneError: none; the message says what was looked for and lists the first keys.
     """
-    names = [name.removeprefix("module.") for name in names]
-    for layout, mark in _MARKS.items():
-        if any(mark.fullmatch(name) for name in names):
+    plain = {_plain(name) for name in names}
+    for layout, marker in _MARKERS.items():
+        if marker in plain:
             return layout
-    shown = ", ".join(names[:SHOWN_KEYS]) or "nothing"
     raise BackboneError(
-        f"no CLIP text tower among the tensors ({shown}, ...): looked for a token embedding under "
-        f"the names of {', '.join(LAYOUTS)}."
+        f"No CLIP text tower was found: none of {', '.join(_MARKERS.values())} is among the keys "
+        f"({_listed(sorted(plain)) or 'there are none'}). "
+        "Pass a CLIP state dict as OpenAI, open_clip or transformers write it."
     )
 
 
-def from_layout(state_dict: Mapping[str, object]) -> tuple[str, State]:
-    """Layout, and the text tower's tensors under `TextTower`'s names.
+def from_layout(state: Mapping[str, Any]) -> tuple[str, dict[str, Tensor]]:
+    """Read a state dict in whatever layout it is.
 
-    Images' tensors and anything else beside the text tower are left out; a `module.` prefix and
-    one level of wrapping under 'state_dict' are stripped.
+    Args:
+        state: may be wrapped once (`{"state_dict": ...}`), carry the prefix `module.`, and hold
+            more than the text tower; all that is passed over.
+
+    Returns:
+        The layout and the tower state; its tensors may share memory with `state`.
 
     Raises:
-        BackboneError: there is no text tower, or tensors of it are missing.
+        BackboneError: no layout fits, or tensors are missing; the first few are named.
     """
-    wrapped = state_dict.get("state_dict")
-    if isinstance(wrapped, Mapping):
-        state_dict = wrapped
-    tensors = {
-        name.removeprefix("module."): tensor
-        for name, tensor in state_dict.items()
-        if isinstance(tensor, Tensor)
+    state = _unwrap(state)
+    layout = detect_layout(state)
+    tensors = {_plain(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    layers = _depth(layout, tensors)
+    if not layers:
+        raise BackboneError(
+            f"The text tower (layout {layout}) has no blocks: no key starts with "
+            f"{_BLOCK_PREFIXES[layout]}0. Pass the complete state dict."
+        )
+    missing = [name for name in layout_names(layout, layers) if name not in tensors]
+    if missing:
+        raise BackboneError(
+            f"The text tower (layout {layout}, {layers} blocks) lacks {len(missing)} tensors: "
+            f"{_listed(missing)}. Pass the complete state dict."
+        )
+    return layout, {name: _read(layout, name, tensors) for name in tower_names(layers)}
+
+
+def to_layout(state: State, layout: str) -> dict[str, Tensor]:
+    """Write a tower state in a layout; the inverse of `from_layout`, bit for bit.
+
+    Raises:
+        BackboneError: there is no such layout, or the state lacks tensors.
+    """
+    names = tower_names(_depth("openai", state))
+    missing = [name for name in names if name not in state]
+    if missing:
+        raise BackboneError(f"The tower state lacks {len(missing)} tensors: {_listed(missing)}.")
+    pieces: dict[str, list[Tensor]] = {}
+    for name in names:
+        place, _ = _place(layout, name)
+        pieces.setdefault(place, []).append(_turned(layout, name, state[name]))
+    return {
+        name: torch.cat(parts) if len(parts) > 1 else parts[0].contiguous()
+        for name, parts in pieces.items()
     }
-    layout = detect_layout(tensors)
-    state = _READERS[layout](tensors)
-    _require_complete(state, layout)
-    return layout, state
 
 
-def to_layout(state: Mapping[str, Tensor], layout: str) -> State:
-    """`TextTower`'s tensors under a layout's names, as `load_state_dict` of that code takes them.
+def config_from_state(state: State, heads: int, activation: str) -> TowerConfig:
+    """The configuration of a tower state; `heads` and `activation` stand in no tensor.
 
     Raises:
-        UsageError: the layout is unknown.
+        BackboneError: the heads do not divide the width, or the activation is unknown.
     """
+    vocab_size, width = state["token_embedding.weight"].shape
+    return TowerConfig(
+        width=width,
+        layers=_depth("openai", state),
+        heads=heads,
+        embed_dim=state["text_projection"].shape[1],
+        activation=activation,
+        vocab_size=vocab_size,
+        context_length=state["positional_embedding"].shape[0],
+        mlp_width=state[f"{_BLOCKS}0.mlp.c_fc.weight"].shape[0],
+    )
+
+
+def _place(layout: str, name: str) -> tuple[str, int | None]:
+    """Where a layout keeps a tower tensor: the key, and which third of a fused q, k, v it is."""
     if layout not in LAYOUTS:
-        raise UsageError(f"Unknown layout {layout!r}. Use one of {', '.join(LAYOUTS)}.")
+        raise BackboneError(f"Unknown layout {layout!r}. Use one of {', '.join(LAYOUTS)}.")
     if layout == "hf":
-        return {hf_name(name): _hf_tensor(name, tensor) for name, tensor in state.items()}
-    fused = _fuse(state)
-    if layout == "openai":
-        return fused
-    return {CUSTOM_PREFIX + name: tensor for name, tensor in fused.items()}
+        return _HF_NAMES.get(name) or hf_module_name(name), None
+    prefix = _CUSTOM_TEXT if layout == "open_clip_custom" else ""
+    for third, projection in enumerate(_FUSED):
+        if f".attn.{projection}." in name:
+            return prefix + name.replace(f".attn.{projection}.", ".attn.in_proj_"), third
+    return prefix + name, None
 
 
-def hf_name(name: str) -> str:
-    """transformers' name of one of `TextTower`'s tensors."""
-    if name in _HF_NAMES:
-        return _HF_NAMES[name]
-    module, _, leaf = name.rpartition(".")
-    return f"{hf_module_name(module)}.{leaf}"
+def _read(layout: str, name: str, tensors: State) -> Tensor:
+    place, third = _place(layout, name)
+    tensor = tensors[place]
+    if third is None:
+        return _turned(layout, name, tensor).contiguous()
+    size = len(tensor) // len(_FUSED)
+    return tensor[third * size : (third + 1) * size]
 
 
-def hf_module_name(module: str) -> str:
-    """transformers' name of a module inside one of `TextTower`'s blocks."""
-    match = _BLOCK.fullmatch(module)
-    if match is None or match[2] not in _HF_MODULES:
-        raise KeyError(module)
-    return f"text_model.encoder.layers.{match[1]}.{_HF_MODULES[match[2]]}"
+def _turned(layout: str, name: str, tensor: Tensor) -> Tensor:
+    """OpenAI's projection is a parameter [width, embed_dim]; a Linear keeps [embed_dim, width]."""
+    return tensor.T if layout == "hf" and name == "text_projection" else tensor
 
 
-def depth_of(state: Mapping[str, Tensor]) -> int:
-    """Number of transformer blocks in `TextTower`'s tensors."""
-    blocks = [int(match[1]) for name in state if (match := _BLOCK.fullmatch(name))]
-    return max(blocks, default=-1) + 1
-
-
-def tower_names(depth: int) -> list[str]:
-    """Every name in the state dict of a `TextTower` with that many blocks."""
-    leaves = [f"{module}.{leaf}" for module in _HF_MODULES for leaf in ("weight", "bias")]
-    blocks = [f"transformer.resblocks.{i}.{leaf}" for i in range(depth) for leaf in leaves]
-    return [*_HF_NAMES, *blocks]
-
-
-def _read_openai(tensors: Mapping[str, Tensor]) -> State:
-    state: State = {}
-    for name, tensor in tensors.items():
-        if not (name in _HF_NAMES or _BLOCK.fullmatch(name)):
-            continue
-        if ".attn.in_proj_" in name:
-            owner, leaf = name.split("in_proj_")
-            parts = zip("qkv", tensor.chunk(3), strict=True)
-            state.update({f"{owner}{part}_proj.{leaf}": piece for part, piece in parts})
-        else:
-            state[name] = tensor
+def _unwrap(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The state dict itself, or the one inside it that holds a text tower."""
+    for candidate in (state, *(value for value in state.values() if isinstance(value, Mapping))):
+        if set(_MARKERS.values()) & {_plain(str(name)) for name in candidate}:
+            return candidate
     return state
 
 
-def _read_custom(tensors: Mapping[str, Tensor]) -> State:
-    inner = {name.removeprefix(CUSTOM_PREFIX): tensor for name, tensor in tensors.items()
-             if name.startswith(CUSTOM_PREFIX)}
-    return _read_openai(inner)
+def _plain(name: str) -> str:
+    for wrapper in _WRAPPERS:
+        name = name.removeprefix(wrapper)
+    # transformers 5.6 and later leave the prefix out in a bare CLIPTextModel.
+    bare = name.startswith(("embeddings.", "encoder.layers.", "final_layer_norm."))
+    return _HF_TEXT + name if bare else name
 
 
-def _read_hf(tensors: Mapping[str, Tensor]) -> State:
-    # From transformers 5.6 a CLIPTextModel's own names lack the `text_model.` prefix.
-    bare = "embeddings.token_embedding.weight" in tensors
-    named = {
-        name if not bare or name.startswith("text_projection") else f"text_model.{name}": tensor
-        for name, tensor in tensors.items()
-    }
-    layers = [int(m[1]) for n in named if (m := re.match(r"text_model\.encoder\.layers\.(\d+)\.", n))]
-    names = tower_names(max(layers, default=-1) + 1)
-    found = {name: named[hf_name(name)] for name in names if hf_name(name) in named}
-    return {name: _hf_tensor(name, tensor) for name, tensor in found.items()}
+def _depth(layout: str, names: Iterable[str]) -> int:
+    block = re.compile(re.escape(_BLOCK_PREFIXES[layout]) + r"(\d+)\.")
+    found = (block.match(name) for name in names)
+    return max((int(match[1]) + 1 for match in found if match), default=0)
 
 
-_READERS = {"openai": _read_openai, "open_clip_custom": _read_custom, "hf": _read_hf}
-
-
-def _hf_tensor(name: str, tensor: Tensor) -> Tensor:
-    """The projection is the one tensor that transformers holds transposed."""
-    return tensor.T.contiguous() if name == "text_projection" else tensor
-
-
-def _fuse(state: Mapping[str, Tensor]) -> State:
-    fused: State = {}
-    for name, tensor in state.items():
-        if ".attn.q_proj." in name:
-            parts = [state[name.replace("q_proj", f"{part}_proj")] for part in "qkv"]
-            fused[name.replace("q_proj.", "in_proj_")] = torch.cat(parts)
-        elif ".attn.k_proj." not in name and ".attn.v_proj." not in name:
-            fused[name] = tensor
-    return fused
-
-
-def _require_complete(state: State, layout: str) -> None:
-    depth = depth_of(state)
-    missing = [name for name in tower_names(depth) if name not in state]
-    if depth == 0:
-        raise BackboneError(f"the {layout} text tower has no transformer blocks.")
-    if missing:
-        more = f" and {len(missing) - SHOWN_KEYS} more" if len(missing) > SHOWN_KEYS else ""
-        raise BackboneError(
-            f"the {layout} text tower lacks {', '.join(missing[:SHOWN_KEYS])}{more}. "
-            "Pass a complete checkpoint."
-        )
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN_KEYS} more" if len(names) > SHOWN_KEYS else ""
+    return ", ".join(names[:SHOWN_KEYS]) + more
