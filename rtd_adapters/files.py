@@ -26,7 +26,21 @@ def require_writable(path: Path, *, overwrite: bool) -> None:
         raise FileError(f"{path} is a folder. Name a file inside it.")
     folder = _nearest_existing(path.parent)
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise FileError(f"{path} cannot be written: no permission in {folder}. Choose another path.")
+        raise FileError(
+            f"{path} cannot be written: no permission in {folder}. Choose another path."
+        )
+
+
+def require_new_folder(path: Path, *, overwrite: bool) -> None:
+    """Check, before any work is spent, that a folder may be written at `path`.
+
+    Raises:
+        FileError: it exists and is not empty and `overwrite` is off, or is a file.
+    """
+    if path.is_file():
+        raise FileError(f"{path} is a file. Name a folder.")
+    if path.is_dir() and any(path.iterdir()) and not overwrite:
+        raise FileError(f"{path} is not empty. Pass --overwrite (overwrite=True) to replace it.")
 
 
 @contextmanager
@@ -45,7 +59,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         os.close(handle)
     except OSError as error:
-        raise FileError(f"{path} cannot be written: {error.strerror}. Choose another path.") from error
+        raise FileError(
+            f"{path} cannot be written: {error.strerror}. Choose another path."
+        ) from error
     temporary = Path(name)
     try:
         yield temporary
@@ -74,7 +90,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
     except OSError as error:
-        raise FileError(f"{path} cannot be written: {error.strerror}. Choose another path.") from error
+        raise FileError(
+            f"{path} cannot be written: {error.strerror}. Choose another path."
+        ) from error
     try:
         yield temporary
         for entry in sorted(temporary.rglob("*")):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from rtd_adapters.text import TextTower, Tokenizer, TowerConfig
+    from rtd_adapters.text import TextTower, Tokenizer
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
+import click
 import pluggy
 
 from rtd_adapters import hookspecs
@@ -36,13 +37,32 @@ class Registry:
     manager: pluggy.PluginManager
     plugins: list[Plugin] = field(default_factory=list)
     methods: dict[str, Method] = field(default_factory=dict)
+    contested: dict[str, str] = field(default_factory=dict)
+    """Method names that two distributions claim -> the sentence that says so."""
+
+    def add_commands(self, cli: click.Group) -> None:
+        """Let every plugin add its commands to the `rtd` group; a failing one is noted."""
+        for index, plugin in enumerate(self.plugins):
+            module = self.manager.get_plugin(_key(plugin.distribution, plugin.name))
+            if module is None or plugin.error:
+                continue
+            others = [other for other in self.manager.get_plugins() if other is not module]
+            try:
+                self.manager.subset_hook_caller("register_commands", others)(cli=cli)
+            except Exception as error:
+                if _strict():
+                    raise
+                self.plugins[index] = replace(plugin, error=f"{type(error).__name__}: {error}")
 
     def method(self, name: str) -> Method:
         """The method of that name.
 
         Raises:
-            UsageError: there is none; the message suggests the nearest and lists the rest.
+            UsageError: there is none, and the message suggests the nearest; or there are two, and
+                it names both distributions.
         """
+        if name in self.contested:
+            raise UsageError(self.contested[name])
         if name in self.methods:
             return self.methods[name]
         nearest = difflib.get_close_matches(name, self.methods, n=1)
@@ -83,7 +103,7 @@ def _load(entry: EntryPoint, registry: Registry, origin: dict[str, str]) -> Plug
     try:
         methods = _register(entry, registry, origin, distribution)
     except Exception as error:
-        if os.environ.get("RTD_STRICT_PLUGINS") == "1":
+        if _strict():
             raise
         reason = f"{type(error).__name__}: {error}"
         return Plugin(entry.name, distribution, entry.value, error=reason)
@@ -94,13 +114,13 @@ def _register(
     entry: EntryPoint, registry: Registry, origin: dict[str, str], distribution: str
 ) -> tuple[str, ...]:
     module = entry.load()
-    name = f"{distribution}:{entry.name}"
+    name = _key(distribution, entry.name)
     if registry.manager.has_plugin(name) or registry.manager.is_registered(module):
         raise ValueError(f"{distribution} names {entry.value} twice; keep one entry point")
     registry.manager.register(module, name=name)
     try:
         registry.manager.check_pending()
-        methods = _collect(registry.manager, module, origin, distribution)
+        methods = _collect(registry, module, origin, distribution)
     except Exception:
         registry.manager.unregister(module)
         raise
@@ -110,28 +130,41 @@ def _register(
 
 
 def _collect(
-    manager: pluggy.PluginManager, module: object, origin: dict[str, str], distribution: str
+    registry: Registry, module: object, origin: dict[str, str], distribution: str
 ) -> dict[str, Method]:
+    manager = registry.manager
     methods: dict[str, Method] = {}
 
     def register(method: Method) -> None:
         if not isinstance(method, Method):
             raise TypeError(f"register() takes a Method object, not {method!r}")
-        missing = [name for name in ("name", "summary", "reference_url", "layout")
-                   if not isinstance(getattr(method, name, None), str)]
+        missing = [
+            name
+            for name in ("name", "summary", "reference_url", "layout")
+            if not isinstance(getattr(method, name, None), str)
+        ]
         if missing:
             raise TypeError(f"{type(method).__name__} does not set {', '.join(missing)}")
         owner = origin.get(method.name, distribution if method.name in methods else None)
         if owner is not None:
-            raise ValueError(
-                f"method {method.name!r} comes from both {owner} and {distribution}; "
-                "uninstall one of them"
+            registry.contested[method.name] = (
+                f"Method {method.name!r} comes from both {owner} and {distribution}. "
+                "Uninstall one of them."
             )
+            raise ValueError(registry.contested[method.name])
         methods[method.name] = method
 
     others = [plugin for plugin in manager.get_plugins() if plugin is not module]
-    manager.subset_hook_caller("register_methods", others).__call__(register=register)
+    manager.subset_hook_caller("register_methods", others)(register=register)
     return methods
+
+
+def _key(distribution: str, name: str) -> str:
+    return f"{distribution}:{name}"
+
+
+def _strict() -> bool:
+    return os.environ.get("RTD_STRICT_PLUGINS") == "1"
 
 
 def _distribution(entry: EntryPoint) -> str:

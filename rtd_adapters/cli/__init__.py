@@ -1,0 +1,85 @@
+"""The `rtd` command: parses, calls the API, prints.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. A traceback shows only with --debug.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from rtd_adapters import __version__
+from rtd_adapters.errors import RtdError
+
+INTERRUPTED = 130
+COMMANDS = {
+    "inspect": "rtd_adapters.cli.inspect:inspect",
+    "methods": "rtd_adapters.cli.methods:methods",
+    "patch": "rtd_adapters.cli.patch:patch",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose built-in commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Built-in commands, then those that plugins add."""
+        self._load_plugin_commands()
+        return sorted({*COMMANDS, *self.commands})
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command of that name."""
+        if name in COMMANDS:
+            module, attribute = COMMANDS[name].split(":")
+            return getattr(import_module(module), attribute)
+        self._load_plugin_commands()
+        return super().get_command(ctx, name)
+
+    def _load_plugin_commands(self) -> None:
+        from rtd_adapters.registry import registry
+
+        registry().add_commands(self)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start here: rtd patch --method searle --out weights.safetensors",
+)
+@click.version_option(__version__, prog_name="rtd")
+@click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
+def cli(debug: bool) -> None:
+    """Patch CLIP's text encoder for zero-shot composed image retrieval (RTD, arXiv 2406.09188)."""
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line; every expected failure is one message and an exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments[:1] or os.environ.get("RTD_DEBUG") == "1"
+    try:
+        code = cli.main(args=arguments, prog_name="rtd", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted. A run with checkpoints goes on with --resume.", err=True)
+        sys.exit(INTERRUPTED)
+    except RtdError as error:
+        if debug:
+            raise
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(
+            f"Error: {type(error).__name__}: {error}\n"
+            "This was not foreseen. Run `rtd --debug ...` again and report what it shows.",
+            err=True,
+        )
+        sys.exit(1)

@@ -1,0 +1,86 @@
+"""`rtd inspect`: what a patch file is."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rtd_adapters.cli.options import FILE, json_option
+from rtd_adapters.cli.tables import before_after
+
+if TYPE_CHECKING:
+    from rtd_adapters.patch import PatchMetadata
+
+BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@json_option
+def inspect(file: Path, as_json: bool) -> None:
+    """Show what a patch is: method, backbone, kind, tensors, fingerprints, settings, figures.
+
+    Only the file's header is read.
+
+    \b
+    Example:
+      rtd inspect weights.safetensors
+    """
+    from rtd_adapters.checkpoints import read_header
+    from rtd_adapters.patch import PatchMetadata
+
+    tensors, header = read_header(file)
+    metadata = PatchMetadata.from_header(header, str(file))
+    counted = [math.prod(shape) for _, shape in tensors.values()]
+    size = sum(BYTES.get(dtype, 4) * math.prod(shape) for dtype, shape in tensors.values())
+    if as_json:
+        summary = {"file": str(file), "tensors": len(tensors), "parameters": sum(counted)}
+        click.echo(json.dumps(summary | {"bytes": size} | asdict(metadata), indent=2))
+        return
+    for name, value in _rows(metadata, len(tensors), sum(counted), size):
+        click.echo(f"{name:<12} {value}")
+    if metadata.figures:
+        click.echo()
+        click.echo(before_after(metadata.figures["before"], metadata.figures["after"]))
+
+
+def _rows(
+    metadata: PatchMetadata, tensors: int, parameters: int, size: int
+) -> list[tuple[str, str]]:
+    training = ", ".join(f"{key} {value}" for key, value in metadata.training.items() if value)
+    rows = [
+        ("method", metadata.method),
+        ("backbone", f"{metadata.backbone} (activation {metadata.tower['activation']})"),
+        ("kind", _kind(metadata)),
+        ("layout", metadata.layout),
+        (
+            "tensors",
+            f"{tensors} in {metadata.dtype}, {parameters:,} parameters, {size / 1e6:.1f} MB",
+        ),
+        ("prompt", metadata.composed_prompt),
+        ("made for", metadata.base_fingerprint["fp32"][:16]),
+        ("fingerprint", metadata.fingerprint["fp32"][:16]),
+        ("triplets", _source(metadata.triplets)),
+        ("projection", _source(metadata.projection)),
+        ("training", training),
+        ("versions", ", ".join(f"{key} {value}" for key, value in metadata.versions.items())),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _kind(metadata: PatchMetadata) -> str:
+    if not metadata.lora:
+        return metadata.kind
+    return f"{metadata.kind} (rank {metadata.lora['rank']}, alpha {metadata.lora['alpha']:g})"
+
+
+def _source(source: dict[str, Any]) -> str:
+    if not source:
+        return ""
+    count = f"{source['count']:,} from " if "count" in source else ""
+    return f"{count}{source['source']} (sha256 {source['sha256'][:12]})"

@@ -1,0 +1,76 @@
+"""Options that mean the same in every command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def complete_methods(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """Names for shell completion, taken from the entry points; no plugin is imported."""
+    from importlib.metadata import entry_points
+
+    from rtd_adapters.registry import GROUP
+
+    names = {entry.name for entry in entry_points(group=GROUP)}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+method_option = click.option(
+    "-m",
+    "--method",
+    required=True,
+    shell_complete=complete_methods,
+    help="Composed-image-retrieval method, as `rtd methods` lists them.",
+)
+backbone_option = click.option(
+    "--backbone",
+    default="demo",
+    show_default=True,
+    help="`demo` (the built-in world), an open_clip name such as ViT-L-14, an open_clip "
+    "model-config JSON, or a local transformers CLIP folder.",
+)
+pretrained_option = click.option(
+    "--pretrained",
+    help="Weights of the backbone: an open_clip tag such as openai, or a local .safetensors or "
+    ".pt file.",
+)
+projection_option = click.option(
+    "--projection", type=FILE, help="The method's own projection checkpoint. The demo brings one."
+)
+kind_option = click.option(
+    "--kind",
+    type=click.Choice(["full", "lora"]),
+    default="full",
+    show_default=True,
+    help="Train every tensor of the text tower, or low-rank factors on its linear layers.",
+)
+seed_option = click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Decides everything random; one seed, one result, bit for bit.",
+)
+max_steps_option = click.option(
+    "--max-steps", type=click.IntRange(0), help="Stop after this many optimiser steps."
+)
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace outputs that exist already."
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object, and nothing else, to stdout."
+)
+quiet_option = click.option(
+    "-q", "--quiet", is_flag=True, help="No progress bar and no status lines."
+)

@@ -1,0 +1,366 @@
+"""`rtd patch`: learn a patch and write it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rtd_adapters.cli import options
+from rtd_adapters.cli.tables import before_after
+
+if TYPE_CHECKING:
+    from rtd_adapters.patching import PatchJob, PatchResult, Plan
+
+REAL = (
+    "rtd patch --method {method} --backbone ViT-L-14 --pretrained openai "
+    "--projection SEARLE_ViT-L14.pt --triplets triplets.json --out weights.safetensors"
+)
+
+
+def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The hyperparameters; unset ones take the recipe's value, which differs for the demo."""
+    recipe = "  [published recipe: {}; demo: {}]"
+    for decorate in reversed(
+        [
+            click.option(
+                "--lr",
+                "learning_rate",
+                type=float,
+                help="Peak learning rate of AdamW." + recipe.format("1e-5", "5e-4, lora 3e-3"),
+            ),
+            click.option(
+                "--batch-size", type=int, help="Triplets a step." + recipe.format(128, 64)
+            ),
+            click.option("--weight-decay", type=float, help="Of AdamW.  [0.01]"),
+            click.option(
+                "--warmup-steps", type=int, help="Steps of linear warm-up." + recipe.format(0, 20)
+            ),
+            click.option(
+                "--schedule",
+                type=click.Choice(["constant", "cosine"]),
+                help="Learning rate after the warm-up." + recipe.format("constant", "cosine"),
+            ),
+            click.option("--temperature", type=float, help="Of the objective.  [0.07]"),
+            click.option(
+                "--noise-scale",
+                type=float,
+                help="Noise of the refined concatenation, in units of unnormalised "
+                "embeddings; 0 is none.  [0.5]",
+            ),
+            click.option(
+                "--refined-batch/--no-refined-batch",
+                default=None,
+                help="Whether (bare prompt, reference caption) pairs ride in the batch.  [on]",
+            ),
+            click.option(
+                "--concat",
+                type=click.Choice(["refined", "text"]),
+                help="What stands at the placeholder: the projected pseudo token, or the "
+                "reference caption's words (ablation).  [refined]",
+            ),
+            click.option(
+                "--keep-alignment",
+                is_flag=True,
+                default=None,
+                help="Add plain caption pairs to the batch, which keeps text-to-image "
+                "recall. Ours, not part of RTD.",
+            ),
+            click.option(
+                "--gradient-accumulation", type=int, help="Batches averaged before each step.  [1]"
+            ),
+            click.option("--max-grad-norm", type=float, help="Clip the gradient to this norm."),
+            click.option(
+                "--mixed-precision",
+                type=click.Choice(["no", "fp16", "bf16"]),
+                help="Autocast of the trained tower.  [no]",
+            ),
+        ]
+    ):
+        command = decorate(command)
+    return command
+
+
+def lora_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Size and reach of low-rank factors; for --kind lora."""
+    for decorate in reversed(
+        [
+            click.option("--lora-rank", type=int, default=8, show_default=True, help="Rank."),
+            click.option(
+                "--lora-alpha",
+                type=float,
+                default=16.0,
+                show_default=True,
+                help="The factors' product is scaled by alpha / rank.",
+            ),
+            click.option(
+                "--lora-dropout",
+                type=float,
+                default=0.0,
+                show_default=True,
+                help="Dropout on the factors' input.",
+            ),
+            click.option(
+                "--lora-targets",
+                default="attention,mlp",
+                show_default=True,
+                help="Layers that get factors: attention, mlp, or both.",
+            ),
+            click.option(
+                "--lora-blocks",
+                metavar="FIRST-LAST",
+                help="Transformer blocks that get factors, counted from 0, such as 6-11.  [all]",
+            ),
+        ]
+    ):
+        command = decorate(command)
+    return command
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How the run is carried out."""
+    for decorate in reversed(
+        [
+            click.option(
+                "--resume",
+                is_flag=True,
+                help="Go on from the run folder's newest checkpoint, to the same result.",
+            ),
+            click.option(
+                "--run-dir",
+                type=options.FOLDER,
+                help="Keep checkpoints and metrics.jsonl here. By default they lie beside "
+                "--out in a .run folder, which goes when the run is done.",
+            ),
+            click.option(
+                "--checkpoint-every",
+                type=click.IntRange(0),
+                metavar="STEPS",
+                help="Steps between checkpoints; 0 writes none.  [a twentieth of the run]",
+            ),
+            click.option(
+                "--validate-every",
+                type=click.IntRange(0),
+                default=0,
+                metavar="STEPS",
+                show_default=True,
+                help="Steps between validations on held-out triplets; 0 is never.",
+            ),
+            click.option(
+                "--select",
+                metavar="METRIC",
+                help="Keep the step that was best on a validation metric, such as "
+                "anchor_recall@1, instead of the last.",
+            ),
+            click.option(
+                "--tracker",
+                metavar="NAME",
+                help="An accelerate tracker, such as tensorboard; logs to the run folder.",
+            ),
+            click.option(
+                "--device",
+                type=click.Choice(["cpu", "cuda", "mps"]),
+                help="Where to train.  [accelerate's choice]",
+            ),
+            click.option(
+                "--dry-run",
+                is_flag=True,
+                help="Load and check everything, train one step, say what a run would do "
+                "and cost, write nothing.",
+            ),
+        ]
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.command()
+@options.method_option
+@click.option(
+    "-o",
+    "--out",
+    type=options.FILE,
+    required=True,
+    help="The patch: a complete text tower in the method's own tensor names.",
+)
+@options.backbone_option
+@options.pretrained_option
+@options.projection_option
+@click.option(
+    "--triplets",
+    type=options.FILE,
+    help="Text triplets: JSON with reference_caption, conditioning_caption and "
+    "target_caption, as a list or one object a line. The demo brings its own.",
+)
+@options.kind_option
+@click.option(
+    "--dtype",
+    type=click.Choice(["fp32", "bf16", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="Precision of the file. Half precision rounds most of a small change away; what "
+    "survives is printed.",
+)
+@click.option(
+    "--adapter-out",
+    type=options.FOLDER,
+    help="Also write the LoRA factors in PEFT's own format, named for transformers.",
+)
+@click.option("--card", is_flag=True, help="Write a model card, README.md, beside the patch.")
+@options.max_steps_option
+@options.seed_option
+@training_options
+@lora_options
+@run_options
+@options.overwrite_option
+@options.json_option
+@options.quiet_option
+def patch(**given: Any) -> None:
+    """Learn a patch of a CLIP text encoder from text triplets (RTD, arXiv 2406.09188).
+
+    Without --backbone it runs in the built-in miniature world: real code on a toy, done in about
+    a minute on a laptop.
+
+    \b
+    Examples:
+      rtd patch --method searle --out weights.safetensors
+      rtd patch --method searle --kind lora --out lora.safetensors
+      rtd patch --method searle --backbone ViT-L-14 --pretrained openai \\
+          --projection SEARLE_ViT-L14.pt --triplets triplets.json --out weights.safetensors
+    """
+    from rtd_adapters.patching import plan_patch, run_patch
+
+    as_json, dry_run, quiet = (given.pop(name) for name in ("as_json", "dry_run", "quiet"))
+    job = _job(quiet=quiet or as_json, **given)
+
+    def say(line: str) -> None:
+        if not (quiet or as_json):
+            click.echo(line, err=True)
+
+    if job.is_demo:
+        say(
+            "This is the built-in miniature world, for trying and testing. With real weights:\n  "
+            + REAL.format(method=job.method)
+        )
+    if dry_run:
+        _show_plan(plan_patch(job, say), as_json)
+    else:
+        _show(run_patch(job, say), as_json)
+
+
+def _job(**given: Any) -> PatchJob:
+    from rtd_adapters.patch.lora import LoRASettings
+    from rtd_adapters.patching import PatchJob
+    from rtd_adapters.training import RunOptions, TrainingSettings, demo_settings
+
+    def take(*names: str) -> dict[str, Any]:
+        return {name: given.pop(name) for name in names}
+
+    recipe = demo_settings(given["kind"]) if given["backbone"] == "demo" else {}
+    hyper = take(
+        "learning_rate",
+        "batch_size",
+        "weight_decay",
+        "warmup_steps",
+        "schedule",
+        "temperature",
+        "noise_scale",
+        "refined_batch",
+        "concat",
+        "keep_alignment",
+        "gradient_accumulation",
+        "max_grad_norm",
+        "mixed_precision",
+        "seed",
+    )
+    steps = given.pop("max_steps")
+    chosen = {name: value for name, value in hyper.items() if value is not None}
+    chosen |= {} if steps is None else {"steps": steps}
+    settings = TrainingSettings(**recipe | chosen)
+    every = given.pop("checkpoint_every")
+    run = RunOptions(
+        folder=given.pop("run_dir"),
+        checkpoint_every=max(1, settings.steps // 20) if every is None else every,
+        **take("resume", "validate_every", "select", "tracker", "device", "quiet"),
+    )
+    lora = LoRASettings(
+        rank=given.pop("lora_rank"),
+        alpha=given.pop("lora_alpha"),
+        dropout=given.pop("lora_dropout"),
+        targets=tuple(given.pop("lora_targets").split(",")),
+        blocks=_blocks(given.pop("lora_blocks")),
+    )
+    card = given["out"].with_name("README.md") if given.pop("card") else None
+    command = shlex.join(["rtd", *sys.argv[1:]])
+    return PatchJob(settings=settings, options=run, lora=lora, card=card, command=command, **given)
+
+
+def _blocks(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    first, _, last = text.partition("-")
+    if not (first.isdigit() and (last or first).isdigit()):
+        raise click.BadParameter(f"{text!r} is no range such as 6-11.", param_hint="--lora-blocks")
+    return tuple(range(int(first), int(last or first) + 1))
+
+
+def _show(result: PatchResult, as_json: bool) -> None:
+    metadata = result.metadata
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "file": str(result.out),
+                    "method": metadata.method,
+                    "backbone": metadata.backbone,
+                    "kind": metadata.kind,
+                    "before": result.before,
+                    "after": result.after,
+                    "steps": result.record.steps,
+                    "seconds": round(result.seconds, 2),
+                    "fingerprint": metadata.fingerprint,
+                    "base_fingerprint": metadata.base_fingerprint,
+                    "surviving_share": result.surviving,
+                    "merge_difference": result.merge_difference,
+                    "texts_cut": result.record.texts_cut,
+                    "texts_cleaned": result.record.texts_cleaned,
+                },
+                indent=2,
+            )
+        )
+        return
+    for line in _notes(result):
+        click.echo(line, err=True)
+    click.echo(before_after(result.before, result.after))
+    click.echo(
+        f"\n{result.out}: {metadata.kind} patch of {metadata.backbone} for {metadata.method}, "
+        f"{result.record.steps} steps in {result.seconds:.0f} s"
+    )
+
+
+def _notes(result: PatchResult) -> list[str]:
+    notes = []
+    if result.record.texts_cut:
+        notes.append(f"{result.record.texts_cut} texts were longer than the context and were cut.")
+    if result.record.texts_cleaned:
+        notes.append(f"{result.record.texts_cleaned} texts held a placeholder, which was removed.")
+    if result.merge_difference is not None:
+        notes.append(f"merged against adapter outputs: {result.merge_difference:.1e} at most")
+    if result.surviving is not None:
+        dtype = result.metadata.dtype
+        notes.append(f"{100 * result.surviving:.0f} % of the change survives rounding to {dtype}.")
+    if result.record.selected_step is not None:
+        notes.append(f"kept step {result.record.selected_step}, the best on the chosen metric.")
+    return notes
+
+
+def _show_plan(plan: Plan, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(plan.to_dict(), indent=2))
+        return
+    for name, value in plan.rows():
+        click.echo(f"{name:<11} {value}")

@@ -1,0 +1,226 @@
+"""TextEncoderPatch: a patched text tower that goes onto live CLIP models and comes off again."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from rtd_adapters.errors import PatchError, UsageError
+from rtd_adapters.patch.file import dtype_named, read_patch, write_patch
+from rtd_adapters.patch.metadata import PatchMetadata
+from rtd_adapters.text import (
+    TextTower,
+    TowerConfig,
+    find_tower,
+    fingerprint,
+    from_layout,
+    same_tower,
+    to_layout,
+)
+
+if TYPE_CHECKING:
+    from rtd_adapters.backbones import Backbone
+    from rtd_adapters.methods import Method
+    from rtd_adapters.patch.lora import LoRASettings
+    from rtd_adapters.patch.trainable import TrainablePatch
+
+KINDS = ("full", "lora")
+
+State = Mapping[str, Tensor]
+
+
+class TextEncoderPatch:
+    """A patched text tower, bound to the tower it was trained for by a fingerprint.
+
+    Patches come from `load` (a file) or from `create` (training).
+
+    Args:
+        state: the patched tower's tensors, under `TextTower`'s names.
+        metadata: what the file says about itself.
+    """
+
+    def __init__(self, state: State, metadata: PatchMetadata) -> None:
+        self._state = state
+        self.metadata = metadata
+        self._originals: weakref.WeakKeyDictionary[nn.Module, dict[str, Tensor]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> TextEncoderPatch:
+        """Read a patch file.
+
+        Raises:
+            FileError: the file is missing or damaged.
+            PatchError: it is no patch, or its tensors are not those it was saved with.
+        """
+        tensors, metadata = read_patch(Path(path))
+        _, state = from_layout(tensors)
+        if fingerprint(state) != metadata.fingerprint:
+            raise PatchError(
+                f"{path} was changed after it was saved: its tensors do not have the fingerprint "
+                "in its metadata. Fetch it again."
+            )
+        return TextEncoderPatch(state, metadata)
+
+    @staticmethod
+    def create(
+        kind: str,
+        backbone: Backbone,
+        method: Method,
+        *,
+        lora: LoRASettings | None = None,
+        seed: int = 0,
+    ) -> TrainablePatch:
+        """A patch to be trained; it equals its base until `fit(trainer)` is called.
+
+        Args:
+            kind: `full` or `lora`.
+            backbone: its text tower is copied, never changed.
+            method: whose prompts and layout the patch is for.
+            lora: rank and reach of a `lora` patch.
+            seed: of the low-rank factors' initialisation.
+
+        Raises:
+            UsageError: the kind is unknown, or `lora` names no layer.
+        """
+        from rtd_adapters.patch.trainable import create_patch
+
+        if kind not in KINDS:
+            raise UsageError(f"Unknown kind {kind!r}. Use one of {', '.join(KINDS)}.")
+        return create_patch(kind, backbone, method, lora=lora, seed=seed)
+
+    def state(self) -> State:
+        """The patched tower's tensors, under `TextTower`'s names."""
+        return self._state
+
+    def state_dict(self, layout: str | None = None) -> dict[str, Tensor]:
+        """The patched tower's tensors in a layout, by default the method's own."""
+        return to_layout(self.state(), layout or self.metadata.layout)
+
+    def build_tower(self) -> TextTower:
+        """The patched tower by itself, in fp32 and eval mode."""
+        tower = TextTower(TowerConfig.from_dict(self.metadata.tower))
+        tower.load_state_dict({name: tensor.float() for name, tensor in self.state().items()})
+        return tower.eval().requires_grad_(False)
+
+    def save(self, path: str | Path, *, dtype: str = "fp32") -> PatchMetadata:
+        """Write the complete patched tower under the method's layout; it drops in by itself.
+
+        Returns:
+            The metadata as saved: its fingerprint is that of the tensors in the file's precision.
+
+        Raises:
+            FileError: the disk refuses; nothing is left half-written.
+        """
+        rounded = {name: tensor.to(dtype_named(dtype)) for name, tensor in self.state().items()}
+        metadata = replace(self.metadata, dtype=dtype, fingerprint=fingerprint(rounded))
+        write_patch(Path(path), to_layout(rounded, metadata.layout), metadata)
+        return metadata
+
+    def apply(self, model: nn.Module, strength: float = 1.0, *, force: bool = False) -> None:
+        """Patch a live CLIP in place, in its own dtype and on its own device.
+
+        Args:
+            model: OpenAI clip, open_clip, transformers or a vendored copy, wrapped for several
+                processes or not.
+            strength: 0 is the base encoder, 1 the patched one, values between interpolate.
+            force: apply even to a tower the patch was not trained for.
+
+        Raises:
+            PatchError: the patch is on already, or does not fit; both fingerprints are named.
+            BackboneError: `model` is no CLIP this package knows.
+        """
+        if model in self._originals:
+            raise PatchError("this patch is on this model already. Call revert(model) first.")
+        live = find_tower(model)
+        base = live.state()
+        if not force:
+            self._require_base(base)
+        self._require_shapes(base)
+        tensors = live.named_tensors()
+        self._originals[model] = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+        _copy_into(tensors, to_layout(self._blend(base, strength), live.layout))
+
+    def revert(self, model: nn.Module) -> None:
+        """Give a patched model its own tensors back, bit for bit.
+
+        Raises:
+            PatchError: this patch is not on the model.
+        """
+        if model not in self._originals:
+            raise PatchError("this patch is not on this model, so there is nothing to revert.")
+        _copy_into(find_tower(model).named_tensors(), self._originals.pop(model))
+
+    @contextmanager
+    def applied(
+        self, model: nn.Module, strength: float = 1.0, *, force: bool = False
+    ) -> Iterator[nn.Module]:
+        """`with patch.applied(model):` patches for the length of the block."""
+        self.apply(model, strength, force=force)
+        try:
+            yield model
+        finally:
+            self.revert(model)
+
+    def _blend(self, base: State, strength: float) -> State:
+        if strength == 1.0:
+            return self.state()
+        return {
+            name: torch.lerp(base[name].float(), patched.to(base[name].device).float(), strength)
+            for name, patched in self.state().items()
+        }
+
+    def _require_base(self, base: State) -> None:
+        if same_tower(self.metadata.base_fingerprint, base):
+            return
+        found = fingerprint(base)
+        if same_tower(self.metadata.fingerprint, base):
+            raise PatchError(
+                "this model already carries this patch's tensors; nothing was changed."
+            )
+        raise PatchError(
+            f"this patch was trained for {self.metadata.backbone} "
+            f"(fingerprint {self.metadata.base_fingerprint['fp32'][:12]}), but the model's text "
+            f"tower has fingerprint {found['fp32'][:12]}. Load the weights it was trained for, or "
+            "pass --force (force=True) if you know that they are the same."
+        )
+
+    def _require_shapes(self, base: State) -> None:
+        for name, patched in self.state().items():
+            found = base.get(name)
+            if found is None or found.shape != patched.shape:
+                size = "absent" if found is None else str(list(found.shape))
+                raise PatchError(
+                    f"the patch does not fit this model: {name} is {list(patched.shape)} in the "
+                    f"patch and {size} in the model."
+                )
+
+
+@torch.no_grad()
+def _copy_into(tensors: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        tensor.copy_(values[name])
+
+
+def apply(
+    model: nn.Module, path: str | Path, strength: float = 1.0, *, force: bool = False
+) -> TextEncoderPatch:
+    """Load a patch file and apply it to a live CLIP: the one-liner for anybody's own script.
+
+    Returns:
+        The patch; its `revert(model)` takes it off again.
+
+    Raises:
+        FileError, PatchError, BackboneError: as `TextEncoderPatch.load` and `.apply`.
+    """
+    patch = TextEncoderPatch.load(path)
+    patch.apply(model, strength, force=force)
+    return patch

@@ -1,0 +1,87 @@
+"""What a patch file says about itself: one JSON string under one safetensors metadata key.
+
+One key, because a safetensors file with several is not reproducible byte for byte
+(safetensors/safetensors#584). No wall-clock time stands in it, for the same reason.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import version
+from typing import Any
+
+from rtd_adapters.errors import PatchError
+
+KEY = "rtd"
+SCHEMA = 1
+VERSIONED = ("rtd-adapters", "torch", "open_clip_torch", "peft", "safetensors")
+
+
+@dataclass
+class PatchMetadata:
+    """Everything a run did, and what the patch fits."""
+
+    method: str
+    layout: str
+    kind: str
+    backbone: str
+    """`name/pretrained`."""
+    tower: dict[str, Any]
+    """The tower's configuration: sizes and activation."""
+    placeholder: str
+    composed_prompt: str
+    bare_prompt: str
+    base_fingerprint: dict[str, str]
+    """Of the tower it was trained for; one sha256 for each precision a model may be held in."""
+    fingerprint: dict[str, str]
+    """Of the patched tower."""
+    dtype: str = "fp32"
+    lora: dict[str, Any] = field(default_factory=dict)
+    projection: dict[str, Any] = field(default_factory=dict)
+    """Source and sha256."""
+    triplets: dict[str, Any] = field(default_factory=dict)
+    """Source, sha256 and count."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """Hyperparameters and what the run counted."""
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+    """`before` and `after`: metric name -> per cent."""
+    versions: dict[str, str] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def to_header(self) -> dict[str, str]:
+        """The safetensors metadata of the file."""
+        return {KEY: json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)}
+
+    @classmethod
+    def from_header(cls, header: Mapping[str, str], source: str) -> PatchMetadata:
+        """Read it back.
+
+        Raises:
+            PatchError: `source` is no patch, or a later version of this package wrote it.
+        """
+        if KEY not in header:
+            raise PatchError(
+                f"{source} is a safetensors file but no patch: it has no {KEY!r} metadata."
+            )
+        try:
+            values = json.loads(header[KEY])
+            schema = values["schema"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise PatchError(f"{source} has damaged {KEY!r} metadata: {error}.") from error
+        if schema != SCHEMA:
+            raise PatchError(
+                f"{source} has schema {schema}, this version reads {SCHEMA}. Upgrade rtd-adapters."
+            )
+        known = {entry.name for entry in fields(cls)}
+        try:
+            return cls(**{name: value for name, value in values.items() if name in known})
+        except TypeError as error:
+            raise PatchError(f"{source} has damaged {KEY!r} metadata: {error}.") from error
+
+
+def current_versions() -> dict[str, str]:
+    """Versions that a patch's numbers depend on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in VERSIONED}

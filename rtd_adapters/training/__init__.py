@@ -1,0 +1,16 @@
+"""Training: objective, refined batches, refined concatenation, engines, the loop."""
+
+from rtd_adapters.training.engine import Engine, ReferenceEngine, Towers
+from rtd_adapters.training.settings import TrainingSettings, demo_settings
+from rtd_adapters.training.trainer import RunOptions, Trainer, TrainingRecord
+
+__all__ = [
+    "Engine",
+    "ReferenceEngine",
+    "RunOptions",
+    "Towers",
+    "Trainer",
+    "TrainingRecord",
+    "TrainingSettings",
+    "demo_settings",
+]

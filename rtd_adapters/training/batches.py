@@ -1,0 +1,100 @@
+"""Batches of cleaned triplets, each a pure function of seed and step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from rtd_adapters.errors import TripletError
+from rtd_adapters.text import Tokenizer, clean_caption, clean_conditioning
+from rtd_adapters.training.order import ShuffledOrder
+from rtd_adapters.triplets import Triplet
+
+LARGEST_HOLDOUT = 512
+SHUFFLE, PLAIN, NOISE = 1, 2, 3  # independent streams of one seed
+
+
+@dataclass(frozen=True)
+class TripletBatch:
+    """B triplets, cleaned, and the seed of the noise that belongs to them."""
+
+    references: list[str]
+    conditioning: list[str]
+    targets: list[str]
+    plain: list[str] = field(default_factory=list)
+    """Captions for `keep_alignment`, drawn apart so that no anchor stands twice in the batch."""
+    noise_seed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def generator(self) -> torch.Generator:
+        """A fresh generator for this batch's noise."""
+        return torch.Generator().manual_seed(self.noise_seed)
+
+
+class TripletStream:
+    """An endless, reshuffled stream over all triplets but a held-out slice.
+
+    A batch depends on the seed and its number alone, so a resumed run sees what it would have.
+
+    Raises:
+        TripletError: there are too few triplets for one batch.
+    """
+
+    def __init__(
+        self,
+        triplets: Sequence[Triplet],
+        tokenizer: Tokenizer,
+        *,
+        batch_size: int,
+        seed: int,
+        keep_alignment: bool = False,
+    ) -> None:
+        self._triplets = triplets
+        self._tokenizer = tokenizer
+        self._batch_size = batch_size
+        self._seed = seed
+        self._keep_alignment = keep_alignment
+        self._split = ShuffledOrder(len(triplets), seed)
+        self.holdout = min(LARGEST_HOLDOUT, len(triplets) // 10)
+        self.trained = len(triplets) - self.holdout
+        if self.trained < batch_size:
+            raise TripletError(
+                f"{len(triplets)} triplets ({self.holdout} of them held out) do not fill one batch "
+                f"of {batch_size}. Lower --batch-size or bring more triplets."
+            )
+
+    def batch(self, number: int) -> TripletBatch:
+        """The batch of that number, counted from 0."""
+        first = number * self._batch_size
+        rows = [
+            self._draw(position, SHUFFLE) for position in range(first, first + self._batch_size)
+        ]
+        plain = []
+        if self._keep_alignment:
+            positions = range(first, first + self._batch_size)
+            plain = [self._draw(position, PLAIN).target for position in positions]
+        return TripletBatch(
+            references=[clean_caption(row.reference, self._tokenizer) for row in rows],
+            conditioning=[clean_conditioning(row.conditioning, self._tokenizer) for row in rows],
+            targets=[clean_caption(row.target, self._tokenizer) for row in rows],
+            plain=[clean_caption(text, self._tokenizer) for text in plain],
+            noise_seed=ShuffledOrder(1 << 62, self._seed, NOISE)[number],
+        )
+
+    def held_out(self) -> TripletBatch:
+        """The held-out slice as one batch, for validation."""
+        rows = [self._triplets[self._split[place]] for place in range(self.holdout)]
+        return TripletBatch(
+            references=[clean_caption(row.reference, self._tokenizer) for row in rows],
+            conditioning=[clean_conditioning(row.conditioning, self._tokenizer) for row in rows],
+            targets=[clean_caption(row.target, self._tokenizer) for row in rows],
+        )
+
+    def _draw(self, position: int, purpose: int) -> Triplet:
+        epoch, place = divmod(position, self.trained)
+        order = ShuffledOrder(self.trained, self._seed, purpose, epoch)
+        return self._triplets[self._split[self.holdout + order[place]]]

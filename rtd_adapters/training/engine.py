@@ -1,0 +1,140 @@
+"""The reference step: the objective of one batch, computed plainly.
+
+Every text is padded to the context length and both towers run whole. It is slow and easy to check,
+and every faster engine is held to its loss and gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from rtd_adapters.methods import Method, Query, Reference
+from rtd_adapters.text import TextTower, Tokenizer
+from rtd_adapters.training.batches import TripletBatch
+from rtd_adapters.training.concatenation import add_noise
+from rtd_adapters.training.objective import nt_xent
+from rtd_adapters.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Towers:
+    """The networks of one run: what is trained and what stays frozen."""
+
+    method: Method
+    projection: nn.Module
+    frozen: TextTower
+    student: TextTower
+    tokenizer: Tokenizer
+
+    @property
+    def device(self) -> torch.device:
+        """Where the frozen tower lives; batches are moved there."""
+        return self.frozen.positional_embedding.device
+
+
+class Engine(Protocol):
+    """One way to compute a step. Engines differ in speed, never in what they compute."""
+
+    def step(self, batch: TripletBatch, backward: Callable[[Tensor], None]) -> Tensor:
+        """Add the gradients of the batch's loss to the student and return the detached loss."""
+
+
+class ReferenceEngine:
+    """The plain step."""
+
+    def __init__(
+        self,
+        towers: Towers,
+        settings: TrainingSettings,
+        forward: Callable[..., Tensor] | None = None,
+    ) -> None:
+        """`forward` stands for the student where a wrapper (autocast, processes) runs it."""
+        self._towers = towers
+        self._settings = settings
+        self._forward = forward or towers.student
+
+    def step(self, batch: TripletBatch, backward: Callable[[Tensor], None]) -> Tensor:
+        """Add the gradients of the batch's loss to the student and return the detached loss."""
+        loss = self.loss(batch)
+        backward(loss)
+        return loss.detach()
+
+    def loss(self, batch: TripletBatch) -> Tensor:
+        """The objective of one refined batch, a scalar in fp32."""
+        captions, embeddings = self._queries(batch)
+        return nt_xent(self._anchors(captions), torch.cat(embeddings), self._settings.temperature)
+
+    def _queries(self, batch: TripletBatch) -> tuple[list[str], list[Tensor]]:
+        """The captions to be anchored and, in the same order, the student's embeddings."""
+        composed, bare = self._prompts(batch)
+        captions, embeddings = list(batch.targets), [self._student(composed)]
+        if self._settings.refined_batch:
+            captions += batch.references
+            embeddings.append(self._student(bare))
+        if batch.plain:
+            captions += batch.plain
+            embeddings.append(self._student(batch.plain))
+        return captions, embeddings
+
+    def _prompts(self, batch: TripletBatch) -> tuple[Query | list[str], Query | list[str]]:
+        method = self._towers.method
+        if self._settings.concat == "text":
+            return text_prompts(method, batch)
+        reference = refined_reference(
+            self._towers, batch, self._anchors(batch.references), self._settings.noise_scale
+        )
+        projection = self._towers.projection
+        return (
+            method.composed_query(projection, reference),
+            method.bare_query(projection, reference),
+        )
+
+    @torch.no_grad()
+    def _anchors(self, captions: list[str]) -> Tensor:
+        ids = self._towers.tokenizer.encode(captions).to(self._towers.device)
+        return self._towers.frozen(ids)
+
+    def _student(self, query: Query | list[str]) -> Tensor:
+        tokenizer, device = self._towers.tokenizer, self._towers.device
+        if isinstance(query, list):
+            return self._forward(tokenizer.encode(query).to(device))
+        ids = tokenizer.encode_prompts(query.prompts).to(device)
+        return self._forward(ids, query.pseudo_tokens, tokenizer.placeholder_id)
+
+
+def refined_reference(
+    towers: Towers, batch: TripletBatch, embedding: Tensor, noise_scale: float
+) -> Reference:
+    """The batch's references as the method sees them: `embedding` [B, embed_dim] plus noise."""
+    generator = batch.generator()
+
+    def noise(vectors: Tensor) -> Tensor:
+        return add_noise(vectors, noise_scale, generator)
+
+    return Reference(
+        captions=batch.references,
+        conditioning=batch.conditioning,
+        embedding=noise(embedding),
+        noise=noise,
+        tower=towers.student,
+        frozen=towers.frozen,
+        tokenizer=towers.tokenizer,
+    )
+
+
+def text_prompts(method: Method, batch: TripletBatch) -> tuple[list[str], list[str]]:
+    """Composed and bare prompts with the reference caption's own words at the placeholder.
+
+    The naive concatenation that refined concatenation replaces; kept for the ablation.
+    """
+    composed = [
+        method.composed_prompt.format(text=text).replace(method.placeholder, caption)
+        for caption, text in zip(batch.references, batch.conditioning, strict=True)
+    ]
+    bare = [method.bare_prompt.replace(method.placeholder, caption) for caption in batch.references]
+    return composed, bare

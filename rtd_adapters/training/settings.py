@@ -1,0 +1,90 @@
+"""What a training run is told: the published recipe, and the built-in world's own."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from rtd_adapters.errors import UsageError
+
+Concatenation = Literal["refined", "text"]
+Schedule = Literal["constant", "cosine"]
+Precision = Literal["no", "fp16", "bf16"]
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Hyperparameters of one run. The defaults are the published run's (RTD, training script).
+
+    Batch 128 is what one process of the official script learns from: its four processes never
+    average their gradients, and only the first one's model is kept.
+    """
+
+    steps: int = 2000
+    """Optimiser steps."""
+    batch_size: int = 128
+    """Triplets a step, over all processes; refined batch sampling doubles the pairs, not this."""
+    learning_rate: float = 1e-5
+    """Peak learning rate of AdamW."""
+    weight_decay: float = 0.01
+    """AdamW's decoupled weight decay."""
+    warmup_steps: int = 0
+    """Steps of linear warm-up."""
+    schedule: Schedule = "constant"
+    """Learning rate after the warm-up."""
+    temperature: float = 0.07
+    """Temperature tau of the objective."""
+    noise_scale: float = 0.5
+    """Of the refined concatenation, in units of unnormalised embeddings; 0 is no noise."""
+    refined_batch: bool = True
+    """Let (bare prompt, reference caption) pairs ride in the batch."""
+    concat: Concatenation = "refined"
+    """`refined` puts the pseudo token at the placeholder, `text` the reference caption's words."""
+    keep_alignment: bool = False
+    """Add plain caption pairs to the batch. An addition of ours, not part of RTD."""
+    gradient_accumulation: int = 1
+    """Batches whose gradients are averaged before each optimiser step."""
+    max_grad_norm: float | None = None
+    """Clip the gradient to this L2 norm; none by default."""
+    mixed_precision: Precision = "no"
+    """Autocast of the trained tower; the objective is computed in fp32 regardless."""
+    seed: int = 0
+    """Decides initialisation, order of triplets and noise."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "gradient_accumulation"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        for name in ("steps", "warmup_steps", "noise_scale", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} is {getattr(self, name)}; it cannot be negative.")
+        for name in ("temperature", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as they stand in a patch's metadata."""
+        return asdict(self)
+
+    def differences(self, other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """Settings that differ from stored ones: name -> (stored, here)."""
+        mine = self.to_dict()
+        return {
+            field.name: (other.get(field.name), mine[field.name])
+            for field in fields(self)
+            if other.get(field.name) != mine[field.name]
+        }
+
+
+def demo_settings(kind: str) -> dict[str, Any]:
+    """The built-in world's recipe, where it differs from the published one.
+
+    A tower of 2 M parameters needs larger steps and far fewer of them; see README, "Figures".
+    """
+    return {
+        "steps": 80,
+        "batch_size": 64,
+        "learning_rate": 3e-3 if kind == "lora" else 5e-4,
+        "warmup_steps": 20,
+        "schedule": "cosine",
+    }
