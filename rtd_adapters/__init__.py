@@ -9,45 +9,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rtd_adapters.backbones import Backbone as Backbone
-    from rtd_adapters.backbones import load_backbone as load_backbone
+    from rtd_adapters.backbones import Backbone as Backbone, load_backbone as load_backbone
+    from rtd_adapters.checkpoints import read_checkpoint as read_checkpoint
     from rtd_adapters.errors import RtdError as RtdError
     from rtd_adapters.hookspecs import hookimpl as hookimpl
     from rtd_adapters.methods import (
         BackboneShape as BackboneShape,
-    )
-    from rtd_adapters.methods import (
         ImageFeatures as ImageFeatures,
-    )
-    from rtd_adapters.methods import (
         Method as Method,
-    )
-    from rtd_adapters.methods import (
         Query as Query,
-    )
-    from rtd_adapters.methods import (
         Reference as Reference,
     )
-    from rtd_adapters.patch import TextEncoderPatch as TextEncoderPatch
-    from rtd_adapters.patch import apply as apply
+    from rtd_adapters.patch import TextEncoderPatch as TextEncoderPatch, apply as apply
     from rtd_adapters.patch.lora import LoRASettings as LoRASettings
     from rtd_adapters.patching import (
         PatchJob as PatchJob,
-    )
-    from rtd_adapters.patching import (
         PatchResult as PatchResult,
-    )
-    from rtd_adapters.patching import (
         run_patch as run_patch,
     )
+    from rtd_adapters.projections import (
+        fill_projection as fill_projection,
+        tensors_under as tensors_under,
+    )
     from rtd_adapters.registry import get_method as get_method
+    from rtd_adapters.text import TextTower as TextTower, Tokenizer as Tokenizer
     from rtd_adapters.training import (
         RunOptions as RunOptions,
-    )
-    from rtd_adapters.training import (
         Trainer as Trainer,
-    )
-    from rtd_adapters.training import (
         TrainingSettings as TrainingSettings,
     )
 
@@ -64,13 +52,18 @@ _HOME = {
     "RtdError": "errors",
     "RunOptions": "training",
     "TextEncoderPatch": "patch",
+    "TextTower": "text",
+    "Tokenizer": "text",
     "Trainer": "training",
     "TrainingSettings": "training",
     "apply": "patch",
+    "fill_projection": "projections",
     "get_method": "registry",
     "hookimpl": "hookspecs",
     "load_backbone": "backbones",
+    "read_checkpoint": "checkpoints",
     "run_patch": "patching",
+    "tensors_under": "projections",
 }
 
 __version__ = "0.1.0"

@@ -97,6 +97,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         yield temporary
         for entry in sorted(temporary.rglob("*")):
             if entry.is_file():
+                entry.chmod(FILE_MODE)
                 _flush(entry)
         temporary.chmod(0o755)
         _take_place(temporary, path)

@@ -33,8 +33,7 @@ class Searle(Method):
 
     def load_projection(self, path: Path, shape: BackboneShape) -> nn.Module:
         """Phi from a released `SEARLE_ViT-*.pt`, a dict whose 'Phi' entry is a state dict."""
-        from rtd_adapters.checkpoints import read_checkpoint
-        from rtd_adapters.projections import fill_projection, tensors_under
+        from rtd_adapters import fill_projection, read_checkpoint, tensors_under
 
         tensors = tensors_under(read_checkpoint(path), "Phi", path)
         return fill_projection(self.build_projection(shape), tensors, path)

@@ -1,0 +1,79 @@
+"""A toy backbone and toy triplets: small enough for every test, real code all the way."""
+
+from __future__ import annotations
+
+import os
+import random
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def toy_tower():
+    """A random two-block text tower whose outputs differ clearly from text to text."""
+    import torch
+
+    from rtd_adapters.text import TextTower, TowerConfig
+
+    config = TowerConfig(
+        width=64, layers=2, heads=2, embed_dim=32, activation="quick_gelu", context_length=32
+    )
+    generator = torch.Generator().manual_seed(0)
+    tower = TextTower(config)
+    with torch.no_grad():
+        for name, parameter in tower.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            norm = name.endswith(".weight") and "ln_" in name
+            parameter.copy_(noise * 0.1 + (1.0 if norm else 0.0))
+    return tower.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def toy_backbone(toy_tower):
+    """The toy tower as a backbone without images."""
+    import copy
+
+    from rtd_adapters.backbones import Backbone
+    from rtd_adapters.methods import BackboneShape
+
+    return Backbone(
+        "toy", "random", copy.deepcopy(toy_tower), BackboneShape(32, 64, 64), None, None
+    )
+
+
+@pytest.fixture
+def searle():
+    """The searle method, as the registry finds it."""
+    from rtd_adapters.registry import get_method
+
+    return get_method("searle")
+
+
+@pytest.fixture
+def toy_projection(searle, toy_backbone):
+    """A random projection for the toy backbone, frozen."""
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        projection = searle.build_projection(toy_backbone.shape)
+    return projection.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def toy_triplets():
+    """300 distinct triplets."""
+    from rtd_adapters.triplets import Triplet
+
+    words = ["red", "blue", "green", "star", "circle", "square", "dog", "cat", "big", "small"]
+    draw = random.Random(0)
+    return [
+        Triplet(
+            f"a {draw.choice(words)} {draw.choice(words)} number {number}",
+            f"is {draw.choice(words)}",
+            f"one {draw.choice(words)} {draw.choice(words)} number {number}",
+        )
+        for number in range(300)
+    ]
