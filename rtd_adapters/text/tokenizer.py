@@ -105,7 +105,7 @@ class Tokenizer:
         Spellings that only become one in tokenization (`&#36;`, a full-width `$`) count too.
         """
         kept = self._strip(text)
-        if self._removed.search(normal := _normal(kept)):
+        while self._removed.search(normal := _normal(kept)):
             kept = self._strip(normal)
         if kept != text:
             self._cleaned.add(hash(text))
@@ -187,7 +187,7 @@ def _bpe(added_token: str | None) -> Any:
 
 
 def _replace_last_merge(bpe: Any, token: str) -> None:
-    import regex
+    import regex  # type: ignore[import-untyped]
 
     last = max(bpe.bpe_ranks, key=bpe.bpe_ranks.__getitem__)
     del bpe.bpe_ranks[last]
