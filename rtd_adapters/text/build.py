@@ -26,7 +26,8 @@ def tower_from_model(model: nn.Module) -> TextTower:
         BackboneError: `model` is none of these.
     """
     live = find_tower(model)
-    return _fill(live.config, live.state())
+    _, tensors = from_layout(live.named_tensors())
+    return _fill(live.config, tensors)
 
 
 def tower_from_state_dict(state: Mapping[str, Any], heads: int, activation: str) -> TextTower:
@@ -55,4 +56,4 @@ def _fill(config: TowerConfig, tensors: Mapping[str, Tensor]) -> TextTower:
         tower.load_state_dict(copies, assign=True)
     except RuntimeError as error:
         raise BackboneError(f"The text tower's tensors do not fit together: {error}") from error
-    return tower.requires_grad_(True).eval()
+    return tower.eval()

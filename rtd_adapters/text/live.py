@@ -70,7 +70,6 @@ def _openai_tower(model: nn.Module, text: Any, layout: str) -> LiveTower:
 
 def _transformers_tower(model: nn.Module) -> LiveTower:
     text: Any = model.text_model
-    text = getattr(text, "text_model", text)
     layer = text.encoder.layers[0]
     return _live(model, "hf", layer.self_attn.num_heads, layer.mlp, text.final_layer_norm)
 

@@ -102,11 +102,12 @@ class Tokenizer:
     def clean(self, text: str) -> str:
         """The text without placeholders and special tokens, which would be read as such.
 
-        Spellings that only become one in tokenization (`&#36;`, a full-width `$`) count too.
+        Spellings that only become one in tokenization (`&#36;`, a full-width `$`), or when another
+        is taken out, count too.
         """
-        kept = self._strip(text)
+        kept = self._removed.sub("", text)
         while self._removed.search(normal := _normal(kept)):
-            kept = self._strip(normal)
+            kept = self._removed.sub("", normal)
         if kept != text:
             self._cleaned.add(hash(text))
         return kept
@@ -130,11 +131,6 @@ class Tokenizer:
                 "Use a single character such as $ or *, or pass it as added_token."
             )
         return ids[0]
-
-    def _strip(self, text: str) -> str:
-        while (shorter := self._removed.sub("", text)) != text:
-            text = shorter  # taking one out may join the halves of another
-        return text
 
     def _note_truncated(self, text: str, length: int) -> None:
         if not self._truncated:

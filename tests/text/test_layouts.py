@@ -108,6 +108,7 @@ def test_wrapping_prefixes_and_the_image_side_are_passed_over(state, layout):
     parallel = {f"module.{name}": tensor for name, tensor in tensors.items()}
     for wrapped in (
         parallel,
+        {f"_orig_mod.{name}": tensor for name, tensor in tensors.items()},
         {"state_dict": parallel, "epoch": 3, "state_dict_img2text": {"w": torch.ones(1)}},
         {"epoch": 3, "CLIPTextModelWithProjection": tensors},
     ):

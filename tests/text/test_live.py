@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from rtd_adapters.errors import BackboneError
-from rtd_adapters.text import find_tower, to_layout, tower_from_model
+from rtd_adapters.text import find_tower, to_layout, tower_from_model, tower_from_state_dict
 from rtd_adapters.text.activations import recognise_activation
 
 TEXT = {"context_length": 77, "vocab_size": 100, "width": 64, "heads": 2, "layers": 2}
@@ -56,12 +56,13 @@ def test_the_image_side_is_never_among_the_tensors(real_clip):
 
 
 @pytest.mark.parametrize("name", ["openai", "open_clip custom", "transformers clip"])
-def test_wrappers_of_several_processes_are_seen_through(real_clip, name):
+def test_wrappers_are_seen_through(real_clip, name):
     model = real_clip(name).model
     inner = find_tower(model).named_tensors()
-    outer = find_tower(nn.DataParallel(model)).named_tensors()
-    assert inner.keys() == outer.keys()
-    assert all(inner[key].data_ptr() == outer[key].data_ptr() for key in inner)
+    for wrapped in (nn.DataParallel(model), torch.compile(model)):
+        outer = find_tower(wrapped).named_tensors()
+        assert inner.keys() == outer.keys()
+        assert all(inner[key].data_ptr() == outer[key].data_ptr() for key in inner)
 
 
 def test_a_vendored_copy_is_known_by_its_parts_not_its_class(real_clip):
@@ -76,14 +77,18 @@ def test_the_state_keeps_the_models_precision(real_clip):
     assert {tensor.dtype for tensor in state.values()} == {torch.float16}
 
 
-def test_the_built_tower_shares_nothing_with_the_model(real_clip):
+def test_built_towers_share_nothing_with_the_model_and_can_be_trained(real_clip):
     model = real_clip("openai").model
-    tower = tower_from_model(model)
-    assert not tower.training
-    before = {name: tensor.clone() for name, tensor in tower.state_dict().items()}
-    for tensor in find_tower(model).named_tensors().values():
-        tensor.zero_()
-    assert all(torch.equal(before[k], v) for k, v in tower.state_dict().items())
+    for tower in (
+        tower_from_model(model),
+        tower_from_state_dict(model.state_dict(), heads=2, activation="quick_gelu"),
+    ):
+        assert not tower.training
+        assert all(parameter.requires_grad for parameter in tower.parameters())
+        before = {name: tensor.clone() for name, tensor in tower.state_dict().items()}
+        for tensor in find_tower(model).named_tensors().values():
+            tensor.add_(1)
+        assert all(torch.equal(before[k], v) for k, v in tower.state_dict().items())
 
 
 def open_clip_with(**text):

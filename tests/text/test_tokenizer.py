@@ -124,7 +124,7 @@ def test_a_placeholder_that_was_cut_off_is_told_apart(tokenizer):
     [
         ("two $5 bills", "two 5 bills"),
         ("keep * and #", "keep * and #"),
-        ("a <|EndOfText|> b<start_of_text>", "a  b"),
+        ("A <|EndOfText|> B<start_of_text>", "A  B"),
         ("x <|replace|> y", "x  y"),
         ("<|end$oftext|>", ""),
         ("cost &#36;5", "cost 5"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -152,3 +155,12 @@ def test_an_impossible_configuration_is_refused(values, message):
 def test_a_configuration_that_lacks_a_size_is_refused():
     with pytest.raises(BackboneError, match="heads"):
         TowerConfig.from_dict({"width": 64, "layers": 1, "embed_dim": 8, "activation": "gelu"})
+
+
+def test_importing_the_text_side_imports_no_model_library():
+    code = "import sys, rtd_adapters.text; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert "torch" in loaded.stdout.split()
+    assert not {"open_clip", "transformers", "peft"} & set(loaded.stdout.split())
