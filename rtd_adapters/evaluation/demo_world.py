@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,9 +36,9 @@ class DemoWorld:
         cls, method: Method, projection: nn.Module, backbone: Backbone, queries: QuerySet
     ) -> DemoWorld:
         """Draw and embed the gallery of a query set."""
-        assert backbone.model is not None
-        batches = pixels(queries.gallery).split(CHUNK)
-        gallery = torch.cat([backbone.model.encode_image(batch) for batch in batches])
+        model: Any = backbone.model
+        batches = pixels(queries.images()).split(CHUNK)
+        gallery = torch.cat([model.encode_image(batch) for batch in batches])
         return cls(method, projection, queries, gallery)
 
     @torch.no_grad()

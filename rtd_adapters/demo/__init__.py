@@ -1,0 +1,1 @@
+"""The built-in miniature world: pictures, captions, a tiny CLIP, projections, triplets, queries."""

@@ -1,0 +1,53 @@
+"""Rebuilds the built-in world's weights from nothing: `python -m rtd_adapters.demo.build`.
+
+Deterministic for one seed, machine, thread count and set of versions. TIME
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+from safetensors.torch import save_file
+from torch import Tensor
+
+from rtd_adapters.demo.clip import WEIGHTS
+from rtd_adapters.demo.pretrain import pretrain
+from rtd_adapters.demo.train_projection import train_projection
+from rtd_adapters.files import whole_file
+from rtd_adapters.registry import get_method, registry
+
+
+@click.command()
+@click.option(
+    "--projection",
+    "names",
+    multiple=True,
+    metavar="METHOD",
+    help="Train only this method's projection, on the CLIP that is there; may be repeated.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides everything random.")
+def build(names: tuple[str, ...], seed: int) -> None:
+    """Draw the world, pretrain its CLIP, train a projection for every installed method."""
+    started = time.perf_counter()
+
+    def say(line: str) -> None:
+        click.echo(f"{time.perf_counter() - started:6.0f} s  {line}", err=True)
+
+    if not names:
+        _write(pretrain(seed, say), WEIGHTS)
+    for name in names or sorted(registry().methods):
+        say(f"projection for {name}")
+        tensors = train_projection(get_method(name), seed, say)
+        _write(tensors, WEIGHTS.with_name(f"{name}.safetensors"))
+
+
+def _write(tensors: dict[str, Tensor], path: Path) -> None:
+    with whole_file(path) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+    click.echo(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)", err=True)
+
+
+if __name__ == "__main__":
+    build()

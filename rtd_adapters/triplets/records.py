@@ -1,0 +1,37 @@
+"""A text triplet, and a set of them that knows where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import overload
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """Reference caption T_r, conditioning text T_c, target caption T_t, as they were found."""
+
+    reference: str
+    conditioning: str
+    target: str
+
+
+@dataclass(frozen=True)
+class TripletSet(Sequence[Triplet]):
+    """Triplets of one source."""
+
+    triplets: tuple[Triplet, ...]
+    source: str
+    """File name or other origin."""
+    sha256: str
+    """Of the file's bytes."""
+
+    def __len__(self) -> int:
+        return len(self.triplets)
+
+    @overload
+    def __getitem__(self, index: int) -> Triplet: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Triplet, ...]: ...
+    def __getitem__(self, index: int | slice) -> Triplet | tuple[Triplet, ...]:
+        return self.triplets[index]
