@@ -59,11 +59,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if room(path) != "__init
 def test_a_module_imports_only_what_stands_below_it(path):
     here = room(path)
     assert here in FLOOR, f"say on which floor {here} stands"
-    above = {
-        name
-        for name in imports(path)
-        if FLOOR[name] >= FLOOR[here] and name != here
-    }
+    above = {name for name in imports(path) if FLOOR[name] >= FLOOR[here] and name != here}
     assert not above
 
 

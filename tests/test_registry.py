@@ -191,7 +191,8 @@ def test_completion_imports_no_plugin():
         "import sys\n"
         "from rtd_adapters.cli.options import complete_methods\n"
         "assert 'searle' in complete_methods(None, None, 'se')\n"
-        "sys.exit(' '.join(m for m in sys.modules if m.startswith(('rtd_plugins', 'torch'))) or 0)\n"
+        "loaded = [name for name in sys.modules if name.startswith(('rtd_plugins', 'torch'))]\n"
+        "sys.exit(' '.join(loaded) or 0)\n"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr

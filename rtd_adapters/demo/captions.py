@@ -74,7 +74,8 @@ def caption(scene: Scene, rng: random.Random, mentions: frozenset[str] | None = 
         mentions: optional attributes to name; drawn by default.
     """
     mentions = draw_mentions(rng) if mentions is None else mentions
-    adjectives, clauses = [], []
+    adjectives: list[str] = []
+    clauses: list[str] = []
     for attribute in ("size", "texture", "colour"):
         if attribute not in mentions:
             continue

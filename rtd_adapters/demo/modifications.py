@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from typing import Any
 
 from rtd_adapters.demo.scenes import (
     COLOURS,
@@ -20,7 +21,7 @@ from rtd_adapters.demo.scenes import (
     draw_side_object,
 )
 
-SIMPLE = {
+SIMPLE: dict[str, tuple[Any, ...]] = {
     "colour": COLOURS,
     "shape": SHAPES,
     "size": SIZES,

@@ -7,11 +7,12 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from rtd_adapters.demo.captions import caption
 from rtd_adapters.demo.clip import CONFIG, ROWS, normalise
@@ -87,7 +88,7 @@ def pretrain(seed: int, say: Callable[[str], None], steps: int = STEPS) -> dict[
     return {name: _stored(value) for name, value in model.state_dict().items()} | {ROWS: rows}
 
 
-def _clip_loss(model: nn.Module, images: Tensor, ids: Tensor) -> Tensor:
+def _clip_loss(model: Any, images: Tensor, ids: Tensor) -> Tensor:
     images = images.to(memory_format=torch.channels_last)  # twice as fast on a CPU
     with torch.autocast("cpu", torch.bfloat16):
         image, text = model.encode_image(images), _encode_trimmed(model, ids)
@@ -97,7 +98,7 @@ def _clip_loss(model: nn.Module, images: Tensor, ids: Tensor) -> Tensor:
     return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
 
 
-def _encode_trimmed(model: nn.Module, ids: Tensor) -> Tensor:
+def _encode_trimmed(model: Any, ids: Tensor) -> Tensor:
     """open_clip's text forward on rows cut after the longest text; causal, so nothing changes."""
     length = ids.shape[1]
     x = model.token_embedding(ids) + model.positional_embedding[:length]
@@ -106,7 +107,7 @@ def _encode_trimmed(model: nn.Module, ids: Tensor) -> Tensor:
     return x[torch.arange(len(ids)), ids.argmax(-1)] @ model.text_projection
 
 
-def _small_vocabulary_model(vocabulary: int) -> nn.Module:
+def _small_vocabulary_model(vocabulary: int) -> Any:
     from open_clip.model import CLIP
 
     config = copy.deepcopy(CONFIG)
@@ -141,7 +142,7 @@ def _used_rows(tokenizer: Tokenizer) -> Tensor:
     return torch.unique(torch.cat([tokenizer.encode([text]).flatten() for text in texts]))
 
 
-def _groups(model: nn.Module) -> list[dict[str, object]]:
+def _groups(model: Any) -> list[dict[str, object]]:
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     others = [p for p in model.parameters() if p.ndim < 2]
     return [
@@ -157,7 +158,7 @@ def _schedule(step: int, steps: int) -> float:
 
 
 @torch.no_grad()
-def _set_norms(model: nn.Module, pairs: Pairs, tokenizer: Tokenizer, rows: Tensor) -> None:
+def _set_norms(model: Any, pairs: Pairs, tokenizer: Tokenizer, rows: Tensor) -> None:
     """Scale both last projections so that embeddings have mean norm NORM; no cosine changes."""
     rng = random.Random(0)
     scenes = [scene for pair in pairs.scenes[:500] for scene in pair]

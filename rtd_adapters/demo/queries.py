@@ -10,7 +10,7 @@ from functools import lru_cache
 from PIL import Image
 
 from rtd_adapters.demo.captions import full_caption
-from rtd_adapters.demo.modifications import modify
+from rtd_adapters.demo.modifications import SIMPLE, modify
 from rtd_adapters.demo.render import draw
 from rtd_adapters.demo.scenes import (
     FAMILIES,
@@ -73,10 +73,7 @@ def _query_set(seed: int, per_family: int, *, held_out: bool) -> QuerySet:
             change = modify(reference, family, rng, held_out=held_out)
             if change is None or not _fits(change.target, held_out) or change.target in place:
                 continue
-            # A look-alike: the target with one more change that the text did not ask for.
-            look_alike = modify(change.target, "colour", rng, held_out=held_out)
-            assert look_alike is not None
-            for scene in (reference, change.target, look_alike.target):
+            for scene in (reference, change.target, _look_alike(change.target, reference, rng)):
                 place.setdefault(scene, len(place))
             found.references.append(place[reference])
             found.texts.append(change.text)
@@ -93,6 +90,14 @@ def _query_set(seed: int, per_family: int, *, held_out: bool) -> QuerySet:
         found.target_captions,
         found.families,
     )
+
+
+def _look_alike(target: Scene, reference: Scene, rng: random.Random) -> Scene:
+    """The target with one more change, which no text asked for: a hard distractor."""
+    while True:
+        change = modify(target, rng.choice(sorted(SIMPLE)), rng, held_out=False)
+        if change is not None and change.target != reference:
+            return change.target
 
 
 def _fits(target: Scene, held_out: bool) -> bool:

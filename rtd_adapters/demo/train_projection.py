@@ -30,7 +30,7 @@ LEARNING_RATE = 1e-3
 def train_projection(method: Method, seed: int, say: Callable[[str], None]) -> dict[str, Tensor]:
     """Train on scenes without held-out pairs and return the module's tensors in fp16."""
     torch.manual_seed(seed)
-    model, _ = load_demo_clip()
+    model: Any = load_demo_clip()[0]
     tower = tower_from_model(model).requires_grad_(False)
     images = _embed_pictures(model, seed)
     projection = method.build_projection(demo_shape(model, tower)).train()
