@@ -25,10 +25,12 @@ def require_writable(path: Path, *, overwrite: bool) -> None:
     if path.is_dir():
         raise FileError(f"{path} is a folder. Name a file inside it.")
     folder = _nearest_existing(path.parent)
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
         raise FileError(
-            f"{path} cannot be written: no permission in {folder}. Choose another path."
-        )
+            f"{path} cannot be written: {error.strerror} in {folder}. Choose another path."
+        ) from error
 
 
 def require_new_folder(path: Path, *, overwrite: bool) -> None:

@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments[:1] or os.environ.get("RTD_DEBUG") == "1"
     try:
-        code = cli.main(args=arguments, prog_name="rtd", standalone_mode=False)
+        code = cli.main(args=arguments, prog_name="rtd", standalone_mode=False, obj=arguments)
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()

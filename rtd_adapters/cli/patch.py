@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -295,7 +294,7 @@ def _job(**given: Any) -> PatchJob:
         blocks=_blocks(given.pop("lora_blocks")),
     )
     card = given["out"].with_name("README.md") if given.pop("card") else None
-    command = shlex.join(["rtd", *sys.argv[1:]])
+    command = shlex.join(["rtd", *(click.get_current_context().obj or ())])
     return PatchJob(settings=settings, options=run, lora=lora, card=card, command=command, **given)
 
 

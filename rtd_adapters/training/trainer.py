@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from rtd_adapters.backbones import Backbone
-from rtd_adapters.errors import TrainingError
+from rtd_adapters.errors import FileError, TrainingError
 from rtd_adapters.methods import Method
 from rtd_adapters.text import TextTower
 from rtd_adapters.training.batches import TripletStream
@@ -127,6 +128,8 @@ class Trainer:
             return loop.run()
         finally:
             accelerator.end_training()
+            # accelerate remembers device and precision for the life of the process otherwise.
+            AcceleratorState._reset_state(reset_partial_state=accelerator.num_processes == 1)
             student.to("cpu").eval()
             self.backbone.tower.to("cpu")
 
@@ -311,9 +314,15 @@ class _Loop:
     def _write_metrics(self, metrics: dict[str, float]) -> None:
         if self.options.folder is None or not self.accelerator.is_main_process:
             return
-        self.options.folder.mkdir(parents=True, exist_ok=True)
-        with (self.options.folder / METRICS_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": self.step, **metrics}) + "\n")
+        path = self.options.folder / METRICS_FILE
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": self.step, **metrics}) + "\n")
+        except OSError as error:
+            raise FileError(
+                f"{path} cannot be written: {error.strerror}. Free some space, then --resume."
+            ) from error
 
     def _forget_metrics_after(self, step: int) -> None:
         """Drop the lines of steps that will be run again."""
