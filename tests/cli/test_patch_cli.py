@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 from rtd_adapters.errors import FileError
 from rtd_adapters.patch import TextEncoderPatch
 
-
 QUICK = ("--max-steps", 3, "--batch-size", 8, "--quiet")
 
 

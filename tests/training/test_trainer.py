@@ -1,0 +1,210 @@
+"""The loop: what it learns, what it keeps, when it stops."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from rtd_adapters.errors import FileError, TrainingError, UsageError
+from rtd_adapters.patch import TextEncoderPatch
+from rtd_adapters.training import ReferenceEngine, RunOptions, Trainer, TrainingSettings
+from rtd_adapters.training.checkpoints import list_checkpoints
+from rtd_adapters.training.trainer import learning_rate
+
+
+@pytest.fixture
+def run(searle, toy_projection, toy_backbone, toy_triplets):
+    """Trains a patch on the toy backbone; returns it and the run's record."""
+
+    def run(kind="full", engine=ReferenceEngine, options=None, **settings):
+        settings = {"steps": 6, "batch_size": 8, "learning_rate": 1e-3} | settings
+        patch = TextEncoderPatch.create(kind, toy_backbone, searle)
+        trainer = Trainer(
+            searle,
+            toy_projection,
+            toy_backbone,
+            toy_triplets,
+            TrainingSettings(**settings),
+            options or RunOptions(quiet=True),
+            engine,
+        )
+        return patch, patch.fit(trainer)
+
+    return run
+
+
+def same(one, other):
+    first, second = one.state(), other.state()
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_loss_falls(run):
+    _, record = run(steps=30)
+    assert sum(record.losses[-5:]) < 0.8 * sum(record.losses[:5])
+
+
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_one_seed_one_result(run, kind):
+    assert same(run(kind)[0], run(kind)[0])
+    assert not same(run(kind)[0], run(kind, seed=1)[0])
+
+
+def test_the_frozen_tower_and_the_projection_stay(run, toy_backbone, toy_projection):
+    before = {**toy_backbone.tower.state_dict(), **toy_projection.state_dict()}
+    before = {name: tensor.clone() for name, tensor in before.items()}
+    run()
+    after = {**toy_backbone.tower.state_dict(), **toy_projection.state_dict()}
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_a_run_cut_at_a_checkpoint_resumes_to_the_same_bits(run, kind, tmp_path):
+    class Cut(ReferenceEngine):
+        """Dies in the fifth step."""
+
+        calls = 0
+
+        def step(self, batch, backward):
+            Cut.calls += 1
+            if Cut.calls == 5:
+                raise KeyboardInterrupt
+            return super().step(batch, backward)
+
+    options = RunOptions(
+        folder=tmp_path, checkpoint_every=2, validate_every=1, quiet=True, select="anchor_recall@1"
+    )
+    whole, _ = run(
+        kind,
+        options=RunOptions(
+            folder=tmp_path / "w",
+            checkpoint_every=2,
+            quiet=True,
+            validate_every=1,
+            select="anchor_recall@1",
+        ),
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run(kind, engine=Cut, options=options)
+    assert [path.name for path in list_checkpoints(tmp_path)] == [
+        "step-000000002",
+        "step-000000004",
+    ]
+    from dataclasses import replace
+
+    resumed, record = run(kind, options=replace(options, resume=True))
+    assert len(record.losses) == 2
+    assert same(whole, resumed)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+
+
+def test_resuming_another_run_lists_what_differs(run, tmp_path):
+    options = RunOptions(folder=tmp_path, checkpoint_every=2, quiet=True)
+    run(options=options)
+    with pytest.raises(TrainingError, match=r"noise_scale: 0\.5 there, 0\.1 here"):
+        run(options=RunOptions(folder=tmp_path, resume=True, quiet=True), noise_scale=0.1)
+
+
+def test_a_damaged_checkpoint_is_named(run, tmp_path):
+    options = RunOptions(folder=tmp_path, checkpoint_every=2, quiet=True)
+    run(options=options)
+    newest = list_checkpoints(tmp_path)[-1]
+    (newest / "model.safetensors").write_bytes(b"gone")
+    with pytest.raises(FileError, match=rf"{newest.name} is damaged"):
+        run(options=RunOptions(folder=tmp_path, resume=True, quiet=True))
+
+
+def test_resuming_nothing(run, tmp_path):
+    with pytest.raises(TrainingError, match="no checkpoint in"):
+        run(options=RunOptions(folder=tmp_path, resume=True, quiet=True))
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run(run, tmp_path):
+    class Broken(ReferenceEngine):
+        calls = 0
+
+        def step(self, batch, backward):
+            Broken.calls += 1
+            loss = super().step(batch, backward)
+            return loss * float("nan") if Broken.calls == 4 else loss
+
+    options = RunOptions(folder=tmp_path, checkpoint_every=1, quiet=True)
+    with pytest.raises(TrainingError, match=r"became nan at step 4.*step-000000003"):
+        run(engine=Broken, options=options)
+
+
+def test_a_tensor_without_gradient_stops_the_run(run):
+    class Forgetful(ReferenceEngine):
+        def step(self, batch, backward):
+            loss = super().step(batch, backward)
+            self._towers.student.ln_final.bias.grad = None
+            return loss
+
+    with pytest.raises(
+        TrainingError, match=r"1 trained tensors received no gradient.*ln_final\.bias"
+    ):
+        run(engine=Forgetful)
+
+
+def test_the_best_validation_is_kept_when_asked(run):
+    options = RunOptions(validate_every=1, select="anchor_recall@1", quiet=True)
+    patch, record = run(options=options, steps=8, learning_rate=5e-2)
+    values = [entry["anchor_recall@1"] for entry in record.validations]
+    assert record.selected_step == 1 + values.index(max(values))
+    last, _ = run(steps=8, learning_rate=5e-2)
+    assert same(patch, last) == (record.selected_step == 8)
+
+
+def test_selecting_an_unknown_metric(run):
+    with pytest.raises(TrainingError, match=r"--select recall@7.*anchor_recall@1"):
+        run(options=RunOptions(validate_every=1, select="recall@7", quiet=True))
+
+
+def test_accumulated_batches_average_their_gradients(run):
+    class Watching(ReferenceEngine):
+        """Notes what has gathered in one gradient after each batch, and the batch's own part."""
+
+        gathered, own = [], []
+
+        def step(self, batch, backward):
+            bias = self._towers.student.ln_final.bias
+            alone = torch.autograd.grad(self.loss(batch), bias)[0]
+            loss = super().step(batch, backward)
+            Watching.own.append(alone)
+            Watching.gathered.append(bias.grad.clone())
+            return loss
+
+    run(engine=Watching, steps=1, gradient_accumulation=2)
+    first, second = Watching.own
+    assert not torch.allclose(first, second)
+    assert torch.allclose(Watching.gathered[1], (first + second) / 2, atol=1e-7)
+
+
+def test_a_tracker_gets_the_loss(run, tmp_path):
+    pytest.importorskip("tensorboard")
+    run(options=RunOptions(folder=tmp_path, tracker="tensorboard", quiet=True))
+    assert list(tmp_path.rglob("events.out.tfevents*"))
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0, 0.25), (3, 1.0), (4, 1.0), (8, 0.5), (12, 0.0)])
+def test_cosine_after_warm_up(step, expected):
+    settings = TrainingSettings(steps=12, warmup_steps=4, schedule="cosine", learning_rate=1.0)
+    assert learning_rate(settings, step) == pytest.approx(expected)
+
+
+def test_the_published_recipe_is_the_default():
+    recipe = TrainingSettings()
+    assert (recipe.learning_rate, recipe.batch_size, recipe.steps) == (1e-5, 128, 2000)
+    assert (recipe.weight_decay, recipe.temperature, recipe.noise_scale) == (0.01, 0.07, 0.5)
+    assert learning_rate(recipe, 0) == learning_rate(recipe, 1999) == 1e-5
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"batch_size": 0}, {"steps": -1}, {"temperature": 0.0}, {"learning_rate": float("nan")}],
+)
+def test_impossible_settings(wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        TrainingSettings(**wrong)
