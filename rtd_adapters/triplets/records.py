@@ -20,11 +20,12 @@ class Triplet:
 class TripletSet(Sequence[Triplet]):
     """Triplets of one source."""
 
-    triplets: tuple[Triplet, ...]
+    triplets: Sequence[Triplet]
+    """In memory, or on disk where they are many (`store.hold`)."""
     source: str
     """File name or other origin."""
     sha256: str
-    """Of the file's bytes."""
+    """Of the file's bytes; of the triplets themselves where there is no file."""
 
     def __len__(self) -> int:
         return len(self.triplets)
@@ -32,6 +33,6 @@ class TripletSet(Sequence[Triplet]):
     @overload
     def __getitem__(self, index: int) -> Triplet: ...
     @overload
-    def __getitem__(self, index: slice) -> tuple[Triplet, ...]: ...
-    def __getitem__(self, index: int | slice) -> Triplet | tuple[Triplet, ...]:
+    def __getitem__(self, index: slice) -> Sequence[Triplet]: ...
+    def __getitem__(self, index: int | slice) -> Triplet | Sequence[Triplet]:
         return self.triplets[index]

@@ -1,105 +1,102 @@
-"""Reads triplets from the official JSON file."""
+"""Triplets and captions from any source, and triplets to a file."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from rtd_adapters.errors import FileError, TripletError
+from rtd_adapters.files import whole_file
+from rtd_adapters.triplets.columns import OFFICIAL, Columns, to_caption, to_triplet
+from rtd_adapters.triplets.formats import read_rows
 from rtd_adapters.triplets.records import Triplet, TripletSet
+from rtd_adapters.triplets.store import hold
 
-KEYS = ("reference_caption", "conditioning_caption", "target_caption")
-SHOWN = 60
-
-Place = str
+BLOCK = 1 << 20
 
 
-def read_triplets(path: str | Path) -> TripletSet:
-    """Read the official format: a JSON list of objects, or one JSON object a line.
+def read_triplets(source: str | Path, columns: Columns | None = None) -> TripletSet:
+    """Read triplets; every row must be whole.
 
-    Every object has the keys reference_caption, conditioning_caption and target_caption, each a
-    string that is not empty; further keys are ignored.
+    The official format is a JSON list, or one JSON object a line, of objects with the keys
+    reference_caption, conditioning_caption and target_caption, each a string that is not empty;
+    further keys are ignored. `formats.read_rows` says which other sources are read, and
+    `columns.KNOWN` which other names are known. Memory stays bounded for any number of triplets.
+
+    Args:
+        source: file, folder, `-` for standard input, or `hub:NAME`.
+        columns: field (reference, conditioning, target) to the name it has in the source.
 
     Raises:
-        FileError: the file is missing or cannot be read.
+        FileError: the source is missing, unreadable or damaged.
         TripletError: it is not of that form; the message names the line or the entry.
     """
-    path = Path(path)
-    content = _content(path)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise TripletError(f"{path}, line {line}: not UTF-8. Save the file as UTF-8.") from error
-    triplets = tuple(_triplet(value, f"{path}, {place}") for place, value in _values(path, text))
+    digest = hashlib.sha256()
+    triplets = hold(_hashed(_triplets(source, columns), digest))
     if not triplets:
-        raise TripletError(f"{path} holds no triplets.")
-    return TripletSet(triplets, path.name, hashlib.sha256(content).hexdigest())
+        raise TripletError(f"{source} holds no triplets.")
+    path = Path(source)
+    sha256 = file_sha256(path) if path.is_file() else digest.hexdigest()
+    return TripletSet(triplets, path.name if path.is_file() else str(source), sha256)
 
 
-def _content(path: Path) -> bytes:
+def read_captions(source: str | Path, column: str | None = None) -> Iterator[str]:
+    """Captions of a source, one after the other, stripped; one may be empty.
+
+    Args:
+        source: as for `read_triplets`; a text file has a caption a line.
+        column: name of the caption column; by default one of `columns.CAPTION`.
+
+    Raises:
+        FileError: the source is missing, unreadable or damaged.
+        TripletError: a row cannot be read or lacks the column.
+    """
+    return (to_caption(row, column, str(source)) for row in read_rows(source))
+
+
+def write_triplets(path: Path, triplets: Iterable[Triplet]) -> int:
+    """Write one JSON object a line, with the official keys, whole or not at all; returns how many.
+
+    Raises:
+        FileError: the file cannot be written.
+    """
+    count = 0
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        for triplet in triplets:
+            stream.write(as_line(triplet))
+            count += 1
+    return count
+
+
+def as_line(triplet: Triplet) -> str:
+    """A triplet as a line of the official format."""
+    texts = (triplet.reference, triplet.conditioning, triplet.target)
+    return json.dumps(dict(zip(OFFICIAL, texts, strict=True)), ensure_ascii=False) + "\n"
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's bytes.
+
+    Raises:
+        FileError: it cannot be read.
+    """
+    digest = hashlib.sha256()
     try:
-        content = path.read_bytes()
+        with path.open("rb") as stream:
+            while block := stream.read(BLOCK):
+                digest.update(block)
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}. Check --triplets.") from error
-    if not content.strip():
-        raise TripletError(f"{path} is empty.")
-    return content
+        raise FileError(f"{path} cannot be read: {error.strerror}. Check it.") from error
+    return digest.hexdigest()
 
 
-def _values(path: Path, text: str) -> Iterator[tuple[Place, Any]]:
-    """Entries with their places: a list's if the whole file is one, otherwise the lines'."""
-    if not text.lstrip().startswith("["):
-        yield from _lines(path, text)
-        return
-    try:
-        entries = json.loads(text)
-    except json.JSONDecodeError as error:
-        place = f"{path}, line {error.lineno}"
-        raise TripletError(f"{place}: {error.msg}. Mend the JSON there.") from error
-    for number, entry in enumerate(entries, start=1):
-        yield f"entry {number}", entry
+def _triplets(source: str | Path, columns: Columns | None) -> Iterator[Triplet]:
+    return (to_triplet(row, columns, str(source)) for row in read_rows(source))
 
 
-def _lines(path: Path, text: str) -> Iterator[tuple[Place, Any]]:
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            yield f"line {number}", json.loads(line)
-        except json.JSONDecodeError as error:
-            raise TripletError(
-                f"{path}, line {number}: {error.msg} in {line[:SHOWN]!r}. The file must be a JSON "
-                "list, or one JSON object a line."
-            ) from error
-
-
-def _triplet(value: Any, place: Place) -> Triplet:
-    if not isinstance(value, dict):
-        found = type(value).__name__
-        raise TripletError(f"{place}: a {found}, not an object with {_listed(KEYS)}.")
-    missing = [key for key in KEYS if key not in value]
-    if missing:
-        raise TripletError(f"{place}: no {_listed(missing)}; it has {_listed(value) or 'nothing'}.")
-    for key in KEYS:
-        _require_text(value[key], key, place)
-    return Triplet(*(value[key] for key in KEYS))
-
-
-def _require_text(text: Any, key: str, place: Place) -> None:
-    if isinstance(text, list | dict):
-        raise TripletError(
-            f"{place}: {key} is a {type(text).__name__}. The file looks like columns; write one "
-            "object a triplet (pandas: orient='records')."
-        )
-    if not isinstance(text, str):
-        raise TripletError(f"{place}: {key} is {text!r}, not a string.")
-    if not text.strip():
-        raise TripletError(f"{place}: {key} is empty. Fill it in or take the triplet out.")
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(map(str, names))
+def _hashed(triplets: Iterable[Triplet], digest: hashlib._Hash) -> Iterator[Triplet]:
+    for triplet in triplets:
+        digest.update(as_line(triplet).encode("utf-8", "surrogatepass"))
+        yield triplet

@@ -1,0 +1,240 @@
+"""Reads rows, whatever the file format: JSON, JSON lines, CSV, TSV, text, Parquet, Arrow, Hub."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any, cast
+
+from rtd_adapters.errors import FileError, TripletError, UsageError
+from rtd_adapters.triplets.json_list import JsonList, JsonListError
+
+STDIN = "-"
+HUB = "hub:"
+LONGEST_LINE = 1 << 24
+"""Bytes. A longer line is no caption, and would fill the memory."""
+SHOWN = 60
+COMPRESSED: dict[bytes, Any] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}
+"""Reader by the file's first bytes."""
+ARROW = (".arrow", ".feather", ".parquet")
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One entry of a source, or the reason why it could not be read."""
+
+    place: str
+    """As in "line 3", for messages."""
+    value: Any
+    error: str | None = None
+
+
+def read_rows(source: str | Path) -> Iterator[Row]:
+    """Rows of a source, one after the other, in bounded memory.
+
+    Args:
+        source: a file (.json, .jsonl, .csv, .tsv, .txt, each also compressed with gzip, bzip2 or
+            xz; .parquet, .arrow), `-` for standard input, `hub:NAME` or `hub:NAME@SPLIT` for a
+            Hugging Face dataset, or the folder of one. A line of plain text is read as
+            {"caption": line}.
+
+    A row that cannot be read carries an `error` where reading can go on after it.
+
+    Raises:
+        FileError: the source is missing, unreadable or damaged.
+        TripletError: it is not of its form, and reading cannot go on.
+        UsageError: it needs the extra `datasets`, which is not installed.
+    """
+    name, path = str(source), Path(source)
+    if name.startswith(HUB) or path.is_dir():
+        yield from _dataset(name)
+    elif path.suffix in ARROW:
+        yield from _arrow(path)
+    else:
+        yield from _text_rows(name, path)
+
+
+def _text_rows(name: str, path: Path) -> Iterator[Row]:
+    try:
+        with _opened(name) as stream:
+            kind = path.with_suffix("").suffix if path.suffix in (".gz", ".bz2", ".xz") else ""
+            yield from _dispatch(name, kind or path.suffix, stream)
+    except JsonListError as error:
+        raise TripletError(f"{name}, line {error.line}: {error}. Mend the JSON there.") from error
+    except DAMAGED as error:
+        raise FileError(f"{name} is damaged: {error}. Fetch or compress it again.") from error
+    except OSError as error:
+        raise FileError(f"{name} cannot be read: {error.strerror or error}. Check it.") from error
+
+
+def _dispatch(name: str, suffix: str, stream: io.BufferedReader) -> Iterator[Row]:
+    start = _first_character(stream)
+    if not start:
+        raise TripletError(f"{name} is empty.")
+    if suffix in DELIMITERS:
+        yield from _table(name, stream, DELIMITERS[suffix])
+    elif suffix == ".txt" or (not suffix.startswith(".json") and start not in "[{"):
+        yield from map(_as_caption, _filled(stream))
+    elif start == "[":
+        for number, entry in enumerate(JsonList(stream), start=1):
+            yield Row(f"entry {number}", entry)
+    else:
+        yield from map(_as_json, _filled(stream))
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[io.BufferedReader]:
+    """The source's bytes, decompressed."""
+    with nullcontext(sys.stdin.buffer) if name == STDIN else Path(name).open("rb") as raw:
+        stream = cast(io.BufferedReader, raw)
+        head = stream.peek(6)
+        for magic, opener in COMPRESSED.items():
+            if head.startswith(magic):
+                stream = io.BufferedReader(opener(stream))
+        yield stream
+
+
+def _first_character(stream: io.BufferedReader) -> str:
+    """The first character that is not space, left in the stream."""
+    while head := stream.peek(16):
+        kept = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+        if kept:
+            return chr(kept[0])
+        stream.read(len(head))
+    return ""
+
+
+def _lines(stream: IO[bytes]) -> Iterator[Row]:
+    """Lines, decoded; `value` has no line end."""
+    number = 0
+    while raw := stream.readline(LONGEST_LINE):
+        number += 1
+        place = f"line {number}"
+        if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
+            while raw and not raw.endswith(b"\n"):
+                raw = stream.readline(LONGEST_LINE)
+            yield Row(place, None, f"longer than {LONGEST_LINE >> 20} MiB. Break it up.")
+            continue
+        try:
+            text = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            yield Row(place, None, "not UTF-8. Save the file as UTF-8.")
+            continue
+        yield Row(place, text)
+
+
+def _filled(stream: IO[bytes]) -> Iterator[Row]:
+    return (row for row in _lines(stream) if row.error or row.value.strip())
+
+
+def _as_json(row: Row) -> Row:
+    if row.error:
+        return row
+    try:
+        return Row(row.place, json.loads(row.value))
+    except ValueError as error:
+        message = getattr(error, "msg", str(error))
+        return Row(
+            row.place,
+            None,
+            f"{message} in {row.value[:SHOWN]!r}. The file must be a JSON list, or one JSON "
+            "object a line.",
+        )
+
+
+def _as_caption(row: Row) -> Row:
+    return row if row.error else Row(row.place, {"caption": row.value.strip()})
+
+
+def _table(name: str, stream: IO[bytes], delimiter: str) -> Iterator[Row]:
+    """Rows of a CSV or TSV file with a header line."""
+    csv.field_size_limit(LONGEST_LINE)
+    reader = csv.DictReader(_decoded(name, stream), delimiter=delimiter)
+    try:
+        for row in reader:
+            yield Row(f"line {reader.line_num}", row)
+    except csv.Error as error:
+        raise TripletError(f"{name}, line {reader.line_num}: {error}. Mend the table.") from error
+
+
+def _decoded(name: str, stream: IO[bytes]) -> Iterator[str]:
+    for row in _lines(stream):
+        if row.error:
+            raise TripletError(f"{name}, {row.place}: {row.error}")
+        yield row.value + "\n"
+
+
+def _arrow(path: Path) -> Iterator[Row]:
+    pyarrow = _extra("pyarrow")
+    try:
+        if path.suffix == ".parquet":
+            batches = _extra("pyarrow.parquet").ParquetFile(path).iter_batches()
+        else:
+            batches = _record_batches(path)
+        yield from _numbered(row for batch in batches for row in batch.to_pylist())
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}. Check it.") from error
+    except pyarrow.ArrowException as error:
+        raise FileError(f"{path} is damaged or no {path.suffix} file: {error}.") from error
+
+
+def _record_batches(path: Path) -> Iterator[Any]:
+    """Batches of an Arrow file (Feather), or of an Arrow stream, as `datasets` writes it."""
+    ipc = _extra("pyarrow.ipc")
+    with path.open("rb") as stream:
+        if stream.read(6) == b"ARROW1":
+            file = ipc.open_file(stream)
+            yield from (file.get_batch(number) for number in range(file.num_record_batches))
+        else:
+            stream.seek(0)
+            yield from ipc.open_stream(stream)
+
+
+def _dataset(name: str) -> Iterator[Row]:
+    """Rows of a Hugging Face dataset: on the Hub, saved to disk, or a folder of files."""
+    datasets = _extra("datasets")
+    hub, _, split = name.removeprefix(HUB).partition("@")
+    try:
+        if (Path(name) / "dataset_info.json").is_file():
+            found = datasets.load_from_disk(name)
+        elif name.startswith(HUB):
+            found = datasets.load_dataset(hub, split=split or "train", streaming=True)
+        else:
+            found = datasets.load_dataset(name, split="train", streaming=True)
+        yield from _numbered(found)
+    except Exception as error:
+        raise FileError(
+            f"{name} did not load as a dataset: {str(error).strip().splitlines()[0]} "
+            "Check its name and split, or pass one of its files."
+        ) from error
+
+
+def _numbered(rows: Iterable[Any]) -> Iterator[Row]:
+    for number, row in enumerate(rows, start=1):
+        yield Row(f"row {number}", row)
+
+
+def _extra(module: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise UsageError(
+            "Parquet, Arrow and Hub datasets need an extra: pip install 'rtd-adapters[datasets]'."
+        ) from error
