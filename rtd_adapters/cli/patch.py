@@ -74,6 +74,12 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option("--max-grad-norm", type=float, help="Clip the gradient to this norm."),
             click.option(
+                "--engine",
+                type=click.Choice(["fast", "reference"]),
+                help="How a step is computed: packed, or plainly padded. The result is the same up "
+                "to rounding.  [fast]",
+            ),
+            click.option(
                 "--mixed-precision",
                 type=click.Choice(["no", "fp16", "bf16"]),
                 help="Autocast of the trained tower.  [no]",
@@ -274,6 +280,7 @@ def _job(**given: Any) -> PatchJob:
         "gradient_accumulation",
         "max_grad_norm",
         "mixed_precision",
+        "engine",
         "seed",
     )
     steps = given.pop("max_steps")

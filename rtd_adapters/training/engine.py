@@ -7,6 +7,7 @@ and every faster engine is held to its loss and gradients.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,12 +52,12 @@ class ReferenceEngine:
         self,
         towers: Towers,
         settings: TrainingSettings,
-        forward: Callable[..., Tensor] | None = None,
+        autocast: Callable[[], AbstractContextManager] = nullcontext,
     ) -> None:
-        """`forward` stands for the student where a wrapper (autocast, processes) runs it."""
+        """`autocast` is entered wherever the student runs."""
         self._towers = towers
         self._settings = settings
-        self._forward = forward or towers.student
+        self._autocast = autocast
 
     def step(self, batch: TripletBatch, backward: Callable[[Tensor], None]) -> Tensor:
         """Add the gradients of the batch's loss to the student and return the detached loss."""
@@ -101,10 +102,11 @@ class ReferenceEngine:
 
     def _student(self, query: Query | list[str]) -> Tensor:
         tokenizer, device = self._towers.tokenizer, self._towers.device
-        if isinstance(query, list):
-            return self._forward(tokenizer.encode(query).to(device))
-        ids = tokenizer.encode_prompts(query.prompts).to(device)
-        return self._forward(ids, query.pseudo_tokens, tokenizer.placeholder_id)
+        with self._autocast():
+            if isinstance(query, list):
+                return self._towers.student(tokenizer.encode(query).to(device))
+            ids = tokenizer.encode_prompts(query.prompts).to(device)
+            return self._towers.student(ids, query.pseudo_tokens, tokenizer.placeholder_id)
 
 
 def refined_reference(

@@ -10,6 +10,7 @@ from rtd_adapters.errors import UsageError
 Concatenation = Literal["refined", "text"]
 Schedule = Literal["constant", "cosine"]
 Precision = Literal["no", "fp16", "bf16"]
+EngineName = Literal["fast", "reference"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class TrainingSettings:
     """Clip the gradient to this L2 norm; none by default."""
     mixed_precision: Precision = "no"
     """Autocast of the trained tower; the objective is computed in fp32 regardless."""
+    engine: EngineName = "fast"
+    """How a step is computed; `reference` is the plain one. They differ in speed and rounding."""
     seed: int = 0
     """Decides initialisation, order of triplets and noise."""
 

@@ -30,10 +30,12 @@ from rtd_adapters.training.checkpoints import (
     trained_tensors,
 )
 from rtd_adapters.training.engine import Engine, ReferenceEngine, Towers
+from rtd_adapters.training.fast import FastEngine
 from rtd_adapters.training.settings import TrainingSettings
 from rtd_adapters.training.validation import anchor_recall
 from rtd_adapters.triplets import Triplet
 
+ENGINES = {"fast": FastEngine, "reference": ReferenceEngine}
 METRICS_FILE = "metrics.jsonl"
 STEPS_UNTIL_REACHED = 2  # LoRA's A sees no gradient before B has moved away from zero
 
@@ -85,7 +87,7 @@ class Trainer:
         triplets: any sequence of triplets, held in memory or not.
         settings: what is computed.
         options: how it is carried out.
-        engine: how a step is computed; the reference step by default.
+        engine: how a step is computed; by default what the settings name.
     """
 
     def __init__(
@@ -96,15 +98,15 @@ class Trainer:
         triplets: Sequence[Triplet],
         settings: TrainingSettings,
         options: RunOptions | None = None,
-        engine: Callable[..., Engine] = ReferenceEngine,
+        engine: Callable[..., Engine] | None = None,
     ) -> None:
         self.method, self.projection, self.backbone = method, projection, backbone
         self.settings, self.options = settings, options or RunOptions()
-        self._engine = engine
-        self._tokenizer = method.tokenizer(backbone.tower.config.context_length)
+        self.engine = engine or ENGINES[settings.engine]
+        self.tokenizer = method.tokenizer(backbone.tower.config.context_length)
         self.stream = TripletStream(
             triplets,
-            self._tokenizer,
+            self.tokenizer,
             batch_size=settings.batch_size,
             seed=settings.seed,
             keep_alignment=settings.keep_alignment,
@@ -141,6 +143,11 @@ class Trainer:
             log_with=self.options.tracker,
             project_dir=self.options.folder,
         )
+        if accelerator.num_processes > 1:
+            raise TrainingError(
+                f"{accelerator.num_processes} processes were started, and this version trains in "
+                "one. Start rtd by itself, without torchrun or accelerate launch."
+            )
         if self.options.tracker:
             config = {k: v for k, v in self.settings.to_dict().items() if v is not None}
             accelerator.init_trackers("rtd", config=config)
@@ -155,23 +162,24 @@ class _Loop:
     ) -> None:
         self.settings, self.options = trainer.settings, trainer.options
         self.accelerator, self.stream, self.identity = accelerator, trainer.stream, identity
-        self.tower = tower.train()
-        self.tokenizer = trainer._tokenizer
+        self.tokenizer = trainer.tokenizer
         device = accelerator.device
+        self.tower = tower.to(device).train()
         self.towers = Towers(
             trainer.method,
             trainer.projection.to(device),
             trainer.backbone.tower.to(device),
             tower,
-            trainer._tokenizer,
+            trainer.tokenizer,
         )
         optimizer = torch.optim.AdamW(
             trained_tensors(tower).values(),
             lr=self.settings.learning_rate,
             weight_decay=self.settings.weight_decay,
+            fused=device.type in ("cpu", "cuda"),
         )
-        self.student, self.optimizer = accelerator.prepare(tower, optimizer)
-        self.engine = trainer._engine(self.towers, self.settings, self.student)
+        self.optimizer = accelerator.prepare(optimizer)
+        self.engine = trainer.engine(self.towers, self.settings, accelerator.autocast)
         self.record = TrainingRecord(steps=self.settings.steps)
         self.step = 0
         self.best: dict[str, Any] = {}
@@ -203,7 +211,7 @@ class _Loop:
             group["lr"] = learning_rate(self.settings, self.step)
         losses = []
         for part in range(self.settings.gradient_accumulation):
-            with self.accelerator.accumulate(self.student):
+            with self.accelerator.accumulate(self.tower):
                 batch = self.stream.batch(self.step * self.settings.gradient_accumulation + part)
                 losses.append(self.engine.step(batch, self.accelerator.backward))
                 self._require_finite(losses[-1])
@@ -211,7 +219,7 @@ class _Loop:
                     self._note_gradients()
                     if self.settings.max_grad_norm is not None:
                         self.accelerator.clip_grad_norm_(
-                            self.student.parameters(), self.settings.max_grad_norm
+                            self.tower.parameters(), self.settings.max_grad_norm
                         )
                 self.optimizer.step()
                 self.optimizer.zero_grad()
