@@ -47,8 +47,6 @@ SILENT_H = ("hour", "honest", "honour", "honor", "heir")
 AFTER_ARTICLE = re.compile(r"\b(an?)(\s+)$", re.IGNORECASE)
 LIKE_YOU = re.compile(r"(uni([^mn]|$)|us[aeiu]|ut[ei]|eu|ewe|ukulele|one\b|once\b)")
 """Words whose first letter is a vowel and whose first sound is not."""
-    r"(uni([^mn]|$|t|c|f|v)|un[ai]que|us[aeiu]|ut[ei]|eu|ewe|ukulele|one\b|once\b)"
-)
 
 
 def article(phrase: str) -> str:

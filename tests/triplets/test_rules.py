@@ -18,6 +18,20 @@ from rtd_adapters.triplets.vocabulary import build_vocabulary
 
 COLOURS = ["a red", "a blue", "a green", "an orange"]
 THINGS = ["dog", "cat", "horse", "woman", "apple", "box"]
+PLURALS = """\
+dog dogs
+box boxes
+glass glasses
+church churches
+bus buses
+baby babies
+toy toys
+child children
+fireman firemen
+human humans
+sheep sheep
+shoe shoes
+leaf leaves"""
 SETTINGS = RuleSettings(min_count=1)
 
 
@@ -179,13 +193,7 @@ def test_number_and_capital_letters_are_kept():
 
 @pytest.mark.parametrize(
     ("one", "many"),
-    [
-        pair.split(":")
-        for pair in (
-            "dog:dogs box:boxes baby:babies toy:toys child:children fireman:firemen human:humans "
-            "bus:buses church:churches sheep:sheep shoe:shoes leaf:leaves axe:axes glass:glasses"
-        ).split()
-    ],
+    [line.split() for line in PLURALS.splitlines()],
 )
 def test_plurals(one, many):
     assert plural(f"red {one}") == f"red {many}"
