@@ -17,9 +17,11 @@ from rtd_adapters.errors import RtdError
 
 INTERRUPTED = 130
 COMMANDS = {
+    "bench": "rtd_adapters.cli.bench:bench",
     "inspect": "rtd_adapters.cli.inspect:inspect",
     "methods": "rtd_adapters.cli.methods:methods",
     "patch": "rtd_adapters.cli.patch:patch",
+    "triplets": "rtd_adapters.cli.triplets:triplets",
 }
 
 

@@ -26,6 +26,11 @@ SEVERAL = "captions"
 CAPTION = ("caption", "text", "captions", "TEXT", *OFFICIAL[:1])
 """Names of a caption column."""
 
+
+class EmptyText(TripletError):
+    """One of a triplet's texts is empty."""
+
+
 Columns = Mapping[str, str]
 """Field (reference, conditioning, target) to the name it has in the source."""
 
@@ -108,7 +113,7 @@ def _text(value: Any, name: str, place: str) -> str:
     if not isinstance(value, str):
         raise TripletError(f"{place}: {name} is {value!r}, not a string.")
     if not value.strip():
-        raise TripletError(f"{place}: {name} is empty. Fill it in or take the triplet out.")
+        raise EmptyText(f"{place}: {name} is empty. Fill it in or take the triplet out.")
     return value
 
 

@@ -72,8 +72,13 @@ def write_triplets(path: Path, triplets: Iterable[Triplet]) -> int:
 
 def as_line(triplet: Triplet) -> str:
     """A triplet as a line of the official format."""
+    return json.dumps(as_dict(triplet), ensure_ascii=False) + "\n"
+
+
+def as_dict(triplet: Triplet) -> dict[str, str]:
+    """A triplet under its official names."""
     texts = (triplet.reference, triplet.conditioning, triplet.target)
-    return json.dumps(dict(zip(OFFICIAL, texts, strict=True)), ensure_ascii=False) + "\n"
+    return dict(zip(OFFICIAL, texts, strict=True))
 
 
 def file_sha256(path: Path) -> str:

@@ -1,0 +1,87 @@
+"""What can be wrong with a triplet, apart from a form that cannot be read at all."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from hashlib import blake2b
+
+from rtd_adapters.text import Tokenizer
+from rtd_adapters.triplets.records import Triplet
+
+REPEATED = "repeated triplet"
+NEAR_REPEATED = "nearly repeated triplet"
+UNCHANGED = "target equals reference"
+FOREIGN = "not in Latin letters"
+PLACEHOLDER = "placeholder or special token in a text"
+DAMAGED = "damaged characters"
+DROPPED = (REPEATED, UNCHANGED, FOREIGN)
+"""Flaws for which `clean` drops a triplet; it takes placeholders out and keeps the rest."""
+
+PLACEHOLDERS = ("$", "*")
+"""The published methods' own; Context-I2W's is among the special tokens."""
+MOJIBAKE = re.compile("\ufffd|Ã[\u0080-\u00bf]|â€|[\u0000-\u0008\u000e-\u001f]")
+WORDS = re.compile(r"\w+")
+FOREIGN_SHARE = 0.5
+
+
+class Sieve:
+    """Names the flaws of one triplet after the other; it remembers those it has seen."""
+
+    def __init__(self) -> None:
+        self._seen: set[bytes] = set()
+        self._cleaners = [Tokenizer(placeholder=sign) for sign in PLACEHOLDERS]
+
+    def flaws(self, triplet: Triplet) -> list[str]:
+        """Names of what is wrong; none for a good one. 16 bytes of memory a triplet."""
+        texts = (triplet.reference, triplet.conditioning, triplet.target)
+        normal = [" ".join(words(text)) for text in texts]
+        found = []
+        if not self._is_new("\n".join(text.casefold().strip() for text in texts)):
+            found.append(REPEATED)
+        elif not self._is_new("~" + " ".join(sorted(" ".join(normal).split()))):
+            found.append(NEAR_REPEATED)
+        if normal[0] == normal[2]:
+            found.append(UNCHANGED)
+        if any(map(is_foreign, texts)):
+            found.append(FOREIGN)
+        if any(self.without_placeholders(text) != text for text in texts):
+            found.append(PLACEHOLDER)
+        if any(map(MOJIBAKE.search, texts)):
+            found.append(DAMAGED)
+        return found
+
+    def clean(self, triplet: Triplet) -> Triplet | None:
+        """The triplet without placeholders and outer space, or None where it is to be dropped."""
+        if any(flaw in DROPPED for flaw in self.flaws(triplet)):
+            return None
+        texts = (triplet.reference, triplet.conditioning, triplet.target)
+        kept = [" ".join(self.without_placeholders(text).split()) for text in texts]
+        return Triplet(*kept) if all(kept) else None
+
+    def without_placeholders(self, text: str) -> str:
+        """The text as every published method may read it."""
+        for cleaner in self._cleaners:
+            text = cleaner.clean(text)
+        return text
+
+    def _is_new(self, text: str) -> bool:
+        key = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        return True
+
+
+def words(text: str) -> list[str]:
+    """Words in lower case, without punctuation."""
+    return WORDS.findall(text.casefold())
+
+
+def is_foreign(text: str) -> bool:
+    """Whether most letters are of another script than CLIP's training captions mostly use."""
+    if text.isascii():
+        return False
+    letters = [sign for sign in text if sign.isalpha()]
+    foreign = [sign for sign in letters if not unicodedata.name(sign, "").startswith("LATIN")]
+    return len(foreign) > FOREIGN_SHARE * len(letters)

@@ -1,0 +1,225 @@
+"""Measures a source of triplets, in one pass and bounded memory."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rtd_adapters.errors import TripletError
+from rtd_adapters.text import Tokenizer
+from rtd_adapters.triplets.columns import Columns, EmptyText, to_triplet
+from rtd_adapters.triplets.flaws import Sieve, words
+from rtd_adapters.triplets.formats import Row, read_rows
+from rtd_adapters.triplets.records import Triplet
+
+UNREADABLE = "row that cannot be read"
+MALFORMED = "row without the three texts"
+EMPTY = "empty text"
+UNUSABLE = (UNREADABLE, MALFORMED, EMPTY)
+
+BATCH = 256
+COMPOSED = "a photo of $ that {}"
+"""RTD's prompt round the conditioning text, whose length counts."""
+LONGEST = 1024
+"""Tokens; longer texts count as so long."""
+QUOTED = 5
+"""Messages about unusable rows that are kept."""
+FUNCTION_WORDS = {
+    "a",
+    "an",
+    "the",
+    "of",
+    "in",
+    "on",
+    "at",
+    "with",
+    "and",
+    "is",
+    "are",
+    "to",
+    "has",
+    "for",
+}
+
+Embed = Callable[[Sequence[str]], Tensor]
+Watch = Callable[[Iterable[Any], str], Iterable[Any]]
+
+
+@dataclass
+class Measures:
+    """What was found in a source."""
+
+    source: str
+    context_length: int
+    rows: int = 0
+    triplets: int = 0
+    flaws: Counter[str] = field(default_factory=Counter)
+    """Name to number of rows that have it."""
+    messages: list[str] = field(default_factory=list)
+    """About the first unusable rows, each with its place."""
+    lengths: dict[str, Counter[int]] = field(default_factory=dict)
+    """reference, target, composed prompt: tokens with both ends, to number of texts."""
+    english: int = 0
+    """Triplets with an English function word."""
+    edits: Counter[str] = field(default_factory=Counter)
+    """Kind of change from reference to target, to number of triplets."""
+    openings: Counter[str] = field(default_factory=Counter)
+    """First word of the conditioning text."""
+    vocabulary: Counter[str] = field(default_factory=Counter)
+    """Words of reference and target captions."""
+    sample: list[Triplet] = field(default_factory=list)
+    """Drawn at random, every triplet with the same chance."""
+    similarities: dict[str, list[float]] = field(default_factory=dict)
+    """Of the sample: cosine of target with reference, and with reference and conditioning."""
+
+    @property
+    def truncated(self) -> int:
+        """Texts that the tokenizer would cut."""
+        return sum(
+            count
+            for lengths in self.lengths.values()
+            for length, count in lengths.items()
+            if length > self.context_length
+        )
+
+
+def measure(
+    source: str | Path,
+    *,
+    columns: Columns | None = None,
+    embed: Embed | None = None,
+    context_length: int = 77,
+    sample: int = 2000,
+    seed: int = 0,
+    watch: Watch = lambda rows, label: rows,
+) -> Measures:
+    """Measure every row, and similarities on a random sample.
+
+    Args:
+        source: triplets, as `read_triplets` takes them; bad rows are counted, not refused.
+        columns: of the source.
+        embed: N texts to [N, embed_dim], the text encoder of the similarities; none without it.
+        context_length: of that encoder.
+        sample: size of the random sample.
+        seed: draws the sample.
+        watch: shows progress.
+
+    Raises:
+        FileError: the source is missing, unreadable or damaged.
+        TripletError: it stops being of its form, and reading cannot go on.
+    """
+    found = Measures(str(source), context_length)
+    found.lengths = {name: Counter() for name in ("reference", "target", "composed prompt")}
+    draw, sieve, tokenizer = random.Random(seed), Sieve(), Tokenizer(LONGEST)
+    triplets = _usable(watch(read_rows(source), "triplets"), columns, found)
+    while batch := list(islice(triplets, BATCH)):
+        for triplet in batch:
+            found.triplets += 1
+            found.flaws.update(sieve.flaws(triplet))
+            _describe(triplet, found)
+            _keep(triplet, found, sample, draw)
+        _count_tokens(batch, tokenizer, found)
+    if embed and found.sample:
+        found.similarities = similarities(found.sample, embed)
+    return found
+
+
+def clean_triplets(
+    source: str | Path, columns: Columns | None = None, watch: Watch = lambda rows, label: rows
+) -> Iterator[Triplet]:
+    """Triplets worth training on: whole, new, changed by their text, without placeholders."""
+    sieve = Sieve()
+    for triplet in _usable(watch(read_rows(source), "cleaning"), columns, Measures("", 0)):
+        kept = sieve.clean(triplet)
+        if kept:
+            yield kept
+
+
+def similarities(triplets: Sequence[Triplet], embed: Embed) -> dict[str, list[float]]:
+    """Cosines of each target caption with what it should resemble, in [-1, 1]."""
+    target = _units(embed, [t.target for t in triplets])
+    compared = {
+        "reference to target": [t.reference for t in triplets],
+        "reference + conditioning to target": [f"{t.reference} {t.conditioning}" for t in triplets],
+    }
+    return {
+        name: (_units(embed, texts) * target).sum(dim=1).tolist()
+        for name, texts in compared.items()
+    }
+
+
+def edit_kind(triplet: Triplet) -> str:
+    """How the target caption's words differ from the reference caption's."""
+    before, after = Counter(words(triplet.reference)), Counter(words(triplet.target))
+    lost, gained = (before - after).total(), (after - before).total()
+    if not lost and not gained:
+        return "no word"
+    if not lost:
+        return "words added"
+    if not gained:
+        return "words removed"
+    kept = (before & after).total()
+    return "words swapped" if kept >= max(lost, gained) else "mostly rewritten"
+
+
+def _usable(rows: Iterable[Row], columns: Columns | None, found: Measures) -> Iterator[Triplet]:
+    """The triplets of those rows that have one; the others are counted."""
+    for row in rows:
+        found.rows += 1
+        try:
+            triplet = to_triplet(row, columns, found.source)
+        except TripletError as error:
+            kind = EMPTY if isinstance(error, EmptyText) else MALFORMED
+            found.flaws[UNREADABLE if row.error else kind] += 1
+            if len(found.messages) < QUOTED:
+                found.messages.append(str(error))
+        else:
+            yield triplet
+
+
+def _describe(triplet: Triplet, found: Measures) -> None:
+    conditioning = words(triplet.conditioning)
+    captions = words(triplet.reference) + words(triplet.target)
+    found.edits[edit_kind(triplet)] += 1
+    found.openings.update(conditioning[:1])
+    found.vocabulary.update(captions)
+    found.english += not FUNCTION_WORDS.isdisjoint(captions + conditioning)
+
+
+def _keep(triplet: Triplet, found: Measures, size: int, draw: random.Random) -> None:
+    """Reservoir sampling: after n triplets each is in the sample with chance size / n."""
+    if len(found.sample) < size:
+        found.sample.append(triplet)
+        return
+    place = draw.randrange(found.triplets)
+    if place < size:
+        found.sample[place] = triplet
+
+
+def _count_tokens(batch: list[Triplet], tokenizer: Tokenizer, found: Measures) -> None:
+    texts = {
+        "reference": [t.reference for t in batch],
+        "target": [t.target for t in batch],
+        "composed prompt": [COMPOSED.format(t.conditioning) for t in batch],
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tokenizer's, about texts beyond LONGEST
+        for name, rows in texts.items():
+            # The end token has the greatest id, so its place is the length less one.
+            lengths = tokenizer.encode(rows).argmax(dim=1) + 1
+            found.lengths[name].update(lengths.tolist())
+
+
+def _units(embed: Embed, texts: list[str]) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about cut texts, which are counted already
+        return torch.nn.functional.normalize(embed(texts).float(), dim=1)

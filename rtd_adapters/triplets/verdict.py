@@ -1,0 +1,108 @@
+"""What the measures of a triplet file mean for a training run. The thresholds are ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import mean
+
+from rtd_adapters.triplets.flaws import (
+    DAMAGED,
+    FOREIGN,
+    NEAR_REPEATED,
+    PLACEHOLDER,
+    REPEATED,
+    UNCHANGED,
+)
+from rtd_adapters.triplets.quality import UNUSABLE, Measures
+
+GOOD, DOUBTFUL, UNFIT = "good", "doubtful", "unfit"
+FEW = 1000
+TOLERATED = {
+    REPEATED: 0.02,
+    NEAR_REPEATED: 0.1,
+    UNCHANGED: 0.01,
+    FOREIGN: 0.02,
+    PLACEHOLDER: 0.0,
+    DAMAGED: 0.01,
+}
+"""Share of triplets beyond which a flaw raises doubt."""
+UNFIT_SHARE = 0.2
+"""Of targets equal to their reference: there the objective pulls a caption to itself."""
+CUT_SHARE = 0.02
+ENGLISH_SHARE = 0.5
+CLOSE, FAR = 0.97, 0.2
+"""Mean cosine of reference and target: nothing is changed, or nothing is kept."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Something against the file."""
+
+    verdict: str
+    """doubtful or unfit."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a file is fit to train on, and why not."""
+
+    reasons: tuple[Reason, ...]
+
+    @property
+    def word(self) -> str:
+        """good, doubtful (it trains, but look at the reasons) or unfit."""
+        found = {reason.verdict for reason in self.reasons}
+        return UNFIT if UNFIT in found else DOUBTFUL if found else GOOD
+
+
+def judge(found: Measures) -> Verdict:
+    """The verdict on a measured source."""
+    return Verdict((*_form(found), *_flaws(found), *_texts(found), *_similarity(found)))
+
+
+def _form(found: Measures) -> list[Reason]:
+    unusable = sum(found.flaws[name] for name in UNUSABLE)
+    if not found.triplets:
+        return [Reason(UNFIT, f"None of {found.rows:,} rows is a triplet.")]
+    reasons = []
+    if unusable:
+        text = f"{unusable:,} of {found.rows:,} rows are no triplet; --fix leaves them out."
+        reasons.append(Reason(UNFIT, text))
+    if found.triplets < FEW:
+        reasons.append(Reason(DOUBTFUL, f"Only {found.triplets:,} triplets; bring {FEW:,}."))
+    return reasons
+
+
+def _flaws(found: Measures) -> list[Reason]:
+    reasons = []
+    for name, tolerated in TOLERATED.items():
+        share = found.flaws[name] / max(1, found.triplets)
+        if share > tolerated:
+            unfit = name == UNCHANGED and share > UNFIT_SHARE
+            text = f"{share:.1%} of the triplets: {name}."
+            reasons.append(Reason(UNFIT if unfit else DOUBTFUL, text))
+    return reasons
+
+
+def _texts(found: Measures) -> list[Reason]:
+    reasons = []
+    if found.truncated > CUT_SHARE * 3 * found.triplets:
+        text = f"{found.truncated:,} texts are longer than {found.context_length} tokens."
+        reasons.append(Reason(DOUBTFUL, f"{text} They will be cut."))
+    if found.triplets and found.english < ENGLISH_SHARE * found.triplets:
+        share = found.english / found.triplets
+        reasons.append(Reason(DOUBTFUL, f"Only {share:.0%} of the triplets read like English."))
+    return reasons
+
+
+def _similarity(found: Measures) -> list[Reason]:
+    values = found.similarities.get("reference to target")
+    if not values:
+        return []
+    centre = mean(values)
+    if centre > CLOSE:
+        return [Reason(DOUBTFUL, f"Targets hardly differ from references (cosine {centre:.2f}).")]
+    if centre < FAR:
+        return [Reason(DOUBTFUL, f"Targets share little with references (cosine {centre:.2f}).")]
+    return []
