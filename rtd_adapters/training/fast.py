@@ -89,13 +89,13 @@ class FastEngine:
     def _encode_query(self, query: Query, rider: Rider | None = None) -> Tensor:
         towers = self._towers
         ids = towers.tokenizer.encode_prompts(query.prompts).to(towers.device)
-        holes = ids == towers.tokenizer.placeholder_id
+        placeholder = towers.tokenizer.placeholder_id
+        assert placeholder is not None  # encode_prompts refused a tokenizer without one
+        holes = torch.eq(ids, placeholder)
         # A placeholder has another pseudo token in each text, so no prefix reaches into it.
         pack = pack_texts(ids, rider, keep=int(holes.int().argmax(dim=1).min()))
         used = torch.arange(query.pseudo_tokens.shape[1], device=ids.device) < holes.sum(1)[:, None]
-        return encode_pack(
-            towers.student, pack, query.pseudo_tokens[used], towers.tokenizer.placeholder_id
-        )
+        return encode_pack(towers.student, pack, query.pseudo_tokens[used], placeholder)
 
     @torch.no_grad()
     def _anchors(self, captions: Sequence[str]) -> Tensor:

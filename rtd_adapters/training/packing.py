@@ -10,6 +10,7 @@ pads every text to 77 tokens.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -108,7 +109,7 @@ def encode_pack(
     tower: TextTower,
     pack: Pack,
     pseudo_tokens: Tensor | None = None,
-    placeholder_id: int | None = None,
+    placeholder_id: int = -1,
 ) -> Tensor:
     """[R, embed_dim] embeddings, unnormalised: the B texts in order, then the riders' B.
 
@@ -120,10 +121,11 @@ def encode_pack(
     """
     x = tower.token_embedding(pack.ids)
     if pseudo_tokens is not None:
-        holes = (pack.ids == placeholder_id).nonzero(as_tuple=True)
+        holes = torch.eq(pack.ids, placeholder_id).nonzero(as_tuple=True)
         x = x.index_put(holes, pseudo_tokens.to(x.dtype))
     x = x + tower.positional_embedding[pack.positions]
-    *blocks, last = tower.transformer.resblocks
+    blocks: list[Any] = list(tower.transformer.resblocks)
+    last = blocks.pop()
     for block in blocks:
         x = x + _attend(block.attn, block.ln_1(x), pack)
         x = x + block.mlp(block.ln_2(x))
@@ -132,7 +134,7 @@ def encode_pack(
     return tower.ln_final(x) @ tower.text_projection
 
 
-def _attend(attention: torch.nn.Module, x: Tensor, pack: Pack) -> Tensor:
+def _attend(attention: Any, x: Tensor, pack: Pack) -> Tensor:
     """Attention of every token of the pack, [T, width]."""
     q, k, v = _heads(attention, x)
     own = _look(_unfold(q, pack), _behind_prefix(k, pack), _behind_prefix(v, pack), pack.mask)
@@ -144,7 +146,7 @@ def _attend(attention: torch.nn.Module, x: Tensor, pack: Pack) -> Tensor:
     return attention.out_proj(torch.cat(parts).flatten(1))
 
 
-def _attend_read(attention: torch.nn.Module, x: Tensor, pack: Pack) -> Tensor:
+def _attend_read(attention: Any, x: Tensor, pack: Pack) -> Tensor:
     """Attention of the tokens that are read, [R, width]."""
     k, v = (_split(attention, project(x)) for project in (attention.k_proj, attention.v_proj))
     q = _split(attention, attention.q_proj(x[pack.read]))
@@ -159,14 +161,14 @@ def _look(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
-def _heads(attention: torch.nn.Module, x: Tensor) -> list[Tensor]:
+def _heads(attention: Any, x: Tensor) -> list[Tensor]:
     return [
         _split(attention, project(x))
         for project in (attention.q_proj, attention.k_proj, attention.v_proj)
     ]
 
 
-def _split(attention: torch.nn.Module, x: Tensor) -> Tensor:
+def _split(attention: Any, x: Tensor) -> Tensor:
     """[T, width] to [T, heads, width / heads]."""
     return x.unflatten(-1, (attention.heads, -1))
 

@@ -35,7 +35,7 @@ from rtd_adapters.training.settings import TrainingSettings
 from rtd_adapters.training.validation import anchor_recall
 from rtd_adapters.triplets import Triplet
 
-ENGINES = {"fast": FastEngine, "reference": ReferenceEngine}
+ENGINES: dict[str, Callable[..., Engine]] = {"fast": FastEngine, "reference": ReferenceEngine}
 METRICS_FILE = "metrics.jsonl"
 STEPS_UNTIL_REACHED = 2  # LoRA's A sees no gradient before B has moved away from zero
 

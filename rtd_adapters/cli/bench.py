@@ -1,0 +1,100 @@
+"""`rtd bench`: how fast a training step is on this machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from rtd_adapters.cli.options import json_option, quiet_option
+
+if TYPE_CHECKING:
+    from rtd_adapters.bench import BenchRow
+
+
+@click.command()
+@click.option(
+    "--backbone",
+    "backbones",
+    multiple=True,
+    default=["ViT-B-32"],
+    show_default=True,
+    help="An open_clip model; its text tower's size is timed, with random weights. Repeatable.",
+)
+@click.option(
+    "--kind",
+    "kinds",
+    type=click.Choice(["full", "lora"]),
+    multiple=True,
+    default=["full", "lora"],
+    show_default=True,
+    help="Kind of patch; may be repeated.",
+)
+@click.option(
+    "--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Triplets a step."
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Steps of each engine, in turn; medians are printed.",
+)
+@json_option
+@quiet_option
+def bench(
+    backbones: Sequence[str],
+    kinds: Sequence[str],
+    batch_size: int,
+    rounds: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Time the fast training step against the reference step on this machine.
+
+    \b
+    Example:
+      rtd bench --backbone ViT-B-32 --batch-size 32
+    """
+    import platform
+
+    import torch
+
+    from rtd_adapters.bench import bench as run, matmul_gflops
+
+    def say(line: str) -> None:
+        if not quiet:
+            click.echo(line, err=True)
+
+    rows = list(run(backbones, kinds, batch_size, rounds, say))
+    machine = {
+        "processor": platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "matmul_gflops": round(matmul_gflops(), 1),
+    }
+    if as_json:
+        click.echo(
+            json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=2)
+        )
+        return
+    click.echo(", ".join(f"{name} {value}" for name, value in machine.items()))
+    click.echo(_table(rows))
+
+
+def _table(rows: Sequence[BenchRow]) -> str:
+    lines = [
+        "| backbone | batch | kind | engine | s a step | triplets/s | tokens/s | times reference "
+        "| peak MB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row.backbone} | {row.batch_size} | {row.kind} | {row.engine} "
+        f"| {row.seconds_per_step:.2f} | {row.triplets_per_second:.1f} "
+        f"| {row.tokens_per_second:,.0f} | {row.speedup:.1f} | {row.peak_memory_mb:,.0f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
