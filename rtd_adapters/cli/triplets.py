@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable
@@ -117,6 +118,97 @@ def rules(
         watch=_watch(quiet),
     )
     _say_made(out, counts.triplets, counts.captions, counts.dropped, quiet)
+
+
+@triplets.command(epilog=f"CAPTIONS is {SOURCES}.")
+@click.argument("captions", required=False)
+@click.option("-o", "--out", type=options.FILE, help="JSON lines to write.")
+@column_option
+@click.option("--endpoint", metavar="URL", help="OpenAI-compatible server, with its version.")
+@click.option("--model", metavar="NAME", help="Model of that server.")
+@click.option("--key-env", default="OPENAI_API_KEY", show_default=True, help="Holds the key.")
+@click.option("--local", type=options.FOLDER, help="Transformers causal model of this machine.")
+@click.option("--prompt", type=options.FILE, help="Your own prompt; has {caption} in it.")
+@click.option("--show-prompt", is_flag=True, help="Print the prompt, to change it, and stop.")
+@click.option("--temperature", type=click.FloatRange(0), default=0.8, show_default=True)
+@click.option("--max-tokens", type=click.IntRange(1), default=200, show_default=True)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 256),
+    default=8,
+    show_default=True,
+    help="Requests under way at once.",
+)
+@click.option(
+    "--timeout", type=click.FloatRange(1), default=120.0, show_default=True, help="In seconds."
+)
+@click.option(
+    "--price",
+    type=(float, float),
+    metavar="IN OUT",
+    help="Of a million prompt and answer tokens, to show what the run cost.",
+)
+@options.seed_option
+@options.overwrite_option
+@options.quiet_option
+def llm(
+    captions: str | None,
+    out: Path | None,
+    column: str | None,
+    endpoint: str | None,
+    model: str | None,
+    key_env: str,
+    local: Path | None,
+    prompt: Path | None,
+    show_prompt: bool,
+    concurrency: int,
+    timeout: float,
+    price: tuple[float, float] | None,
+    overwrite: bool,
+    quiet: bool,
+    **sampling: Any,
+) -> None:
+    """Make triplets of CAPTIONS by a language model.
+
+    The key is read from the environment and never shown. A run that broke off goes on when the
+    same command is given again; no answer is paid for twice.
+    """
+    from rtd_adapters.triplets.answers import load_prompt
+    from rtd_adapters.triplets.llm import llm_triplets
+
+    text = load_prompt(prompt)
+    if show_prompt:
+        click.echo(text, nl=False)
+        return
+    if captions is None or out is None:
+        raise click.UsageError("CAPTIONS and --out are needed.")
+    if bool(endpoint and model) == bool(local):
+        raise click.UsageError("Give either --endpoint and --model, or --local.")
+    ask: Any
+    if local:
+        from rtd_adapters.triplets.local_model import LocalModel
+
+        ask, concurrency = LocalModel(local, **sampling), 1
+    else:
+        from rtd_adapters.triplets.endpoint import Endpoint
+
+        key = os.environ.get(key_env)
+        ask = Endpoint(str(endpoint), str(model), key, timeout=timeout, **sampling)
+    counts = llm_triplets(
+        captions,
+        out,
+        ask,
+        identity={"endpoint": endpoint, "model": str(local or model), **sampling},
+        prompt=text,
+        column=column,
+        concurrency=concurrency,
+        overwrite=overwrite,
+        watch=_watch(quiet),
+    )
+    _say_made(out, counts.triplets, counts.captions, counts.dropped, quiet)
+    cost = f", cost {counts.cost(*price):.2f}" if price else ""
+    tokens = f"{counts.prompt_tokens:,} prompt and {counts.completion_tokens:,} answer tokens"
+    _note(f"  {tokens}{cost}", quiet)
 
 
 @triplets.command(epilog=f"FILE is {SOURCES}.")

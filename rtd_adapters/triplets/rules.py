@@ -20,7 +20,7 @@ from rtd_adapters.errors import TripletError
 from rtd_adapters.triplets.grammar import AFTER_ARTICLE, article, plural, swap
 from rtd_adapters.triplets.keywords import NOUN, Keyword, KeywordFinder, default_finder
 from rtd_adapters.triplets.records import Triplet
-from rtd_adapters.triplets.sources import file_sha256, read_captions, write_triplets
+from rtd_adapters.triplets.sources import read_captions, source_identity, write_triplets
 from rtd_adapters.triplets.templates import TEMPLATES
 from rtd_adapters.triplets.vocabulary import Embed, Vocabulary, build_vocabulary
 from rtd_adapters.triplets.work import Journal, work_folder
@@ -88,7 +88,11 @@ def rule_triplets(
         FileError: a file cannot be read or written, or an unfinished run is in the way.
     """
     finder = finder or default_finder()
-    job: dict[str, Any] = {"source": _identity(source), "column": column, "finder": finder.name}
+    job: dict[str, Any] = {
+        "source": source_identity(source),
+        "column": column,
+        "finder": finder.name,
+    }
     job |= {"encoder": encoder, **asdict(settings), "band": list(settings.band)}
     with work_folder(out, job, overwrite=overwrite) as folder:
         found = Journal(folder / "keywords.jsonl")
@@ -109,11 +113,6 @@ def make_triplet(caption: str, keyword: Keyword, alternative: str, template: str
     a_phrase = f"{article(phrase)} {phrase}" if has_article and keyword.kind == NOUN else phrase
     text = template.format(source=source, target=phrase, a_target=a_phrase)
     return Triplet(caption, text, swap(caption, keyword.start, keyword.end, phrase))
-
-
-def _identity(source: str | Path) -> str:
-    path = Path(source)
-    return file_sha256(path) if path.is_file() else str(source)
 
 
 def _find_keywords(

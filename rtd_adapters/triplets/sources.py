@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rtd_adapters.errors import FileError, TripletError
 from rtd_adapters.files import whole_file
 from rtd_adapters.triplets.columns import OFFICIAL, Columns, to_caption, to_triplet
-from rtd_adapters.triplets.formats import read_rows
+from rtd_adapters.triplets.formats import STDIN, read_rows
 from rtd_adapters.triplets.records import Triplet, TripletSet
 from rtd_adapters.triplets.store import hold
 
@@ -95,6 +96,17 @@ def file_sha256(path: Path) -> str:
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror}. Check it.") from error
     return digest.hexdigest()
+
+
+def source_identity(source: str | Path) -> str:
+    """What tells a source from another: a file's hash, or the name of a dataset.
+
+    Standard input is never the same twice, so a broken run on it cannot be gone on with.
+    """
+    if str(source) == STDIN:
+        return f"standard input at {time.time_ns()}"
+    path = Path(source)
+    return file_sha256(path) if path.is_file() else str(source)
 
 
 def _triplets(source: str | Path, columns: Columns | None) -> Iterator[Triplet]:

@@ -1,0 +1,114 @@
+"""`rtd triplets` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from rtd_adapters.triplets import read_triplets
+
+
+@pytest.fixture
+def captions(tmp_path):
+    draw = random.Random(0)
+    words = [["red", "blue", "old", "small"], ["dog", "cat", "horse", "boat"], ["grass", "road"]]
+    path = tmp_path / "captions.txt"
+    path.write_text(
+        "".join(
+            "a {} {} on the {} number {}\n".format(*map(draw.choice, words), n) for n in range(1500)
+        )
+    )
+    return path
+
+
+def test_rules_then_check_then_sample(rtd, captions, tmp_path):
+    out, html, clean = tmp_path / "t.jsonl", tmp_path / "t.html", tmp_path / "c.jsonl"
+    made = rtd("triplets", "rules", captions, "--out", out, "--keywords", "word-list")
+    assert made.returncode == 0, made.stderr
+    assert "1,500 triplets of 1,500 captions" in made.stderr
+    assert "No --backbone" in made.stderr
+    again = rtd("triplets", "rules", captions, "--out", out)
+    assert again.returncode == 1
+    assert "--overwrite" in again.stderr
+    checked = rtd("triplets", "check", out, "--json", "--html", html, "--fix", clean, "-q")
+    assert checked.returncode == 0, checked.stderr
+    assert json.loads(checked.stdout)["verdict"] == "good"
+    assert html.read_text().startswith("<!doctype html>")
+    assert list(read_triplets(clean)) == list(read_triplets(out))
+    shown = rtd("triplets", "sample", out, "-n", 3, "--json")
+    rows = json.loads(shown.stdout)
+    assert len(rows) == 3
+    assert all(json.dumps(row) in out.read_text() for row in rows)
+    assert "reference" in rtd("triplets", "sample", out).stdout
+
+
+def test_the_band_is_of_the_backbone(rtd, captions, tmp_path):
+    texts = {}
+    for band in ("-1 1", "0.3 0.8"):
+        out = tmp_path / f"{band}.jsonl"
+        made = rtd(
+            "triplets", "rules", captions, "--out", out, "--keywords", "word-list",
+            "--backbone", "demo", "--band", *band.split(), "-q",
+        )  # fmt: skip
+        assert made.returncode == 0, made.stderr
+        assert made.stderr == ""
+        texts[band] = out.read_text()
+    assert texts["-1 1"] != texts["0.3 0.8"]
+    nothing = rtd("triplets", "rules", captions, "-o", tmp_path / "n", "--backbone", "demo",
+                  "--band", "2", "3")  # fmt: skip
+    assert nothing.returncode == 1
+    assert "no alternative for a keyword: 1,500" in nothing.stderr
+
+
+def test_unfit_files_give_exit_code_1_and_reasons(rtd, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("src,edit,dst\na,b,c\n,d,e\n")
+    unfit = rtd("triplets", "check", path)
+    assert unfit.returncode == 1
+    assert "None of 2 rows is a triplet" in unfit.stdout
+    assert "it has src, edit, dst" in unfit.stdout
+    mapped = rtd(
+        "triplets", "check", path, "--columns", "reference=src,conditioning=edit,target=dst"
+    )
+    assert "line 3: src is empty" in mapped.stdout
+    wrong = rtd("triplets", "check", path, "--columns", "src")
+    assert wrong.returncode == 2
+    assert rtd("triplets", "check", tmp_path / "none.jsonl").returncode == 1
+
+
+def test_llm_usage(rtd, captions, tmp_path):
+    prompt = rtd("triplets", "llm", "--show-prompt")
+    assert "{caption}" in prompt.stdout
+    both = rtd("triplets", "llm", captions, "-o", tmp_path / "o", "--endpoint", "http://x/v1")
+    assert both.returncode == 2
+    assert "--local" in both.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9")
+def test_kill_9_in_the_middle_then_the_same_file_as_without(rtd, captions, tmp_path):
+    many = tmp_path / "many.txt"
+    many.write_text("".join(f"{text} {n}\n" for n in range(40) for text in
+                            captions.read_text().splitlines()))  # fmt: skip
+    whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
+    options = ("--keywords", "word-list", "-q", "--out")
+    assert rtd("triplets", "rules", many, *options, whole).returncode == 0
+    command = [sys.executable, "-m", "rtd_adapters", "triplets", "rules", many, *options, out]
+    process = subprocess.Popen(list(map(str, command)), env=os.environ)
+    journal = tmp_path / "out.jsonl.work" / "keywords.jsonl"
+    deadline = time.monotonic() + 60
+    while not (journal.exists() and journal.stat().st_size > 100_000):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not out.exists()
+    assert journal.exists()
+    assert rtd("triplets", "rules", many, *options, out).returncode == 0
+    assert out.read_bytes() == whole.read_bytes()
