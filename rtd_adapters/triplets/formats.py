@@ -81,7 +81,9 @@ def _text_rows(name: str, path: Path) -> Iterator[Row]:
     except DAMAGED as error:
         raise FileError(f"{name} is damaged: {error}. Fetch or compress it again.") from error
     except OSError as error:
-        raise FileError(f"{name} cannot be read: {error.strerror or error}. Check it.") from error
+        raise FileError(
+            f"{name} cannot be read: {error.strerror or error}. Check the path."
+        ) from error
 
 
 def _dispatch(name: str, suffix: str, stream: io.BufferedReader) -> Iterator[Row]:
@@ -190,7 +192,9 @@ def _arrow(path: Path) -> Iterator[Row]:
             batches = _record_batches(path)
         yield from _numbered(row for batch in batches for row in batch.to_pylist())
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}. Check it.") from error
+        raise FileError(
+            f"{path} cannot be read: {error.strerror or error}. Check the path."
+        ) from error
     except pyarrow.ArrowException as error:
         raise FileError(f"{path} is damaged or no {path.suffix} file: {error}.") from error
 

@@ -94,7 +94,7 @@ def file_sha256(path: Path) -> str:
             while block := stream.read(BLOCK):
                 digest.update(block)
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}. Check it.") from error
+        raise FileError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
     return digest.hexdigest()
 
 

@@ -78,6 +78,10 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *arguments):
         pass
 
+    def do_GET(self):
+        self.server.asked["elsewhere"] += 1
+        self.send_error(404)
+
     def do_POST(self):
         server = self.server
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -98,6 +102,8 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(fault, int):
             self.send_response(fault)
             self.send_header("Retry-After", "0.01")
+            if fault == 302:
+                self.send_header("Location", f"{self.server.url}/elsewhere")
             self.end_headers()
             self.wfile.write(f"refused, key was {KEY}".encode())
             return
@@ -204,6 +210,13 @@ def test_the_key_is_never_shown(model, captions, tmp_path):
     assert written
     assert all(KEY not in path.read_text() for path in written)
     assert KEY not in repr(Endpoint(model.url, "m", KEY))
+
+
+def test_the_key_does_not_follow_a_redirect(model, captions, tmp_path):
+    model.faults = {"dog 0": [302]}
+    with pytest.raises(UsageError, match="HTTP 302"):
+        run(model, captions, tmp_path / "out.jsonl", concurrency=1)
+    assert model.asked == {"dog 0": 1}
 
 
 def test_no_usable_answer_at_all_says_why(model, tmp_path):
