@@ -201,6 +201,13 @@ def test_a_server_that_is_gone_stops_the_run_and_keeps_what_is_done(model, capti
     assert set(model.answered.values()) == {1}
 
 
+def test_failures_that_are_not_in_a_row_cost_their_captions_alone(model, captions, tmp_path):
+    model.faults = {f"dog {n}": [500] * 6 for n in (2, 3, 8, 14, 20)}
+    counts = run(model, captions, tmp_path / "out.jsonl", concurrency=1)
+    assert counts.triplets == 19
+    assert counts.dropped == {NO_ANSWER: 5}
+
+
 def test_the_key_is_never_shown(model, captions, tmp_path):
     model.faults = {"dog 0": [403]}
     with pytest.raises(UsageError) as caught:
