@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -219,11 +220,19 @@ def _measure(case: BenchCase) -> float:
     tokenizer = method.tokenizer(77)
     stream = TripletStream(triplets, tokenizer, batch_size=case.batch_size, seed=0)
     batches = [stream.batch(number) for number in range(MEMORY_STEPS)]
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    base = _high_water_mb()
     stepper = Stepper(case)
     for batch in batches:
         stepper.step(batch)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 1e3
+    return _high_water_mb() - base
+
+
+def _high_water_mb() -> float:
+    """Peak memory of this program; on Linux `ru_maxrss` would still hold its parent's."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1e3  # type: ignore[index]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from rtd_adapters.training.engine import Towers
 from rtd_adapters.training.trainer import has_checkpoint, remove_run
 from rtd_adapters.training.validation import anchor_recall
 from rtd_adapters.triplets import Triplet, read_triplets
+from rtd_adapters.triplets.columns import parse_columns
 
 DEMO_TRIPLETS = 20_000
 DEMO_SEED = 0
@@ -47,7 +48,9 @@ class PatchJob:
     backbone: str = DEMO
     pretrained: str | None = None
     projection: Path | None = None
-    triplets: Path | None = None
+    triplets: str | Path | None = None
+    columns: str | None = None
+    """Names of the triplets' columns, as in `reference=src,conditioning=edit,target=dst`."""
     kind: str = "full"
     lora: LoRASettings = field(default_factory=LoRASettings)
     settings: TrainingSettings = field(default_factory=TrainingSettings)
@@ -278,7 +281,7 @@ def load_inputs(job: PatchJob, say: Say = lambda line: None) -> Inputs:
 
 def _load_triplets(job: PatchJob) -> tuple[Sequence[Triplet], dict[str, Any]]:
     if job.triplets is not None:
-        found = read_triplets(job.triplets)
+        found = read_triplets(job.triplets, parse_columns(job.columns) if job.columns else None)
         return found, {"source": found.source, "sha256": found.sha256, "count": len(found)}
     from rtd_adapters.demo.triplets import demo_triplets
 

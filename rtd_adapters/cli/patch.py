@@ -197,9 +197,14 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @options.projection_option
 @click.option(
     "--triplets",
-    type=options.FILE,
-    help="Text triplets: JSON with reference_caption, conditioning_caption and "
-    "target_caption, as a list or one object a line. The demo brings its own.",
+    metavar="SOURCE",
+    help="Text triplets: JSON with reference_caption, conditioning_caption and target_caption, or "
+    "any other source that `rtd triplets check` reads. The demo brings its own.",
+)
+@click.option(
+    "--columns",
+    metavar="FIELD=NAME,...",
+    help="Other names of the triplets' columns: reference=src,conditioning=edit,target=dst.",
 )
 @options.kind_option
 @click.option(

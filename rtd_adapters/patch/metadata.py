@@ -53,7 +53,7 @@ class PatchMetadata:
 
     def to_header(self) -> dict[str, str]:
         """The safetensors metadata of the file."""
-        return {KEY: json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)}
+        return {KEY: json.dumps(asdict(self), ensure_ascii=False)}
 
     @classmethod
     def from_header(cls, header: Mapping[str, str], source: str) -> PatchMetadata:

@@ -292,3 +292,14 @@ def test_overwrite_replaces(patch, tmp_path):
     out.write_bytes(b"old")
     assert patch(out, *QUICK, "--overwrite").returncode == 0
     assert Path(out).read_bytes() != b"old"
+
+
+def test_columns_of_other_names(patch, tmp_path):
+    table = tmp_path / "edits.csv"
+    rows = [f"a red star {number},is blue,a blue star {number}" for number in range(30)]
+    table.write_text("src,edit,dst\n" + "\n".join(rows) + "\n")
+    out = tmp_path / "w.safetensors"
+    columns = "reference=src,conditioning=edit,target=dst"
+    run = patch(out, *QUICK, "--triplets", table, "--columns", columns)
+    assert run.returncode == 0, run.stderr
+    assert TextEncoderPatch.load(out).metadata.triplets["count"] == 30
