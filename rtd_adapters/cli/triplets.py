@@ -40,7 +40,12 @@ encoder_option = click.option(
 
 @click.group()
 def triplets() -> None:
-    """Make triplets of captions, judge them, look at some."""
+    """Make triplets of captions, judge them, look at some.
+
+    \b
+    Example:
+      rtd triplets rules captions.txt --out triplets.jsonl
+    """
 
 
 @triplets.command(epilog=f"CAPTIONS is {SOURCES}.")
