@@ -34,9 +34,8 @@ def _contexts(command: click.Command, parent: click.Context, name: str) -> Itera
 
 
 def _context(command: click.Command, parent: click.Context | None, name: str) -> click.Context:
-    return click.Context(
-        command, parent=parent, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH
-    )
+    settings = {"terminal_width": WIDTH, "max_content_width": WIDTH, **command.context_settings}
+    return click.Context(command, parent=parent, info_name=name, **settings)
 
 
 def _section(context: click.Context) -> str:
