@@ -18,6 +18,7 @@ from rtd_adapters.errors import RtdError
 INTERRUPTED = 130
 COMMANDS = {
     "bench": "rtd_adapters.cli.bench:bench",
+    "cache": "rtd_adapters.cli.cache:cache",
     "inspect": "rtd_adapters.cli.inspect:inspect",
     "methods": "rtd_adapters.cli.methods:methods",
     "patch": "rtd_adapters.cli.patch:patch",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,7 +80,14 @@ def _sum_rows(grad: Tensor) -> Tensor:
     rows = _sum(touched).nonzero().flatten()
     values = grad.values().new_zeros(len(rows), grad.shape[1])
     values[torch.searchsorted(rows, grad.indices()[0])] = grad.values()
-    return torch.sparse_coo_tensor(rows[None], _sum(values), grad.shape, is_coalesced=True)
+    return torch.sparse_coo_tensor(
+        rows[None], _sum(values), grad.shape, is_coalesced=True, check_invariants=False
+    )
+
+
+def launched() -> Processes:
+    """Those that torchrun or `accelerate launch` started; known before anything is set up."""
+    return Processes(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
 
 
 @contextmanager

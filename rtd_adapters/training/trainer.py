@@ -33,7 +33,7 @@ from rtd_adapters.training.engine import Engine, Means, ReferenceEngine, Towers
 from rtd_adapters.training.fast import FastEngine
 from rtd_adapters.training.metrics import MetricsFile
 from rtd_adapters.training.optimizer import make_optimizer
-from rtd_adapters.training.processes import Processes
+from rtd_adapters.training.processes import Processes, launched
 from rtd_adapters.training.schedule import learning_rate
 from rtd_adapters.training.settings import TrainingSettings
 from rtd_adapters.training.validation import anchor_recall
@@ -143,9 +143,11 @@ class Trainer:
             self.backbone.tower.to("cpu")
 
     def _accelerator(self) -> Accelerator:
+        several = launched().count > 1
         accelerator = Accelerator(
             mixed_precision=self.settings.mixed_precision,
-            cpu=self.options.device == "cpu",
+            # Without a GPU, accelerate joins processes only if it is told of the CPU.
+            cpu=self.options.device == "cpu" or (several and not torch.cuda.is_available()),
             gradient_accumulation_steps=self.settings.gradient_accumulation,
             log_with=self.options.tracker,
             project_dir=self.options.folder,
@@ -157,6 +159,11 @@ class Trainer:
         return accelerator
 
     def _require_shares(self, processes: int) -> None:
+        if processes != launched().count:
+            raise TrainingError(
+                f"{launched().count} processes were started, but accelerate joined {processes}. "
+                "Start them with torchrun or accelerate launch, or pass --device cpu."
+            )
         if processes == 1:
             return
         if self.settings.engine == "reference":

@@ -56,9 +56,7 @@ class Dying(FastEngine):
 
 
 options = json.loads(settings)
-run = RunOptions(
-    folder=given / "run", checkpoint_every=1, quiet=True, device="cpu", resume=options.pop("resume")
-)
+run = RunOptions(folder=given / "run", checkpoint_every=1, quiet=True, resume=options.pop("resume"))
 patch = TextEncoderPatch.create("full", backbone, searle)
 trainer = Trainer(
     searle,

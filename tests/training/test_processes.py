@@ -37,7 +37,7 @@ def start(folder, count, settings, *rest):
     started = []
     for rank in range(count):
         place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
-        place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"}
+        place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         environment = os.environ | {name: str(value) for name, value in place.items()}
         out = folder / f"{count}-{rank}.safetensors"
         command = [sys.executable, SCRIPT, folder, out, json.dumps(SETTINGS | settings), *rest]
