@@ -22,6 +22,7 @@ COMMANDS = {
     "inspect": "rtd_adapters.cli.inspect:inspect",
     "methods": "rtd_adapters.cli.methods:methods",
     "patch": "rtd_adapters.cli.patch:patch",
+    "projection": "rtd_adapters.cli.projection:projection",
     "triplets": "rtd_adapters.cli.triplets:triplets",
 }
 
