@@ -68,12 +68,18 @@ class AnchorStore:
         embed_dim: of its embeddings.
         backbone: its name, for people.
         spelling: what else decides a caption's tokens: the method's added token.
+        root: where the towers' folders lie.
     """
 
     def __init__(
-        self, fingerprint: str, embed_dim: int, backbone: str, spelling: str | None = None
+        self,
+        fingerprint: str,
+        embed_dim: int,
+        backbone: str,
+        spelling: str | None = None,
+        root: Path | None = None,
     ) -> None:
-        self.folder = cache_root() / "anchors" / fingerprint[:32]
+        self.folder = (root or cache_root()) / "anchors" / fingerprint[:32]
         self._spelling = spelling or ""
         self._record = np.dtype([("key", "<u8", (2,)), ("vector", "<f4", (embed_dim,))])
         self._about = {"backbone": backbone, "fingerprint": fingerprint}

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-ROWS = 2048
+ROWS = 512
 """Rows of the similarity matrix that are held at a time."""
 
 
