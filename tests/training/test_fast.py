@@ -205,6 +205,23 @@ def test_parts_with_dropout_are_dropped_alike_in_both_passes(towers, toy_triplet
     assert torch.equal(b, again_b)
 
 
+def test_chunks_bound_what_is_in_a_pack(towers, toy_triplets, monkeypatch):
+    from rtd_adapters.training import texts
+
+    sizes = []
+    monkeypatch.setattr(
+        texts, "pack_texts", lambda keys, ends: sizes.append(len(keys)) or pack_texts(keys, ends)
+    )
+    for count in (8, 32):
+        batch = TripletStream(toy_triplets, towers.tokenizer, batch_size=count, seed=0).batch(0)
+        step(FastEngine, towers, TrainingSettings(chunk_size=4), batch)
+        assert max(sizes) == 8, "composed and bare prompts of four triplets"
+        sizes.clear()
+        step(FastEngine, towers, TrainingSettings(), batch)
+        assert max(sizes) >= 2 * count
+        sizes.clear()
+
+
 def test_a_large_matrix_is_computed_in_parts(monkeypatch):
     from rtd_adapters.training import objective
 
