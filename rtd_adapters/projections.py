@@ -109,7 +109,7 @@ def convert_projection(
         FileError, BackboneError: as `open_projection`; nothing is written then.
     """
     projection = open_projection(method, path, shape)
-    metadata = {
+    metadata: dict[str, object] = {
         "method": method.name,
         "backbone": backbone,
         "shape": asdict(shape),

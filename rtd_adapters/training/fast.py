@@ -105,7 +105,10 @@ class FastEngine:
         return nt_xent(anchors.flatten(0, 1), whole.flatten(0, 1), temperature)
 
     def _queries(self, part: TripletBatch, references: Tensor) -> Tensor:
-        """[kinds, rows, embed_dim] of the student for some rows of a batch."""
+        """[kinds, rows, embed_dim] of the student for some rows of a batch, in fp32.
+
+        Gradients at the embeddings are small, and fp16 would round them to zero between passes.
+        """
         if self._towers.student.training:
             torch.manual_seed(part.noise_seed + part.first)  # dropout: the same in both passes
         with self._autocast():
@@ -115,7 +118,7 @@ class FastEngine:
                 self._texts(part, references),
                 self._settings.checkpoint_activations,
             )
-        return found.view(-1, len(part), found.shape[-1])
+        return found.view(-1, len(part), found.shape[-1]).float()
 
     def _texts(self, part: TripletBatch, references: Tensor) -> list[Texts]:
         towers, kinds = self._towers, 1 + self._settings.refined_batch

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-ROWS = 512
-"""Rows of the similarity matrix that are held at a time."""
+HELD = 1 << 21
+"""Entries of the similarity matrix that are held at a time."""
 
 
 def nt_xent(anchors: Tensor, queries: Tensor, temperature: float) -> Tensor:
@@ -32,12 +32,13 @@ def nt_xent(anchors: Tensor, queries: Tensor, temperature: float) -> Tensor:
             [F.normalize(side.to(precision), dim=-1) for side in (anchors, queries)]
         )
         count = len(vectors)
-        if count <= ROWS:
+        rows = max(1, HELD // count)
+        if count <= rows:
             return _rows(vectors, temperature, 0, count) / count
         # The matrix of a large batch would outgrow the towers, so its parts are computed twice.
         parts = [
-            checkpoint(_rows, vectors, temperature, first, first + ROWS, use_reentrant=False)
-            for first in range(0, count, ROWS)
+            checkpoint(_rows, vectors, temperature, first, first + rows, use_reentrant=False)
+            for first in range(0, count, rows)
         ]
         return torch.stack(parts).sum() / count
 
