@@ -37,10 +37,9 @@ PROMPT_WORDS = ("a photo of $ that", "a photo of *, with * but")
 
 @dataclass
 class Pairs:
-    """Scenes beside a neighbour that differs by one modification."""
+    """Pictures and ids of scenes and their one-modification neighbours: [P, 2, ...]."""
 
     images: Tensor
-    """Bytes [P, 2, 3, 64, 64]."""
     scenes: list[tuple[Scene, Scene]]
 
 
