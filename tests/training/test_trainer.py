@@ -9,6 +9,7 @@ import torch
 
 from rtd_adapters.errors import FileError, TrainingError, UsageError
 from rtd_adapters.patch import TextEncoderPatch
+from rtd_adapters.patch.lora import LoRASettings
 from rtd_adapters.training import ReferenceEngine, RunOptions, Trainer, TrainingSettings
 from rtd_adapters.training.checkpoints import list_checkpoints
 from rtd_adapters.training.trainer import learning_rate
@@ -208,3 +209,23 @@ def test_the_published_recipe_is_the_default():
 def test_impossible_settings(wrong):
     with pytest.raises(UsageError, match=next(iter(wrong))):
         TrainingSettings(**wrong)
+
+
+def test_a_resumed_run_drops_out_what_the_whole_run_did(
+    searle, toy_projection, toy_backbone, toy_triplets, tmp_path
+):
+    """Dropout is drawn from each batch's own seed, so a resume needs no random state."""
+    settings = TrainingSettings(steps=4, batch_size=8, learning_rate=1e-3)
+
+    def train(folder, resume=False, dropout=0.3):
+        patch = TextEncoderPatch.create(
+            "lora", toy_backbone, searle, lora=LoRASettings(dropout=dropout)
+        )
+        options = RunOptions(folder=folder, checkpoint_every=2, resume=resume, quiet=True)
+        patch.fit(Trainer(searle, toy_projection, toy_backbone, toy_triplets, settings, options))
+        return patch
+
+    whole = train(tmp_path)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-000000002"]
+    assert same(whole, train(tmp_path, resume=True))
+    assert not same(whole, train(tmp_path / "none", dropout=0.0))
