@@ -81,6 +81,36 @@ def load_backbone(name: str = DEMO, pretrained: str | None = None) -> Backbone:
     return Backbone(name, pretrained, tower, _shape(model, tower), model, preprocess)
 
 
+def backbone_shape(name: str = DEMO) -> BackboneShape:
+    """The sizes of a backbone, without loading its weights.
+
+    Raises:
+        BackboneError, FileError: as `load_backbone`.
+    """
+    if name == DEMO:
+        from rtd_adapters.demo.clip import CONFIG
+
+        return _config_shape(CONFIG)
+    if Path(name).is_dir():
+        from transformers import CLIPConfig
+
+        sizes = CLIPConfig.from_pretrained(name, local_files_only=True)
+        widths = sizes.text_config.hidden_size, sizes.vision_config.hidden_size
+        return BackboneShape(sizes.projection_dim, *widths)
+    import open_clip
+
+    config = open_clip.get_model_config(_known_name(name))
+    return _config_shape(config)
+
+
+def _config_shape(config: dict[str, Any]) -> BackboneShape:
+    """Sizes from an open_clip model config."""
+    vision = config["vision_cfg"]
+    # A ResNet's last stage is 32 times as wide as its first; a list of layers marks one.
+    scale = 32 if isinstance(vision.get("layers"), list) else 1
+    return BackboneShape(config["embed_dim"], config["text_cfg"]["width"], scale * vision["width"])
+
+
 def _load_demo() -> tuple[nn.Module, Callable[[Any], Tensor]]:
     from rtd_adapters.demo.clip import load_demo_clip
 
@@ -115,13 +145,7 @@ def _load_transformers(folder: Path) -> tuple[nn.Module, Callable[[Any], Tensor]
 def _load_open_clip(name: str, pretrained: str | None) -> tuple[nn.Module, Callable[[Any], Tensor]]:
     import open_clip
 
-    if name.endswith(".json"):
-        name = _register_config(Path(name))
-    if open_clip.get_model_config(name) is None:
-        raise BackboneError(
-            f"Unknown backbone {name!r}. Pass 'demo', a transformers folder, a model-config JSON, "
-            f"or one of open_clip's models, such as ViT-B-32, ViT-L-14 or ViT-H-14."
-        )
+    name = _known_name(name)
     if pretrained is None:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
         raise BackboneError(
@@ -143,6 +167,20 @@ def _load_open_clip(name: str, pretrained: str | None) -> tuple[nn.Module, Calla
             f"{name} with {pretrained} did not load: {_first_line(error)}"
         ) from error
     return model, preprocess
+
+
+def _known_name(name: str) -> str:
+    """The name under which open_clip knows a model; a config JSON is made known first."""
+    import open_clip
+
+    if name.endswith(".json"):
+        name = _register_config(Path(name))
+    if open_clip.get_model_config(name) is None:
+        raise BackboneError(
+            f"Unknown backbone {name!r}. Pass 'demo', a transformers folder, a model-config JSON, "
+            f"or one of open_clip's models, such as ViT-B-32, ViT-L-14 or ViT-H-14."
+        )
+    return name
 
 
 def _register_config(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Times the training step on this machine, engines in turn, so that noise hits both alike.
+"""Times the training step on this machine, engines in turn, so that noise hits all alike.
 
 Weights are random and texts are the built-in world's: a step's time depends on neither, only on the
 tower's size and the texts' lengths.
@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from rtd_adapters.demo.triplets import demo_triplets
 from rtd_adapters.errors import BackboneError, TrainingError
@@ -28,8 +30,11 @@ from rtd_adapters.patch.lora import LoRASettings, insert_lora
 from rtd_adapters.registry import get_method
 from rtd_adapters.text import TextTower, TowerConfig
 from rtd_adapters.training import Engine, Towers, TrainingSettings
+from rtd_adapters.training.anchor_store import AnchorStore
 from rtd_adapters.training.batches import TripletBatch, TripletStream
-from rtd_adapters.training.checkpoints import trained_tensors
+from rtd_adapters.training.engine import Means
+from rtd_adapters.training.optimizer import make_optimizer
+from rtd_adapters.training.settings import EngineName, Precision
 from rtd_adapters.training.trainer import ENGINES
 
 TRIPLETS = 2_000
@@ -43,9 +48,23 @@ class BenchCase:
 
     backbone: str
     kind: str
-    engine: str
     batch_size: int
+    engine: EngineName = "reference"
+    anchors_cached: bool = False
+    """All captions' anchors are on disk."""
+    mixed_precision: Precision = "no"
     method: str = "searle"
+
+    @property
+    def label(self) -> str:
+        """The engine, and what it was given."""
+        return _label(self.engine, self.anchors_cached, self.mixed_precision)
+
+    def variants(self) -> list[BenchCase]:
+        """The cases that are compared, the reference first."""
+        fast = replace(self, engine="fast")
+        cached = replace(fast, anchors_cached=True)
+        return [self, fast, cached, replace(cached, mixed_precision="bf16")]
 
 
 @dataclass(frozen=True)
@@ -55,21 +74,32 @@ class BenchRow:
     backbone: str
     kind: str
     engine: str
+    anchors_cached: bool
+    mixed_precision: str
     batch_size: int
     seconds_per_step: float
     triplets_per_second: float
     tokens_per_second: float
-    """Of captions and prompts, without padding, whether computed apart or shared."""
+    """Of captions and prompts, without padding, whether computed apart, shared or found."""
+    gflops: float
+    """10^9 operations a second in matrix products, padding's and repetitions' included."""
+    data_share: float
+    """Of a step's time, to draw, clean and tokenize the next batch."""
     peak_memory_mb: float
     """Of a process of its own, above what it took before the towers were built."""
     speedup: float
     """Median over the rounds of the reference step's time over this one's, in the same round."""
 
+    @property
+    def label(self) -> str:
+        """The engine, and what it was given."""
+        return _label(self.engine, self.anchors_cached, self.mixed_precision)
+
 
 class Stepper:
     """One engine with its towers and its optimiser."""
 
-    def __init__(self, case: BenchCase) -> None:
+    def __init__(self, case: BenchCase, batches: Sequence[TripletBatch]) -> None:
         method = get_method(case.method)
         frozen = random_tower(case.backbone)
         shape = BackboneShape(frozen.config.embed_dim, frozen.config.width, 0)
@@ -80,11 +110,13 @@ class Stepper:
         self.towers = Towers(
             method, projection, frozen, student, method.tokenizer(frozen.config.context_length)
         )
-        settings = TrainingSettings(batch_size=case.batch_size)
-        self.engine: Engine = ENGINES[case.engine](self.towers, settings)
-        self.optimizer = torch.optim.AdamW(
-            trained_tensors(student).values(), lr=settings.learning_rate, fused=True
-        )
+        settings = TrainingSettings(batch_size=case.batch_size, engine=case.engine)
+        means = Means(autocast=_autocast(case.mixed_precision))
+        if case.anchors_cached:
+            self._folder = tempfile.TemporaryDirectory()
+            means = replace(means, store=self._store(Path(self._folder.name), batches))
+        self.engine: Engine = ENGINES[case.engine](self.towers, settings, means)
+        self.optimizer = make_optimizer(student, settings)
 
     def step(self, batch: TripletBatch) -> float:
         """Seconds of one optimiser step."""
@@ -93,6 +125,21 @@ class Stepper:
         self.optimizer.step()
         self.optimizer.zero_grad()
         return time.perf_counter() - started
+
+    def operations(self, batch: TripletBatch) -> int:
+        """Floating-point operations of a step's matrix products."""
+        with FlopCounterMode(display=False) as counter:
+            self.step(batch)
+        return counter.get_total_flops()
+
+    def _store(self, root: Path, batches: Sequence[TripletBatch]) -> AnchorStore:
+        dimension = self.towers.frozen.config.embed_dim
+        store = AnchorStore("random", dimension, "random", root=root)
+        captions = [text for batch in batches for text in (*batch.targets, *batch.references)]
+        distinct = list(dict.fromkeys(captions))
+        store.add(distinct, torch.randn(len(distinct), dimension))
+        store.flush()
+        return store
 
 
 def bench(
@@ -109,37 +156,46 @@ def bench(
     """
     for backbone in backbones:
         for kind in kinds:
-            yield from _bench_engines(backbone, kind, batch_size, rounds, say)
+            yield from _bench_variants(BenchCase(backbone, kind, batch_size), rounds, say)
 
 
-def _bench_engines(
-    backbone: str, kind: str, batch_size: int, rounds: int, say: Callable[[str], None]
+def _bench_variants(
+    reference: BenchCase, rounds: int, say: Callable[[str], None]
 ) -> Iterator[BenchRow]:
-    cases = [BenchCase(backbone, kind, engine, batch_size) for engine in ("reference", "fast")]
-    memory = {}
+    title = f"{reference.backbone}, {reference.kind}"
+    cases, memory = reference.variants(), []
     for case in cases:
-        say(f"{backbone}, {kind}, {case.engine}: memory in a process of its own")
-        memory[case.engine] = peak_memory(case)
-    steppers = {case.engine: Stepper(case) for case in cases}
-    batches = _batches(steppers["fast"].towers, batch_size)
-    times: dict[str, list[float]] = {engine: [] for engine in steppers}
-    for stepper in steppers.values():
-        stepper.step(batches.batch(0))
+        say(f"{title}, {case.label}: memory in a process of its own")
+        memory.append(peak_memory(case))
+    stream = _stream(reference)
+    batches = [stream.batch(number) for number in range(rounds + 1)]
+    steppers = [Stepper(case, batches) for case in cases]
+    operations = [stepper.operations(batches[0]) for stepper in steppers]
+    times: list[list[float]] = [[] for _ in cases]
+    data = []
     for number in range(1, rounds + 1):
-        for engine, stepper in steppers.items():
-            times[engine].append(stepper.step(batches.batch(number)))
-            say(f"{backbone}, {kind}, {engine}: round {number}, {times[engine][-1]:.2f} s")
-    tokens = median(
-        real_tokens(steppers["fast"].towers, batches.batch(number))
-        for number in range(1, rounds + 1)
-    )
-    for case in cases:
-        seconds = median(times[case.engine])
-        pairs = zip(times["reference"], times[case.engine], strict=True)
+        data.append(_seconds_of_data(steppers[0].towers, stream, number))
+        for case, stepper, taken in zip(cases, steppers, times, strict=True):
+            taken.append(stepper.step(batches[number]))
+            say(f"{title}, {case.label}: round {number}, {taken[-1]:.2f} s")
+    tokens = median(real_tokens(steppers[0].towers, batch) for batch in batches[1:])
+    for case, taken, count, peak in zip(cases, times, operations, memory, strict=True):
+        seconds = median(taken)
         yield BenchRow(
-            backbone, kind, case.engine, batch_size, seconds, batch_size / seconds,
-            tokens / seconds, memory[case.engine], median(slow / own for slow, own in pairs),
-        )  # fmt: skip
+            backbone=case.backbone,
+            kind=case.kind,
+            engine=case.engine,
+            anchors_cached=case.anchors_cached,
+            mixed_precision=case.mixed_precision,
+            batch_size=case.batch_size,
+            seconds_per_step=seconds,
+            triplets_per_second=case.batch_size / seconds,
+            tokens_per_second=tokens / seconds,
+            gflops=count / seconds / 1e9,
+            data_share=median(data) / seconds,
+            peak_memory_mb=peak,
+            speedup=median(slow / own for slow, own in zip(times[0], taken, strict=True)),
+        )
 
 
 def random_tower(backbone: str) -> TextTower:
@@ -204,35 +260,42 @@ def peak_memory(case: BenchCase) -> float:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise TrainingError(f"measuring {case.engine} failed: {last}. Try a smaller --batch-size.")
+        raise TrainingError(f"measuring {case.label} failed: {last}. Try a smaller --batch-size.")
     return float(done.stdout)
 
 
-def _batches(towers: Towers, batch_size: int) -> TripletStream:
-    count = max(TRIPLETS, 2 * batch_size)
-    triplets: Any = demo_triplets(count, 0)
-    return TripletStream(triplets, towers.tokenizer, batch_size=batch_size, seed=0)
+def _label(engine: str, anchors_cached: bool, mixed_precision: str) -> str:
+    extras = ["anchors cached"] * anchors_cached + [mixed_precision] * (mixed_precision != "no")
+    return ", ".join([engine, *extras])
+
+
+def _stream(case: BenchCase) -> TripletStream:
+    triplets: Any = demo_triplets(max(TRIPLETS, 2 * case.batch_size), 0)
+    tokenizer = get_method(case.method).tokenizer(77)
+    return TripletStream(triplets, tokenizer, batch_size=case.batch_size, seed=0)
+
+
+def _seconds_of_data(towers: Towers, stream: TripletStream, number: int) -> float:
+    """What it takes to draw, clean and tokenize a batch for the first time."""
+    started = time.perf_counter()
+    real_tokens(towers, stream.batch(number + 1_000_000))
+    return time.perf_counter() - started
+
+
+def _autocast(precision: Precision) -> Callable[[], AbstractContextManager]:
+    if precision == "no":
+        return nullcontext
+    return lambda: torch.autocast("cpu", torch.bfloat16)
 
 
 def _measure(case: BenchCase) -> float:
-    method = get_method(case.method)
-    triplets: Any = demo_triplets(max(TRIPLETS, 2 * case.batch_size), 0)
-    tokenizer = method.tokenizer(77)
-    stream = TripletStream(triplets, tokenizer, batch_size=case.batch_size, seed=0)
+    stream = _stream(case)
     batches = [stream.batch(number) for number in range(MEMORY_STEPS)]
-    base = _high_water_mb()
-    stepper = Stepper(case)
+    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    stepper = Stepper(case, batches)
     for batch in batches:
         stepper.step(batch)
-    return _high_water_mb() - base
-
-
-def _high_water_mb() -> float:
-    """Peak memory of this program; on Linux `ru_maxrss` would still hold its parent's."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1e3  # type: ignore[index]
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 1e3
 
 
 if __name__ == "__main__":

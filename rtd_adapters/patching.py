@@ -23,10 +23,12 @@ from rtd_adapters.patch.file import dtype_named
 from rtd_adapters.patch.lora import LoRASettings
 from rtd_adapters.patch.metadata import PatchMetadata
 from rtd_adapters.patch.trainable import LoRAPatch, TrainablePatch
-from rtd_adapters.registry import get_method
+from rtd_adapters.projections import open_projection
+from rtd_adapters.registry import get_method, registry
 from rtd_adapters.text import TextTower
 from rtd_adapters.training import RunOptions, Trainer, TrainingRecord, TrainingSettings
 from rtd_adapters.training.engine import Towers
+from rtd_adapters.training.processes import launched
 from rtd_adapters.training.trainer import has_checkpoint, remove_run
 from rtd_adapters.training.validation import anchor_recall
 from rtd_adapters.triplets import Triplet, read_triplets
@@ -34,6 +36,8 @@ from rtd_adapters.triplets.columns import parse_columns
 
 DEMO_TRIPLETS = 20_000
 DEMO_SEED = 0
+PLANNED_STEPS = 3
+"""Of a dry run. The first is slower than the rest, and memory is at its height in the second."""
 
 Figures = dict[str, float]
 Say = Callable[[str], None]
@@ -103,7 +107,7 @@ class Inputs:
 
 
 def run_patch(job: PatchJob, say: Say = lambda line: None) -> PatchResult:
-    """Learn a patch and write it.
+    """Learn a patch and write it; of several processes, the first one does the latter.
 
     Args:
         job: what to do.
@@ -116,7 +120,7 @@ def run_patch(job: PatchJob, say: Say = lambda line: None) -> PatchResult:
     inputs = load_inputs(job, say)
     patch = _new_patch(job, inputs)
     trainer = _trainer(job, inputs)
-    judge = _judge(job, inputs, trainer, say)
+    judge = _judge(job, inputs, trainer, say) if launched().is_main else _no_figures
     inputs.backbone.drop_images()
 
     before = judge(inputs.backbone.tower)
@@ -133,9 +137,11 @@ def run_patch(job: PatchJob, say: Say = lambda line: None) -> PatchResult:
         "texts_cut": record.texts_cut,
         "texts_cleaned": record.texts_cleaned,
     }
-    metadata = _write(job, patch)
-    if job.options.folder is None:
-        remove_run(job.run_folder)
+    metadata = patch.metadata
+    if launched().is_main:
+        metadata = _write(job, patch)
+        if job.options.folder is None:
+            remove_run(job.run_folder)
     surviving = _surviving(job, patch)
     return PatchResult(
         job.out, metadata, record, before, after, seconds, surviving, merge_difference
@@ -144,14 +150,14 @@ def run_patch(job: PatchJob, say: Say = lambda line: None) -> PatchResult:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do and cost, from loading everything and training one step."""
+    """What a run would do and cost, from loading everything and training a few steps."""
 
     job: PatchJob
     trained: int
     """Parameters that would be trained."""
     triplets: int
     loss: float
-    """Of the one step."""
+    """Of the first step."""
     step_seconds: float
     peak_megabytes: float
     """Largest memory of the process so far, or of the GPU where one is used."""
@@ -194,7 +200,7 @@ class Plan:
 
 
 def plan_patch(job: PatchJob, say: Say = lambda line: None) -> Plan:
-    """Load and check everything, train one step, write nothing.
+    """Load and check everything, train a few steps, write nothing.
 
     Raises:
         RtdError: as `run_patch`.
@@ -203,20 +209,21 @@ def plan_patch(job: PatchJob, say: Say = lambda line: None) -> Plan:
     inputs = load_inputs(job, say)
     patch = _new_patch(job, inputs)
     inputs.backbone.drop_images()
-    once = replace(
-        job, settings=replace(job.settings, steps=1), options=RunOptions(device=job.options.device)
+    tried = replace(
+        job,
+        settings=replace(job.settings, steps=PLANNED_STEPS),
+        options=RunOptions(device=job.options.device),
     )
     trainer = Trainer(
         inputs.method,
         inputs.projection,
         inputs.backbone,
         inputs.triplets,
-        once.settings,
-        replace(once.options, quiet=True),
+        tried.settings,
+        replace(tried.options, quiet=True),
     )
-    started = time.perf_counter()
     record = patch.fit(trainer)
-    seconds = time.perf_counter() - started
+    seconds = min(record.step_seconds[1:])
     trained = sum(p.numel() for p in patch.student.parameters() if p.requires_grad)
     return Plan(job, trained, len(inputs.triplets), record.losses[0], seconds, peak_megabytes())
 
@@ -274,7 +281,8 @@ def load_inputs(job: PatchJob, say: Say = lambda line: None) -> Inputs:
         from rtd_adapters.demo.projections import projection_path
 
         path = projection_path(method.name)
-    projection = method.load_projection(path, backbone.shape)
+    others = registry().methods.values()
+    projection = open_projection(method, path, backbone.shape, others)
     source = {"source": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     return Inputs(method, backbone, projection, triplets, triplets_source, source)
 
@@ -323,6 +331,11 @@ def _judge(
     say("drawing the built-in world")
     world = DemoWorld.build(inputs.method, inputs.projection, inputs.backbone, held_out_queries())
     return world.evaluate
+
+
+def _no_figures(tower: TextTower) -> Figures:
+    """What the other processes find: nothing, for the first one measures."""
+    return {}
 
 
 def _towers(inputs: Inputs, tower: TextTower) -> Towers:

@@ -1,15 +1,27 @@
-"""Fills a method's projection module from a foreign checkpoint, strictly and with clear words."""
+"""Projections: filled from a foreign checkpoint, strictly and with clear words, and converted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from rtd_adapters.errors import BackboneError
+from rtd_adapters.checkpoints import read_header
+from rtd_adapters.errors import BackboneError, RtdError
+from rtd_adapters.files import whole_file
+
+if TYPE_CHECKING:
+    from rtd_adapters.methods import BackboneShape, Method
 
 SHOWN_KEYS = 3
+KEY = "rtd_projection"
+"""Of the metadata in a converted file."""
 
 
 def tensors_under(checkpoint: object, key: str, path: Path) -> dict[str, Tensor]:
@@ -55,6 +67,75 @@ def fill_projection(module: nn.Module, tensors: Mapping[str, Tensor], path: Path
             )
     module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     return module.float().eval().requires_grad_(False)
+
+
+def open_projection(
+    method: Method, path: Path, shape: BackboneShape, others: Iterable[Method] = ()
+) -> nn.Module:
+    """The projection in a checkpoint of the method's repository or in a converted file.
+
+    Args:
+        others: installed methods, one of which the file may belong to if not to `method`.
+
+    Raises:
+        FileError: the file is missing, damaged or needs more than tensors.
+        BackboneError: it is another method's, which is named, or does not fit the backbone.
+    """
+    owner = converted_for(path)
+    if owner and owner != method.name:
+        raise BackboneError(
+            f"{path} is a projection of {owner}, not of {method.name}. Check --method."
+        )
+    try:
+        return method.load_projection(path, shape)
+    except BackboneError as error:
+        fitting = [
+            other.name for other in others if other is not method and _reads(other, path, shape)
+        ]
+        if not fitting:
+            raise
+        raise BackboneError(
+            f"{path} is a checkpoint of {' or '.join(fitting)}, not of {method.name}. "
+            f"Check --method and --projection. ({error})"
+        ) from error
+
+
+def convert_projection(
+    method: Method, path: Path, shape: BackboneShape, backbone: str, out: Path
+) -> dict[str, object]:
+    """Write a repository's checkpoint anew as safetensors, in fp32, and return its metadata.
+
+    Raises:
+        FileError, BackboneError: as `open_projection`; nothing is written then.
+    """
+    projection = open_projection(method, path, shape)
+    metadata: dict[str, object] = {
+        "method": method.name,
+        "backbone": backbone,
+        "shape": asdict(shape),
+        "source": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    tensors = {name: tensor.contiguous() for name, tensor in projection.state_dict().items()}
+    with whole_file(out) as temporary:
+        save_file(tensors, temporary, metadata={KEY: json.dumps(metadata)})
+    return metadata
+
+
+def converted_for(path: Path) -> str | None:
+    """The method that a converted file was made for; None for every other file."""
+    if path.suffix != ".safetensors":
+        return None
+    _, header = read_header(path)
+    return json.loads(header[KEY])["method"] if KEY in header else None
+
+
+def _reads(method: Method, path: Path, shape: BackboneShape) -> bool:
+    try:
+        method.load_projection(path, shape)
+    except RtdError:
+        return False
+    return True
 
 
 def _listed(what: str, names: list[str]) -> str:

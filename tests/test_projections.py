@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rtd_adapters import BackboneShape
+from rtd_adapters import BackboneShape, get_method
 from rtd_adapters.errors import BackboneError, FileError
+from rtd_adapters.projections import convert_projection, converted_for, open_projection
 
 SHAPE = BackboneShape(embed_dim=16, text_width=24, image_width=32)
 
@@ -79,3 +80,29 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(searle, tmp_path):
     with pytest.raises(FileError, match=r"bomb\.pt"):
         searle.load_projection(path, SHAPE)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_checkpoint_of_another_method_names_both(searle, tmp_path):
+    pic2word = get_method("pic2word")
+    path = tmp_path / "pic2word.pt"
+    torch.save({"state_dict_img2text": pic2word.build_projection(SHAPE).state_dict()}, path)
+    with pytest.raises(BackboneError, match=r"checkpoint of pic2word, not of searle"):
+        open_projection(searle, path, SHAPE, [searle, pic2word])
+
+
+def test_a_converted_projection_computes_the_same(searle, checkpoint, tmp_path):
+    out = tmp_path / "searle.safetensors"
+    metadata = convert_projection(searle, checkpoint, SHAPE, "tiny", out)
+    assert metadata["source"] == "SEARLE_tiny.pt"
+    x = torch.randn(3, 16)
+    before, after = (searle.load_projection(path, SHAPE)(x) for path in (checkpoint, out))
+    assert torch.equal(before, after)
+
+
+def test_a_converted_projection_knows_its_method(searle, checkpoint, tmp_path):
+    """SEARLE's and LinCIR's networks are the same; only the metadata tells them apart."""
+    out = tmp_path / "searle.safetensors"
+    convert_projection(searle, checkpoint, SHAPE, "tiny", out)
+    assert converted_for(out) == "searle"
+    with pytest.raises(BackboneError, match="projection of searle, not of lincir"):
+        open_projection(get_method("lincir"), out, SHAPE)

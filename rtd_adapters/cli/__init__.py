@@ -18,9 +18,13 @@ from rtd_adapters.errors import RtdError
 INTERRUPTED = 130
 COMMANDS = {
     "bench": "rtd_adapters.cli.bench:bench",
+    "cache": "rtd_adapters.cli.cache:cache",
+    "export": "rtd_adapters.cli.export:export",
     "inspect": "rtd_adapters.cli.inspect:inspect",
     "methods": "rtd_adapters.cli.methods:methods",
     "patch": "rtd_adapters.cli.patch:patch",
+    "projection": "rtd_adapters.cli.projection:projection",
+    "run": "rtd_adapters.cli.run:run",
     "triplets": "rtd_adapters.cli.triplets:triplets",
 }
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rtd_adapters.cli import options
+from rtd_adapters.cli.recipe import lora_options, run_options, training_options
 from rtd_adapters.cli.tables import before_after
 
 if TYPE_CHECKING:
@@ -19,168 +19,6 @@ REAL = (
     "rtd patch --method {method} --backbone ViT-L-14 --pretrained openai "
     "--projection SEARLE_ViT-L14.pt --triplets triplets.json --out weights.safetensors"
 )
-
-
-def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The hyperparameters; unset ones take the recipe's value, which differs for the demo."""
-    recipe = "  [published recipe: {}; demo: {}]"
-    for decorate in reversed(
-        [
-            click.option(
-                "--lr",
-                "learning_rate",
-                type=float,
-                help="Peak learning rate of AdamW." + recipe.format("1e-5", "5e-4, lora 3e-3"),
-            ),
-            click.option(
-                "--batch-size", type=int, help="Triplets a step." + recipe.format(128, 64)
-            ),
-            click.option("--weight-decay", type=float, help="Of AdamW.  [0.01]"),
-            click.option(
-                "--warmup-steps", type=int, help="Steps of linear warm-up." + recipe.format(0, 20)
-            ),
-            click.option(
-                "--schedule",
-                type=click.Choice(["constant", "cosine"]),
-                help="Learning rate after the warm-up." + recipe.format("constant", "cosine"),
-            ),
-            click.option("--temperature", type=float, help="Of the objective.  [0.07]"),
-            click.option(
-                "--noise-scale",
-                type=float,
-                help="Noise of the refined concatenation, in units of unnormalised "
-                "embeddings; 0 is none.  [0.5]",
-            ),
-            click.option(
-                "--refined-batch/--no-refined-batch",
-                default=None,
-                help="Whether (bare prompt, reference caption) pairs ride in the batch.  [on]",
-            ),
-            click.option(
-                "--concat",
-                type=click.Choice(["refined", "text"]),
-                help="What stands at the placeholder: the projected pseudo token, or the "
-                "reference caption's words (ablation).  [refined]",
-            ),
-            click.option(
-                "--keep-alignment",
-                is_flag=True,
-                default=None,
-                help="Add plain caption pairs to the batch, which keeps text-to-image "
-                "recall. Ours, not part of RTD.",
-            ),
-            click.option(
-                "--gradient-accumulation", type=int, help="Batches averaged before each step.  [1]"
-            ),
-            click.option("--max-grad-norm", type=float, help="Clip the gradient to this norm."),
-            click.option(
-                "--engine",
-                type=click.Choice(["fast", "reference"]),
-                help="How a step is computed: packed, or plainly padded. The result is the same up "
-                "to rounding.  [fast]",
-            ),
-            click.option(
-                "--mixed-precision",
-                type=click.Choice(["no", "fp16", "bf16"]),
-                help="Autocast of the trained tower.  [no]",
-            ),
-        ]
-    ):
-        command = decorate(command)
-    return command
-
-
-def lora_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Size and reach of low-rank factors; for --kind lora."""
-    for decorate in reversed(
-        [
-            click.option("--lora-rank", type=int, default=8, show_default=True, help="Rank."),
-            click.option(
-                "--lora-alpha",
-                type=float,
-                default=16.0,
-                show_default=True,
-                help="The factors' product is scaled by alpha / rank.",
-            ),
-            click.option(
-                "--lora-dropout",
-                type=float,
-                default=0.0,
-                show_default=True,
-                help="Dropout on the factors' input.",
-            ),
-            click.option(
-                "--lora-targets",
-                default="attention,mlp",
-                show_default=True,
-                help="Layers that get factors: attention, mlp, or both.",
-            ),
-            click.option(
-                "--lora-blocks",
-                metavar="FIRST-LAST",
-                help="Transformer blocks that get factors, counted from 0, such as 6-11.  [all]",
-            ),
-        ]
-    ):
-        command = decorate(command)
-    return command
-
-
-def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How the run is carried out."""
-    for decorate in reversed(
-        [
-            click.option(
-                "--resume",
-                is_flag=True,
-                help="Go on from the run folder's newest checkpoint, to the same result.",
-            ),
-            click.option(
-                "--run-dir",
-                type=options.FOLDER,
-                help="Keep checkpoints and metrics.jsonl here. By default they lie beside "
-                "--out in a .run folder, which goes when the run is done.",
-            ),
-            click.option(
-                "--checkpoint-every",
-                type=click.IntRange(0),
-                metavar="STEPS",
-                help="Steps between checkpoints; 0 writes none.  [a twentieth of the run]",
-            ),
-            click.option(
-                "--validate-every",
-                type=click.IntRange(0),
-                default=0,
-                metavar="STEPS",
-                show_default=True,
-                help="Steps between validations on held-out triplets; 0 is never.",
-            ),
-            click.option(
-                "--select",
-                metavar="METRIC",
-                help="Keep the step that was best on a validation metric, such as "
-                "anchor_recall@1, instead of the last.",
-            ),
-            click.option(
-                "--tracker",
-                metavar="NAME",
-                help="An accelerate tracker, such as tensorboard; logs to the run folder.",
-            ),
-            click.option(
-                "--device",
-                type=click.Choice(["cpu", "cuda", "mps"]),
-                help="Where to train.  [accelerate's choice]",
-            ),
-            click.option(
-                "--dry-run",
-                is_flag=True,
-                help="Load and check everything, train one step, say what a run would do "
-                "and cost, write nothing.",
-            ),
-        ]
-    ):
-        command = decorate(command)
-    return command
 
 
 @click.command()
@@ -243,12 +81,14 @@ def patch(**given: Any) -> None:
           --projection SEARLE_ViT-L14.pt --triplets triplets.json --out weights.safetensors
     """
     from rtd_adapters.patching import plan_patch, run_patch
+    from rtd_adapters.training.processes import launched
 
     as_json, dry_run, quiet = (given.pop(name) for name in ("as_json", "dry_run", "quiet"))
-    job = _job(quiet=quiet or as_json, **given)
+    silent = quiet or as_json or not launched().is_main
+    job = _job(quiet=silent, **given)
 
     def say(line: str) -> None:
-        if not (quiet or as_json):
+        if not silent:
             click.echo(line, err=True)
 
     if job.is_demo:
@@ -258,8 +98,10 @@ def patch(**given: Any) -> None:
         )
     if dry_run:
         _show_plan(plan_patch(job, say), as_json)
-    else:
-        _show(run_patch(job, say), as_json)
+        return
+    result = run_patch(job, say)
+    if launched().is_main:
+        _show(result, as_json)
 
 
 def _job(**given: Any) -> PatchJob:
@@ -286,6 +128,9 @@ def _job(**given: Any) -> PatchJob:
         "max_grad_norm",
         "mixed_precision",
         "engine",
+        "chunk_size",
+        "checkpoint_activations",
+        "local_negatives",
         "seed",
     )
     steps = given.pop("max_steps")
@@ -296,7 +141,7 @@ def _job(**given: Any) -> PatchJob:
     run = RunOptions(
         folder=given.pop("run_dir"),
         checkpoint_every=max(1, settings.steps // 20) if every is None else every,
-        **take("resume", "validate_every", "select", "tracker", "device", "quiet"),
+        **take("resume", "validate_every", "select", "anchor_cache", "tracker", "device", "quiet"),
     )
     lora = LoRASettings(
         rank=given.pop("lora_rank"),

@@ -1,6 +1,8 @@
 """Rebuilds the built-in world's weights from nothing: `python -m rtd_adapters.demo.build`.
 
-Deterministic for one seed, machine, thread count and set of versions. TIME
+Deterministic for one seed, machine, thread count and set of versions. Pretraining the shipped
+weights took 351 s on two cores; `--projection searle` took 94 s on busy ones. Each line printed
+begins with the seconds so far.
 """
 
 from __future__ import annotations

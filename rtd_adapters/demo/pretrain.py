@@ -37,9 +37,10 @@ PROMPT_WORDS = ("a photo of $ that", "a photo of *, with * but")
 
 @dataclass
 class Pairs:
-    """Pictures and ids of scenes and their one-modification neighbours: [P, 2, ...]."""
+    """Scenes beside a neighbour that differs by one modification."""
 
     images: Tensor
+    """Bytes [P, 2, 3, 64, 64]."""
     scenes: list[tuple[Scene, Scene]]
 
 

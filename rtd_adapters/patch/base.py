@@ -142,9 +142,7 @@ class TextEncoderPatch:
             raise PatchError("this patch is on this model already. Call revert(model) first.")
         live = find_tower(model)
         base = live.state()
-        if not force:
-            self._require_base(base)
-        self._require_shapes(base)
+        self.require_fit(base, force=force)
         tensors = live.named_tensors()
         self._originals[model] = {name: tensor.detach().clone() for name, tensor in tensors.items()}
         _copy_into(tensors, to_layout(self._blend(base, strength), live.layout))
@@ -169,6 +167,20 @@ class TextEncoderPatch:
             yield model
         finally:
             self.revert(model)
+
+    def require_fit(self, base: State, *, force: bool = False) -> None:
+        """Check that a tower state is the one this patch was trained for.
+
+        Args:
+            base: under `TextTower`'s names.
+            force: accept any tower of the same shape.
+
+        Raises:
+            PatchError: it is not; both fingerprints, or both shapes, are named.
+        """
+        if not force:
+            self._require_base(base)
+        self._require_shapes(base)
 
     def _blend(self, base: State, strength: float) -> State:
         if strength == 1.0:

@@ -26,9 +26,25 @@ class TripletBatch:
     plain: list[str] = field(default_factory=list)
     """Captions for `keep_alignment`, drawn apart so that no anchor stands twice in the batch."""
     noise_seed: int = 0
+    first: int = 0
+    """Place of the first row in the whole batch, where this is a part of one."""
+    whole: int | None = None
+    """Rows of the whole batch; its own where it is no part."""
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def part(self, rows: slice) -> TripletBatch:
+        """Some of the rows, with the noise that is theirs in the whole batch."""
+        return TripletBatch(
+            self.references[rows],
+            self.conditioning[rows],
+            self.targets[rows],
+            self.plain[rows],
+            self.noise_seed,
+            first=self.first + rows.start,
+            whole=self.whole or len(self),
+        )
 
     def generator(self) -> torch.Generator:
         """A fresh generator for this batch's noise."""

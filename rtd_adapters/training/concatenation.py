@@ -6,18 +6,29 @@ import torch
 from torch import Tensor
 
 
-def add_noise(embedding: Tensor, scale: float, generator: torch.Generator) -> Tensor:
+def add_noise(
+    embedding: Tensor,
+    scale: float,
+    generator: torch.Generator,
+    first: int = 0,
+    whole: int | None = None,
+) -> Tensor:
     """`embedding + scale * U(0,1) * N(0,I)`, with one uniform draw for each vector.
 
     Args:
-        embedding: [..., embed_dim], unnormalised.
+        embedding: [B, ..., embed_dim], unnormalised.
         scale: `noise_scale`; 0 returns the embedding itself.
         generator: a CPU generator, so that one seed gives the same noise on every device.
+        first: place of the first of the B rows in a batch they are a part of.
+        whole: rows of that batch. Noise is drawn for all of it, so a part gets what it would get
+            in the whole.
 
     Source: RTD, refined concatenation scheme.
     """
     if scale == 0:
         return embedding
-    uniform = torch.rand(*embedding.shape[:-1], 1, generator=generator)
-    normal = torch.randn(embedding.shape, generator=generator)
+    rows = slice(first, first + len(embedding))
+    shape = (whole or len(embedding), *embedding.shape[1:])
+    uniform = torch.rand(*shape[:-1], 1, generator=generator)[rows]
+    normal = torch.randn(shape, generator=generator)[rows]
     return embedding + (scale * uniform * normal).to(embedding)

@@ -6,10 +6,10 @@ and every faster engine is held to its loss and gradients.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,11 @@ from rtd_adapters.text import TextTower, Tokenizer
 from rtd_adapters.training.batches import TripletBatch
 from rtd_adapters.training.concatenation import add_noise
 from rtd_adapters.training.objective import nt_xent
+from rtd_adapters.training.processes import Processes
 from rtd_adapters.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from rtd_adapters.training.anchor_store import AnchorStore
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,18 @@ class Towers:
         return self.frozen.positional_embedding.device
 
 
+@dataclass(frozen=True)
+class Means:
+    """What a run lends its engine."""
+
+    autocast: Callable[[], AbstractContextManager] = nullcontext
+    """Entered wherever the student runs."""
+    processes: Processes = field(default_factory=Processes)
+    """Those that share each batch."""
+    store: AnchorStore | None = None
+    """Where anchors are kept, if anywhere."""
+
+
 class Engine(Protocol):
     """One way to compute a step. Engines differ in speed, never in what they compute."""
 
@@ -52,12 +68,11 @@ class ReferenceEngine:
         self,
         towers: Towers,
         settings: TrainingSettings,
-        autocast: Callable[[], AbstractContextManager] = nullcontext,
+        means: Means | None = None,
     ) -> None:
-        """`autocast` is entered wherever the student runs."""
         self._towers = towers
         self._settings = settings
-        self._autocast = autocast
+        self._autocast = (means or Means()).autocast
 
     def step(self, batch: TripletBatch, backward: Callable[[Tensor], None]) -> Tensor:
         """Add the gradients of the batch's loss to the student and return the detached loss."""
@@ -67,6 +82,7 @@ class ReferenceEngine:
 
     def loss(self, batch: TripletBatch) -> Tensor:
         """The objective of one refined batch, a scalar in fp32."""
+        torch.manual_seed(batch.noise_seed)  # dropout is a function of seed and step too
         captions, embeddings = self._queries(batch)
         return nt_xent(self._anchors(captions), torch.cat(embeddings), self._settings.temperature)
 
@@ -105,7 +121,7 @@ class ReferenceEngine:
         with self._autocast():
             if isinstance(query, list):
                 return self._towers.student(tokenizer.encode(query).to(device))
-            ids = tokenizer.encode_prompts(query.prompts).to(device)
+            ids = prompt_ids(tokenizer, query.prompts).to(device)
             return self._towers.student(ids, query.pseudo_tokens, tokenizer.placeholder_id)
 
 
@@ -116,7 +132,7 @@ def refined_reference(
     generator = batch.generator()
 
     def noise(vectors: Tensor) -> Tensor:
-        return add_noise(vectors, noise_scale, generator)
+        return add_noise(vectors, noise_scale, generator, batch.first, batch.whole)
 
     return Reference(
         captions=batch.references,
@@ -127,6 +143,16 @@ def refined_reference(
         frozen=towers.frozen,
         tokenizer=towers.tokenizer,
     )
+
+
+def prompt_ids(tokenizer: Tokenizer, prompts: Sequence[str]) -> Tensor:
+    """[B, context_length] ids of prompts, each placeholder of each prompt found again.
+
+    Raises:
+        TripletError: a placeholder got lost in tokenization.
+    """
+    sign = tokenizer.placeholder or ""
+    return tokenizer.encode_prompts(prompts, [prompt.count(sign) for prompt in prompts])
 
 
 def text_prompts(method: Method, batch: TripletBatch) -> tuple[list[str], list[str]]:

@@ -1,109 +1,137 @@
 """The fast step: what the reference step computes, and nothing twice or for nothing.
 
 Exact: loss and gradients equal `ReferenceEngine`'s up to rounding. `packing` does the computing;
-here it is decided what is packed together.
+here it is decided what is packed together, and which process and which pass computes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from rtd_adapters.methods import Query
-from rtd_adapters.text import TextTower
+from rtd_adapters.training.anchors import PACKED, Anchors
 from rtd_adapters.training.batches import TripletBatch
-from rtd_adapters.training.engine import Towers, refined_reference, text_prompts
+from rtd_adapters.training.engine import Means, Towers, refined_reference, text_prompts
 from rtd_adapters.training.objective import nt_xent
-from rtd_adapters.training.packing import Rider, encode_pack, pack_texts
 from rtd_adapters.training.settings import TrainingSettings
+from rtd_adapters.training.texts import Texts, encode_texts
 
 
 class FastEngine:
     """The packed step.
 
     Each distinct caption meets the frozen tower once, and a reference's embedding serves both as
-    anchor and for its pseudo token. Where the bare prompt is the beginning of the composed one, as
-    in "a photo of $", its end of text rides on the composed prompt.
+    anchor and for its pseudo token. All texts of the student go into one pack, so "a photo of $"
+    costs one token beside "a photo of $ that ...": its end of text.
     """
 
     def __init__(
         self,
         towers: Towers,
         settings: TrainingSettings,
-        autocast: Callable[[], AbstractContextManager] = nullcontext,
+        means: Means | None = None,
     ) -> None:
-        self._towers = towers
-        self._settings = settings
-        self._autocast = autocast
+        means = means or Means()
+        self._towers, self._settings = towers, settings
+        self._autocast, self._processes = means.autocast, means.processes
+        packed = 2 * settings.chunk_size if settings.chunk_size else PACKED
+        self._anchors = Anchors(
+            towers.frozen, towers.tokenizer, means.store, means.processes, packed
+        )
 
     def step(self, batch: TripletBatch, backward: Callable[[Tensor], None]) -> Tensor:
-        """Add the gradients of the batch's loss to the student and return the detached loss."""
-        loss = self.loss(batch)
-        backward(loss)
-        return loss.detach()
+        """Add this process's part of the gradients to the student; return the detached loss.
 
-    def loss(self, batch: TripletBatch) -> Tensor:
-        """The objective of one refined batch, a scalar in fp32."""
-        refined = self._settings.refined_batch
-        captions = [*batch.targets, *(batch.references if refined else []), *batch.plain]
-        anchors = self._anchors([*captions, *batch.references])
-        references = anchors[len(captions) :]
+        The parts add up to the gradients of the loss over all processes' rows.
+        """
+        kinds = self._captions(batch)
+        found = self._anchors([text for kind in [*kinds, batch.references] for text in kind])
+        found = found.view(len(kinds) + 1, len(batch), -1)
+        anchors, references = found[:-1], found[-1]
+        mine = self._processes.share(len(batch))
+        loss = self._pass_back(batch, anchors, references, mine, backward)
+        return self._processes.total(loss) if self._settings.local_negatives else loss.detach()
+
+    def _pass_back(
+        self,
+        batch: TripletBatch,
+        anchors: Tensor,
+        references: Tensor,
+        mine: slice,
+        backward: Callable[[Tensor], None],
+    ) -> Tensor:
+        """Embed this process's rows, take the loss, and pass its gradient back to the student.
+
+        With `chunk_size` this is gradient caching (Gao et al. 2021): embed without gradient, take
+        the loss's gradient at the embeddings, then embed each part again and pass it on.
+        """
+
+        def encode(rows: slice) -> Tensor:
+            return self._queries(batch.part(rows), references[rows])
+
+        if self._settings.chunk_size is None:
+            loss = self._loss(anchors, encode(mine), mine)
+            backward(loss)
+            return loss
+        parts = _parts(mine, self._settings.chunk_size)
+        with torch.no_grad():
+            queries = torch.cat([encode(rows) for rows in parts], dim=1)
+        loss = self._loss(anchors, queries.requires_grad_(), mine)
+        (wanted,) = torch.autograd.grad(loss, queries)
+        for rows in parts:
+            own = slice(rows.start - mine.start, rows.stop - mine.start)
+            backward((encode(rows) * wanted[:, own]).sum())
+        return loss
+
+    def _captions(self, batch: TripletBatch) -> list[list[str]]:
+        """The captions to be anchored: one list for each kind of pair."""
+        kinds = [batch.targets]
+        if self._settings.refined_batch:
+            kinds.append(batch.references)
+        if batch.plain:
+            kinds.append(batch.plain)
+        return kinds
+
+    def _loss(self, anchors: Tensor, queries: Tensor, mine: slice) -> Tensor:
+        """The objective over all rows; [kinds, rows, embed_dim] each, queries only `mine`."""
+        temperature = self._settings.temperature
+        if self._settings.local_negatives:
+            local = nt_xent(anchors[:, mine].flatten(0, 1), queries.flatten(0, 1), temperature)
+            return local / self._processes.count
+        others = self._processes.gather(queries.transpose(0, 1), anchors.shape[1]).transpose(0, 1)
+        whole = torch.cat([others[:, : mine.start], queries, others[:, mine.stop :]], dim=1)
+        return nt_xent(anchors.flatten(0, 1), whole.flatten(0, 1), temperature)
+
+    def _queries(self, part: TripletBatch, references: Tensor) -> Tensor:
+        """[kinds, rows, embed_dim] of the student for some rows of a batch, in fp32.
+
+        Gradients at the embeddings are small, and fp16 would round them to zero between passes.
+        """
+        if self._towers.student.training:
+            torch.manual_seed(part.noise_seed + part.first)  # dropout: the same in both passes
         with self._autocast():
-            queries = [*self._prompts(batch, references)]
-            if batch.plain:
-                queries.append(self._encode(self._towers.student, batch.plain))
-        return nt_xent(anchors[: len(captions)], torch.cat(queries), self._settings.temperature)
+            found = encode_texts(
+                self._towers.student,
+                self._towers.tokenizer,
+                self._texts(part, references),
+                self._settings.checkpoint_activations,
+            )
+        return found.view(-1, len(part), found.shape[-1]).float()
 
-    def _prompts(self, batch: TripletBatch, references: Tensor) -> list[Tensor]:
-        towers, refined = self._towers, self._settings.refined_batch
+    def _texts(self, part: TripletBatch, references: Tensor) -> list[Texts]:
+        towers, kinds = self._towers, 1 + self._settings.refined_batch
+        plain = [part.plain] if part.plain else []
         if self._settings.concat == "text":
-            texts = text_prompts(towers.method, batch)
-            return [self._encode(towers.student, part) for part in texts[: 1 + refined]]
-        reference = refined_reference(towers, batch, references, self._settings.noise_scale)
-        composed = towers.method.composed_query(towers.projection, reference)
-        if not refined:
-            return [self._encode_query(composed)]
-        bare = towers.method.bare_query(towers.projection, reference)
-        rider = self._rider(composed, bare)
-        if rider is None:
-            return [self._encode_query(composed), self._encode_query(bare)]
-        return [self._encode_query(composed, rider)]
+            return [*text_prompts(towers.method, part)[:kinds], *plain]
+        reference = refined_reference(towers, part, references, self._settings.noise_scale)
+        queries = [towers.method.composed_query(towers.projection, reference)]
+        if self._settings.refined_batch:
+            queries.append(towers.method.bare_query(towers.projection, reference))
+        return [*queries, *plain]
 
-    def _rider(self, composed: Query, bare: Query) -> Rider | None:
-        """The bare prompt's end of text, if every composed prompt begins with the bare one."""
-        if len(set(bare.prompts)) > 1 or not torch.equal(
-            composed.pseudo_tokens, bare.pseudo_tokens
-        ):
-            return None
-        tokenizer = self._towers.tokenizer
-        short = tokenizer.encode_prompts(bare.prompts[:1])[0]
-        place = int(short.argmax())
-        longer = tokenizer.encode_prompts(composed.prompts)[:, :place]
-        if not torch.equal(longer, short[:place].expand_as(longer)):
-            return None
-        return Rider(int(short[place]), place)
 
-    def _encode_query(self, query: Query, rider: Rider | None = None) -> Tensor:
-        towers = self._towers
-        ids = towers.tokenizer.encode_prompts(query.prompts).to(towers.device)
-        placeholder = towers.tokenizer.placeholder_id
-        assert placeholder is not None  # encode_prompts refused a tokenizer without one
-        holes = torch.eq(ids, placeholder)
-        # A placeholder has another pseudo token in each text, so no prefix reaches into it.
-        pack = pack_texts(ids, rider, keep=int(holes.int().argmax(dim=1).min()))
-        used = torch.arange(query.pseudo_tokens.shape[1], device=ids.device) < holes.sum(1)[:, None]
-        return encode_pack(towers.student, pack, query.pseudo_tokens[used], placeholder)
-
-    @torch.no_grad()
-    def _anchors(self, captions: Sequence[str]) -> Tensor:
-        """[N, embed_dim] frozen embeddings; each distinct caption is computed once."""
-        place = {caption: index for index, caption in enumerate(dict.fromkeys(captions))}
-        found = self._encode(self._towers.frozen, list(place))
-        return found[[place[caption] for caption in captions]]
-
-    def _encode(self, tower: TextTower, texts: Sequence[str]) -> Tensor:
-        ids = self._towers.tokenizer.encode(texts).to(self._towers.device)
-        return encode_pack(tower, pack_texts(ids))
+def _parts(rows: slice, size: int) -> list[slice]:
+    starts = range(rows.start, rows.stop, size)
+    return [slice(start, min(start + size, rows.stop)) for start in starts]

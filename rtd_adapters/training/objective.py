@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+HELD = 1 << 21
+"""Entries of the similarity matrix that are held at a time."""
 
 
 def nt_xent(anchors: Tensor, queries: Tensor, temperature: float) -> Tensor:
@@ -27,10 +31,23 @@ def nt_xent(anchors: Tensor, queries: Tensor, temperature: float) -> Tensor:
         vectors = torch.cat(
             [F.normalize(side.to(precision), dim=-1) for side in (anchors, queries)]
         )
-        logits = vectors @ vectors.T / temperature
-        logits = logits.masked_fill(
-            torch.eye(len(vectors), dtype=torch.bool, device=vectors.device), float("-inf")
-        )
-        pairs = len(queries)
-        partner = torch.arange(2 * pairs, device=vectors.device).roll(pairs)
-        return F.cross_entropy(logits, partner)
+        count = len(vectors)
+        rows = max(1, HELD // count)
+        if count <= rows:
+            return _rows(vectors, temperature, 0, count) / count
+        # The matrix of a large batch would outgrow the towers, so its parts are computed twice.
+        parts = [
+            checkpoint(_rows, vectors, temperature, first, first + rows, use_reentrant=False)
+            for first in range(0, count, rows)
+        ]
+        return torch.stack(parts).sum() / count
+
+
+def _rows(vectors: Tensor, temperature: float, first: int, last: int) -> Tensor:
+    """The sum of some rows' losses."""
+    logits = vectors[first:last] @ vectors.T / temperature
+    row = torch.arange(len(logits), device=vectors.device)
+    itself = (row, row + first)
+    logits = logits.index_put(itself, logits.new_tensor(float("-inf")))
+    partner = (row + first + len(vectors) // 2) % len(vectors)
+    return F.cross_entropy(logits, partner, reduction="sum")

@@ -51,6 +51,14 @@ class TrainingSettings:
     """Autocast of the trained tower; the objective is computed in fp32 regardless."""
     engine: EngineName = "fast"
     """How a step is computed; `reference` is the plain one. They differ in speed and rounding."""
+    chunk_size: int | None = None
+    """Triplets that a process embeds at a time (gradient caching): bounded memory for any batch
+    size, the same gradients, 1.4 times the work or less. By default the whole batch at once."""
+    checkpoint_activations: bool = False
+    """Compute each block's activations again for its gradient instead of keeping them."""
+    local_negatives: bool = False
+    """With several processes: each takes negatives from its own rows only, as the official script
+    does. By default the loss is that of one process with the whole batch."""
     seed: int = 0
     """Decides initialisation, order of triplets and noise."""
 
@@ -61,6 +69,11 @@ class TrainingSettings:
         for name in ("steps", "warmup_steps", "noise_scale", "weight_decay"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; it cannot be negative.")
+        if self.chunk_size is not None and self.chunk_size < 1:
+            raise UsageError(f"chunk_size is {self.chunk_size}; it must be at least 1.")
+        for name in ("chunk_size", "checkpoint_activations", "local_negatives"):
+            if getattr(self, name) and self.engine == "reference":
+                raise UsageError(f"{name} needs the fast engine; the reference step stays plain.")
         for name in ("temperature", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0.")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import math
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +17,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from rtd_adapters.backbones import Backbone
-from rtd_adapters.errors import FileError, TrainingError
+from rtd_adapters.errors import TrainingError, UsageError
 from rtd_adapters.methods import Method
-from rtd_adapters.text import TextTower
+from rtd_adapters.text import TextTower, fingerprint
+from rtd_adapters.training.anchor_store import AnchorStore
 from rtd_adapters.training.batches import TripletStream
 from rtd_adapters.training.checkpoints import (
     RunState,
@@ -29,14 +29,17 @@ from rtd_adapters.training.checkpoints import (
     save_checkpoint,
     trained_tensors,
 )
-from rtd_adapters.training.engine import Engine, ReferenceEngine, Towers
+from rtd_adapters.training.engine import Engine, Means, ReferenceEngine, Towers
 from rtd_adapters.training.fast import FastEngine
+from rtd_adapters.training.metrics import MetricsFile
+from rtd_adapters.training.optimizer import make_optimizer
+from rtd_adapters.training.processes import Processes, launched
+from rtd_adapters.training.schedule import learning_rate
 from rtd_adapters.training.settings import TrainingSettings
 from rtd_adapters.training.validation import anchor_recall
 from rtd_adapters.triplets import Triplet
 
 ENGINES: dict[str, Callable[..., Engine]] = {"fast": FastEngine, "reference": ReferenceEngine}
-METRICS_FILE = "metrics.jsonl"
 STEPS_UNTIL_REACHED = 2  # LoRA's A sees no gradient before B has moved away from zero
 
 
@@ -56,6 +59,8 @@ class RunOptions:
     """Keep the tower that was best on this validation metric instead of the last one."""
     tracker: str | None = None
     """An accelerate tracker, such as tensorboard."""
+    anchor_cache: bool = False
+    """Keep anchors on disk, for later epochs and runs with the same frozen tower."""
     quiet: bool = False
     """No progress bar."""
     device: str | None = None
@@ -69,6 +74,8 @@ class TrainingRecord:
     steps: int
     losses: list[float] = field(default_factory=list)
     """Loss of every step this process ran, the resumed part only."""
+    step_seconds: list[float] = field(default_factory=list)
+    """Wall time of every such step."""
     validations: list[dict[str, float]] = field(default_factory=list)
     selected_step: int | None = None
     texts_cut: int = 0
@@ -136,22 +143,36 @@ class Trainer:
             self.backbone.tower.to("cpu")
 
     def _accelerator(self) -> Accelerator:
+        several = launched().count > 1
         accelerator = Accelerator(
             mixed_precision=self.settings.mixed_precision,
-            cpu=self.options.device == "cpu",
+            # Without a GPU, accelerate joins processes only if it is told of the CPU.
+            cpu=self.options.device == "cpu" or (several and not torch.cuda.is_available()),
             gradient_accumulation_steps=self.settings.gradient_accumulation,
             log_with=self.options.tracker,
             project_dir=self.options.folder,
         )
-        if accelerator.num_processes > 1:
-            raise TrainingError(
-                f"{accelerator.num_processes} processes were started, and this version trains in "
-                "one. Start rtd by itself, without torchrun or accelerate launch."
-            )
+        self._require_shares(accelerator.num_processes)
         if self.options.tracker:
             config = {k: v for k, v in self.settings.to_dict().items() if v is not None}
             accelerator.init_trackers("rtd", config=config)
         return accelerator
+
+    def _require_shares(self, processes: int) -> None:
+        if processes != launched().count:
+            raise TrainingError(
+                f"{launched().count} processes were started, but accelerate joined {processes}. "
+                "Start them with torchrun or accelerate launch, or pass --device cpu."
+            )
+        if processes == 1:
+            return
+        if self.settings.engine == "reference":
+            raise UsageError("the reference engine runs in one process. Use --engine fast.")
+        if self.settings.batch_size % processes:
+            raise UsageError(
+                f"--batch-size {self.settings.batch_size} cannot be shared evenly among "
+                f"{processes} processes. Choose a multiple."
+            )
 
 
 class _Loop:
@@ -172,14 +193,13 @@ class _Loop:
             tower,
             trainer.tokenizer,
         )
-        optimizer = torch.optim.AdamW(
-            trained_tensors(tower).values(),
-            lr=self.settings.learning_rate,
-            weight_decay=self.settings.weight_decay,
-            fused=device.type in ("cpu", "cuda"),
-        )
-        self.optimizer = accelerator.prepare(optimizer)
-        self.engine = trainer.engine(self.towers, self.settings, accelerator.autocast)
+        self.optimizer = accelerator.prepare(make_optimizer(tower, self.settings))
+        self.processes = Processes(accelerator.process_index, accelerator.num_processes)
+        self.store = _open_store(trainer) if self.options.anchor_cache else None
+        means = Means(accelerator.autocast, self.processes, self.store)
+        self.engine = trainer.engine(self.towers, self.settings, means)
+        folder = self.options.folder if self.processes.is_main else None
+        self.metrics = MetricsFile(folder) if folder else None
         self.record = TrainingRecord(steps=self.settings.steps)
         self.step = 0
         self.best: dict[str, Any] = {}
@@ -192,7 +212,7 @@ class _Loop:
         with tqdm(
             total=self.settings.steps,
             initial=self.step,
-            disable=self.options.quiet or not self.accelerator.is_main_process or None,
+            disable=self.options.quiet or not self.processes.is_main or None,
             desc="patching",
             unit="step",
         ) as bar:
@@ -200,6 +220,8 @@ class _Loop:
                 loss = self._train_one()
                 bar.update()
                 bar.set_postfix(loss=f"{loss:.3f}")
+        if self.store is not None:
+            self.store.flush()
         if self.options.select and self.best_tensors is not None:
             self._take_best()
         self.record.texts_cut = self.tokenizer.truncated
@@ -209,15 +231,15 @@ class _Loop:
     def _train_one(self) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.settings, self.step)
-        losses = []
+        started, losses = time.perf_counter(), []
         for part in range(self.settings.gradient_accumulation):
             with self.accelerator.accumulate(self.tower):
                 batch = self.stream.batch(self.step * self.settings.gradient_accumulation + part)
                 # Dropout too depends on seed and step alone, so a resume needs no random state.
-                torch.manual_seed(batch.noise_seed)
                 losses.append(self.engine.step(batch, self.accelerator.backward))
                 self._require_finite(losses[-1])
                 if self.accelerator.sync_gradients:
+                    self.processes.sum_gradients(trained_tensors(self.tower).values())
                     self._note_gradients()
                     if self.settings.max_grad_norm is not None:
                         self.accelerator.clip_grad_norm_(
@@ -226,6 +248,7 @@ class _Loop:
                 self.optimizer.step()
                 self.optimizer.zero_grad()
         self.step += 1
+        self.record.step_seconds.append(time.perf_counter() - started)
         loss = torch.stack(losses).mean().item()
         self._after_step(loss)
         return loss
@@ -236,7 +259,8 @@ class _Loop:
         if self.options.validate_every and self.step % self.options.validate_every == 0:
             metrics |= self._validate()
         self.accelerator.log(metrics, step=self.step)
-        self._write_metrics(metrics)
+        if self.metrics:
+            self.metrics.append(self.step, metrics)
         every = self.options.checkpoint_every
         if every and self.step % every == 0 and self.step < self.settings.steps:
             self._save()
@@ -266,7 +290,9 @@ class _Loop:
         self.record.selected_step = self.best["step"]
 
     def _save(self) -> None:
-        if self.options.folder is None or not self.accelerator.is_main_process:
+        if self.store is not None:
+            self.store.flush()
+        if self.options.folder is None or not self.processes.is_main:
             return
         scaler = self.accelerator.scaler
         state = RunState(self.step, self.identity, scaler.state_dict() if scaler else {}, self.best)
@@ -287,7 +313,8 @@ class _Loop:
         self.step, self.best = state.step, state.best
         if state.scaler and self.accelerator.scaler:
             self.accelerator.scaler.load_state_dict(state.scaler)
-        self._forget_metrics_after(self.step)
+        if self.metrics:
+            self.metrics.forget_after(self.step)
 
     def _note_gradients(self) -> None:
         """Within the first steps every trained tensor must have received a gradient."""
@@ -299,7 +326,7 @@ class _Loop:
             for name in self.unreached
             # A key bias shifts all scores of a row alike, so its true gradient is zero.
             if (grad := trained[name].grad) is None
-            or not (name.endswith("k_proj.bias") or grad.any())
+            or not (name.endswith("k_proj.bias") or grad.abs().sum())
         }
         if self.unreached and len(self.record.losses) + 1 >= STEPS_UNTIL_REACHED:
             names = sorted(self.unreached)
@@ -321,38 +348,15 @@ class _Loop:
             "Lower --lr, or use --mixed-precision no."
         )
 
-    def _write_metrics(self, metrics: dict[str, float]) -> None:
-        if self.options.folder is None or not self.accelerator.is_main_process:
-            return
-        path = self.options.folder / METRICS_FILE
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": self.step, **metrics}) + "\n")
-        except OSError as error:
-            raise FileError(
-                f"{path} cannot be written: {error.strerror}. Free some space, then --resume."
-            ) from error
 
-    def _forget_metrics_after(self, step: int) -> None:
-        """Drop the lines of steps that will be run again."""
-        assert self.options.folder is not None
-        path = self.options.folder / METRICS_FILE
-        if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            kept = lines[:step]
-            path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-
-
-def learning_rate(settings: TrainingSettings, step: int) -> float:
-    """The learning rate of a step counted from 0: linear warm-up, then constant or cosine."""
-    peak = settings.learning_rate
-    if step < settings.warmup_steps:
-        return peak * (step + 1) / settings.warmup_steps
-    if settings.schedule == "constant":
-        return peak
-    share = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
-    return peak * 0.5 * (1 + math.cos(math.pi * share))
+def _open_store(trainer: Trainer) -> AnchorStore:
+    tower, backbone = trainer.backbone.tower, trainer.backbone
+    return AnchorStore(
+        fingerprint(tower.state_dict())["fp32"],
+        tower.config.embed_dim,
+        backbone.label,
+        trainer.tokenizer.added_token,
+    )
 
 
 def has_checkpoint(folder: Path) -> bool:

@@ -21,13 +21,20 @@ def test_rows_for_every_engine(rtd, tiny):
     assert run.returncode == 0, run.stderr
     assert run.stderr == ""
     result = json.loads(run.stdout)
-    reference, fast = result["rows"]
-    assert (reference["engine"], fast["engine"]) == ("reference", "fast")
+    reference, fast, _, half = result["rows"]
+    assert [row["engine"] for row in result["rows"]] == ["reference", "fast", "fast", "fast"]
+    assert [row["anchors_cached"] for row in result["rows"]] == [False, False, True, True]
+    assert half["mixed_precision"] == "bf16"
+    # Operations are counted, not timed, so they are the same on a busy machine.
+    work = [row["gflops"] * row["seconds_per_step"] for row in result["rows"]]
+    assert work[0] > 8 * work[1] > 8 * work[2]
+    assert work[2] == pytest.approx(work[3], rel=1e-6)
     assert reference["speedup"] == 1.0
-    for row in (reference, fast):
+    for row in result["rows"]:
         assert row["kind"] == "full"
         assert row["triplets_per_second"] == pytest.approx(8 / row["seconds_per_step"])
         assert row["peak_memory_mb"] > 10
+        assert row["data_share"] > 0
     assert fast["tokens_per_second"] / fast["triplets_per_second"] == pytest.approx(
         reference["tokens_per_second"] / reference["triplets_per_second"]
     )

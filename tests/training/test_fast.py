@@ -8,12 +8,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from rtd_adapters.errors import TripletError
 from rtd_adapters.methods import Query
 from rtd_adapters.patch.lora import LoRASettings, insert_lora
 from rtd_adapters.text import Tokenizer
 from rtd_adapters.training import FastEngine, ReferenceEngine, Towers, TrainingSettings
 from rtd_adapters.training.batches import TripletStream
-from rtd_adapters.training.packing import Rider, encode_pack, pack_texts
+from rtd_adapters.training.packing import pack_texts
+from rtd_adapters.training.texts import encode_texts
 
 TEXTS = [
     "a photo of $ that is red",
@@ -37,7 +39,9 @@ def step(engine, towers, settings, batch):
 
 
 def require_same_step(towers, settings, batch):
-    fast, reference = (step(e, towers, settings, batch) for e in (FastEngine, ReferenceEngine))
+    fast = step(FastEngine, towers, settings, batch)
+    plain = replace(settings, chunk_size=None, checkpoint_activations=False)
+    reference = step(ReferenceEngine, towers, plain, batch)
     assert fast[0] == pytest.approx(reference[0], rel=1e-5)
     assert fast[1].keys() == reference[1].keys()
     whole = sum(grad.square().sum() for grad in reference[1].values()).sqrt()
@@ -57,6 +61,9 @@ def require_same_step(towers, settings, batch):
         {"concat": "text", "refined_batch": False},
         {"keep_alignment": True},
         {"temperature": 0.5},
+        {"chunk_size": 3},
+        {"chunk_size": 2, "keep_alignment": True, "concat": "text"},
+        {"checkpoint_activations": True},
     ],
 )
 @pytest.mark.parametrize("kind", ["full", "lora"])
@@ -112,43 +119,122 @@ def test_prompts_that_share_no_beginning_or_token_are_packed_apart(changes, towe
     require_same_step(changed, TrainingSettings(), batch)
 
 
-def test_a_pack_holds_no_padding_and_shares_what_all_begin_with():
-    tokenizer = Tokenizer(32, "$")
-    ids = tokenizer.encode(TEXTS)
-    lengths = ids.argmax(1) + 1
-    pack = pack_texts(ids, keep=4)
-    assert pack.prefix == 4
-    assert len(pack.ids) == int(lengths.sum()) - 2 * 4
-    rider = Rider(token=49407, place=5)
-    assert len(pack_texts(ids, rider, keep=4).ids) == len(pack.ids) + 3
+def pack(texts):
+    ids = Tokenizer(32, "$").encode(texts)
+    return pack_texts(ids, ids.argmax(1))
 
 
-def test_one_text_alone_and_texts_that_are_equal(toy_tower):
+def test_a_pack_has_a_node_for_each_beginning():
+    ids = Tokenizer(32, "$").encode(TEXTS)
+    beginnings = {
+        tuple(row[: place + 1])
+        for row, end in zip(ids.tolist(), ids.argmax(1).tolist(), strict=True)
+        for place in range(end + 1)
+    }
+    assert len(pack(TEXTS).positions) == len(beginnings)
+    assert len(pack([*TEXTS, *TEXTS]).positions) == len(beginnings)
+    assert len(pack([*TEXTS, "a photo of $"]).positions) == len(beginnings) + 1
+
+
+def test_placeholders_with_tokens_of_their_own_are_not_shared(towers, monkeypatch):
+    """Composed and bare prompts share up to the pseudo token where theirs is the same."""
+    from rtd_adapters.training import texts
+
+    sizes = []
+    monkeypatch.setattr(
+        texts, "pack_texts", lambda *given: sizes.append(pack_texts(*given)) or sizes[-1]
+    )
+    tokens = torch.randn(3, 1, 64)
+    composed, bare = Query(TEXTS, tokens), Query(["a photo of $"] * 3, tokens)
+    encode_texts(towers.frozen, towers.tokenizer, [composed])
+    encode_texts(towers.frozen, towers.tokenizer, [composed, bare])
+    encode_texts(towers.frozen, towers.tokenizer, [composed, replace(bare, pseudo_tokens=-tokens)])
+    alone, shared, apart = (len(found.positions) for found in sizes)
+    assert shared == alone + 3  # the bare prompts' ends of text
+    assert apart == shared + 3  # and their pseudo tokens
+
+
+@pytest.mark.parametrize("texts", [["a dog"], ["a dog", "a dog"], ["", "a dog"], [""]])
+def test_one_text_alone_and_texts_that_are_equal(texts, toy_tower):
     tokenizer = Tokenizer(32)
-    for texts in (["a dog"], ["a dog", "a dog"], ["", "a dog"], [""]):
-        ids = tokenizer.encode(texts)
-        with torch.no_grad():
-            assert torch.allclose(
-                encode_pack(toy_tower, pack_texts(ids)), toy_tower(ids), atol=1e-5
-            )
+    with torch.no_grad():
+        found = encode_texts(toy_tower, tokenizer, [texts])
+        assert torch.allclose(found, toy_tower(tokenizer.encode(texts)), atol=1e-5)
 
 
 def test_texts_as_long_as_the_context(toy_tower):
     tokenizer = Tokenizer(32)
-    with pytest.warns(UserWarning, match="was cut"):
-        ids = tokenizer.encode(["dog " * 60, "a dog"])
-    with torch.no_grad():
-        assert torch.allclose(encode_pack(toy_tower, pack_texts(ids)), toy_tower(ids), atol=1e-5)
+    texts = ["dog " * 60, "a dog"]
+    with pytest.warns(UserWarning, match="was cut"), torch.no_grad():
+        found = encode_texts(toy_tower, tokenizer, [texts])
+        assert torch.allclose(found, toy_tower(tokenizer.encode(texts)), atol=1e-5)
 
 
 def test_several_pseudo_tokens_in_a_text(towers):
-    ids = towers.tokenizer.encode(["a $ and $ on $", "$ and a $ with a $"])
-    pseudo = torch.randn(2, 3, 64)
-    pack = pack_texts(ids, keep=1)
+    prompts = ["a $ and $ on $", "$ and a dog", "$ and a $ with a $"]
+    query = Query(prompts, torch.randn(3, 3, 64))
+    ids = towers.tokenizer.encode(prompts)
     with torch.no_grad():
-        found = encode_pack(towers.frozen, pack, pseudo.flatten(0, 1), 259)
-        expected = towers.frozen(ids, pseudo, 259)
+        found = encode_texts(towers.frozen, towers.tokenizer, [query])
+        expected = towers.frozen(ids, query.pseudo_tokens, 259)
     assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_a_query_with_more_placeholders_than_tokens_is_refused(towers):
+    query = Query(["a $ and $"], torch.randn(1, 1, 64))
+    with pytest.raises(TripletError, match="2 placeholders"):
+        encode_texts(towers.frozen, towers.tokenizer, [query])
+
+
+def test_parts_with_dropout_are_dropped_alike_in_both_passes(towers, toy_triplets):
+    """With dropout, a part's gradient belongs to the embeddings that its loss was taken at."""
+    insert_lora(towers.student, LoRASettings(rank=4, dropout=0.5))
+    towers.student.train()
+    batch = TripletStream(toy_triplets, towers.tokenizer, batch_size=4, seed=0).batch(0)
+    seen = []
+    original = FastEngine._queries
+
+    class Watched(FastEngine):
+        def _queries(self, part, references):
+            seen.append((part.first, original(self, part, references)))
+            return seen[-1][1]
+
+    step(Watched, towers, TrainingSettings(chunk_size=2), batch)
+    (_, a), (_, b), (_, again_a), (_, again_b) = seen
+    assert torch.equal(a, again_a)
+    assert torch.equal(b, again_b)
+
+
+def test_chunks_bound_what_is_in_a_pack(towers, toy_triplets, monkeypatch):
+    from rtd_adapters.training import texts
+
+    sizes = []
+    monkeypatch.setattr(
+        texts, "pack_texts", lambda keys, ends: sizes.append(len(keys)) or pack_texts(keys, ends)
+    )
+    for count in (8, 32):
+        batch = TripletStream(toy_triplets, towers.tokenizer, batch_size=count, seed=0).batch(0)
+        step(FastEngine, towers, TrainingSettings(chunk_size=4), batch)
+        assert max(sizes) == 8, "composed and bare prompts of four triplets"
+        sizes.clear()
+        step(FastEngine, towers, TrainingSettings(), batch)
+        assert max(sizes) >= 2 * count
+        sizes.clear()
+
+
+def test_a_large_matrix_is_computed_in_parts(monkeypatch):
+    from rtd_adapters.training import objective
+
+    anchors, queries = torch.randn(2, 23, 8, generator=torch.Generator().manual_seed(0)).double()
+    results = []
+    for held in (10_000, 7 * 46):
+        monkeypatch.setattr(objective, "HELD", held)
+        leaf = queries.clone().requires_grad_()
+        loss = objective.nt_xent(anchors, leaf, 0.07)
+        loss.backward()
+        results.append((loss.detach(), leaf.grad))
+    for one, other in zip(*results, strict=True):
+        assert torch.allclose(one, other, rtol=1e-12)
 
 
 def test_fifty_steps_of_both_engines_coincide(searle, toy_projection, toy_backbone, toy_triplets):

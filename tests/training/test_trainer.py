@@ -10,18 +10,19 @@ import torch
 from rtd_adapters.errors import FileError, TrainingError, UsageError
 from rtd_adapters.patch import TextEncoderPatch
 from rtd_adapters.patch.lora import LoRASettings
-from rtd_adapters.training import ReferenceEngine, RunOptions, Trainer, TrainingSettings
+from rtd_adapters.training import FastEngine, ReferenceEngine, RunOptions, Trainer, TrainingSettings
 from rtd_adapters.training.checkpoints import list_checkpoints
-from rtd_adapters.training.trainer import learning_rate
+from rtd_adapters.training.schedule import learning_rate
 
 
 @pytest.fixture
 def run(searle, toy_projection, toy_backbone, toy_triplets):
     """Trains a patch on the toy backbone; returns it and the run's record."""
 
-    def run(kind="full", engine=ReferenceEngine, options=None, **settings):
+    def run(kind="full", engine=ReferenceEngine, options=None, lora=None, **settings):
         settings = {"steps": 6, "batch_size": 8, "learning_rate": 1e-3} | settings
-        patch = TextEncoderPatch.create(kind, toy_backbone, searle)
+        settings["engine"] = "fast" if issubclass(engine, FastEngine) else "reference"
+        patch = TextEncoderPatch.create(kind, toy_backbone, searle, lora=lora)
         trainer = Trainer(
             searle,
             toy_projection,
@@ -60,9 +61,14 @@ def test_the_frozen_tower_and_the_projection_stay(run, toy_backbone, toy_project
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.parametrize("engine", [FastEngine, ReferenceEngine])
 @pytest.mark.parametrize("kind", ["full", "lora"])
-def test_a_run_cut_at_a_checkpoint_resumes_to_the_same_bits(run, kind, tmp_path):
-    class Cut(ReferenceEngine):
+def test_a_run_cut_at_a_checkpoint_resumes_to_the_same_bits(
+    run, kind, engine, tmp_path, monkeypatch
+):
+    """Token rows, dropout and kept anchors included."""
+
+    class Cut(engine):
         """Dies in the fifth step."""
 
         calls = 0
@@ -73,31 +79,30 @@ def test_a_run_cut_at_a_checkpoint_resumes_to_the_same_bits(run, kind, tmp_path)
                 raise KeyboardInterrupt
             return super().step(batch, backward)
 
-    options = RunOptions(
-        folder=tmp_path, checkpoint_every=2, validate_every=1, quiet=True, select="anchor_recall@1"
-    )
-    whole, _ = run(
-        kind,
-        options=RunOptions(
-            folder=tmp_path / "w",
+    def options(name, **further):
+        monkeypatch.setenv("RTD_CACHE", str(tmp_path / name / "cache"))
+        return RunOptions(
+            folder=tmp_path / name,
             checkpoint_every=2,
-            quiet=True,
             validate_every=1,
             select="anchor_recall@1",
-        ),
-    )
+            anchor_cache=engine is FastEngine,
+            quiet=True,
+            **further,
+        )
+
+    lora = LoRASettings(dropout=0.2)
+    whole, _ = run(kind, engine, options("whole"), lora)
     with pytest.raises(KeyboardInterrupt):
-        run(kind, engine=Cut, options=options)
-    assert [path.name for path in list_checkpoints(tmp_path)] == [
+        run(kind, Cut, options("cut"), lora)
+    assert [path.name for path in list_checkpoints(tmp_path / "cut")] == [
         "step-000000002",
         "step-000000004",
     ]
-    from dataclasses import replace
-
-    resumed, record = run(kind, options=replace(options, resume=True))
+    resumed, record = run(kind, engine, options("cut", resume=True), lora)
     assert len(record.losses) == 2
     assert same(whole, resumed)
-    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    lines = (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
 
 

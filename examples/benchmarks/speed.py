@@ -1,0 +1,101 @@
+"""What each part of the fast step brings: python examples/benchmarks/speed.py [BACKBONE] [BATCH].
+
+Every row adds a part to the row above. The steps take turns, round after round, so that a busy
+machine slows all of them; times and factors are medians over the rounds, and factors are taken
+within a round.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from statistics import median
+from unittest.mock import patch
+
+import torch
+
+from rtd_adapters.bench import BenchCase, Stepper, _stream
+from rtd_adapters.methods import Query
+from rtd_adapters.training import anchors, fast, packing, texts
+from rtd_adapters.training.engine import prompt_ids
+
+ROUNDS = 5
+
+
+def padded(tower, tokenizer, groups, recompute=False):
+    """All texts by the tower's own forward, padded to the longest of their group."""
+    found = []
+    for group in groups:
+        if isinstance(group, Query):
+            ids = prompt_ids(tokenizer, group.prompts)
+            extra = (group.pseudo_tokens, tokenizer.placeholder_id)
+        else:
+            ids, extra = tokenizer.encode(group), ()
+        found.append(tower(ids[:, : int(ids.argmax(1).max()) + 1], *extra))
+    return torch.cat(found)
+
+
+def without_sharing(keys, ends):
+    """A pack in which no two texts share anything."""
+    apart = torch.arange(len(keys))[:, None] * (int(keys.max()) + 1)
+    return packing.pack_texts(keys + apart, ends)
+
+
+def whole_last_block(block, x, pack):
+    """The last block at every node, of which the ends are taken."""
+    rows = torch.arange(len(pack.ends))
+    ends = pack.unfold.index_select(0, rows * pack.width + pack.ends)
+    return packing._block(block, x, pack).index_select(0, ends)
+
+
+PADDED = [(fast, "encode_texts", padded), (anchors, "encode_texts", padded)]
+APART = (texts, "pack_texts", without_sharing)
+WHOLE = (packing, "_last_block", whole_last_block)
+
+
+class Variant:
+    """A stepper with parts of the fast step taken out."""
+
+    def __init__(self, title, case, replaced=(), dense_table=False):
+        self.title, self.replaced = title, replaced
+        self.stepper = Stepper(case, BATCHES)
+        if dense_table:
+            self.stepper.towers.student.token_embedding.sparse = False
+
+    def step(self, batch):
+        """Seconds of one step."""
+        with ExitStack() as stack:
+            for module, name, value in self.replaced:
+                stack.enter_context(patch.object(module, name, value))
+            return self.stepper.step(batch)
+
+
+backbone = sys.argv[1] if len(sys.argv) > 1 else "ViT-B-32"
+batch_size = int(sys.argv[2]) if len(sys.argv) > 2 else 32
+reference, quick, cached, half = BenchCase(backbone, "full", batch_size).variants()
+BATCHES = [_stream(reference).batch(number) for number in range(ROUNDS + 1)]
+variants = [
+    Variant("reference", reference),
+    Variant("captions once, texts trimmed to the longest", quick, PADDED, dense_table=True),
+    Variant("packed: no padding", quick, [APART, WHOLE], dense_table=True),
+    Variant("shared beginnings", quick, [WHOLE], dense_table=True),
+    Variant("last block where it is read", quick, dense_table=True),
+    Variant("token table by rows (= fast)", quick),
+    Variant("anchors cached", cached),
+    Variant("bf16", half),
+]
+times: list[list[float]] = [[] for _ in variants]
+for number, batch in enumerate(BATCHES):
+    for variant, taken in zip(variants, times, strict=True):
+        seconds = variant.step(batch)
+        if number:
+            taken.append(seconds)
+        print(f"round {number}, {variant.title}: {seconds:.2f} s", file=sys.stderr)
+
+print(f"{backbone}, batch {batch_size}, full, fp32, {torch.get_num_threads()} threads\n")
+print("| step | s | times reference | times the row above |\n|---|---|---|---|")
+for row, (variant, taken) in enumerate(zip(variants, times, strict=True)):
+    above = times[max(row - 1, 0)]
+    whole = median(slow / own for slow, own in zip(times[0], taken, strict=True))
+    part = median(slow / own for slow, own in zip(above, taken, strict=True))
+    print(f"| {variant.title} | {median(taken):.2f} | {whole:.1f} | {part:.2f} |")

@@ -1,0 +1,56 @@
+"""`rtd projection`: a repository's own projection checkpoint, as a file every command takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from rtd_adapters.cli import options
+
+
+@click.group()
+def projection() -> None:
+    """Convert a method's projection checkpoint once into a safetensors file.
+
+    \b
+    Example:
+      rtd projection convert SEARLE_ViT-L14.pt --method searle --backbone ViT-L-14 \\
+          --out searle.safetensors
+    """
+
+
+@projection.command()
+@click.argument("checkpoint", type=options.FILE)
+@options.method_option
+@click.option(
+    "--backbone",
+    required=True,
+    help="The backbone it was trained for, as in `rtd patch`; only its sizes are looked up.",
+)
+@click.option("-o", "--out", type=options.FILE, required=True, help="The safetensors file.")
+@options.overwrite_option
+@options.json_option
+def convert(
+    checkpoint: Path, method: str, backbone: str, out: Path, overwrite: bool, as_json: bool
+) -> None:
+    """Write CHECKPOINT anew as safetensors, with its method and origin in the metadata.
+
+    \b
+    Example:
+      rtd projection convert SEARLE_ViT-L14.pt --method searle --backbone ViT-L-14 \\
+          --out searle.safetensors
+    """
+    from rtd_adapters.backbones import backbone_shape
+    from rtd_adapters.files import require_writable
+    from rtd_adapters.projections import convert_projection
+    from rtd_adapters.registry import get_method
+
+    require_writable(out, overwrite=overwrite)
+    found = get_method(method)
+    metadata = convert_projection(found, checkpoint, backbone_shape(backbone), backbone, out)
+    if as_json:
+        click.echo(json.dumps({"file": str(out)} | metadata, indent=2))
+    else:
+        click.echo(f"{out}: projection of {method} for {backbone}, from {checkpoint.name}")

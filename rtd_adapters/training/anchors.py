@@ -1,0 +1,72 @@
+"""Anchors: the frozen tower's embeddings of captions, each distinct caption computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rtd_adapters.text import TextTower, Tokenizer
+from rtd_adapters.training.anchor_store import AnchorStore
+from rtd_adapters.training.processes import Processes
+from rtd_adapters.training.texts import encode_texts
+
+PACKED = 512
+"""Captions in one pack at most."""
+
+
+class Anchors:
+    """Embeds captions with the frozen tower.
+
+    Args:
+        tower: the frozen tower.
+        tokenizer: the method's.
+        store: where embeddings are kept for later batches and runs, if anywhere.
+        processes: those of the run; each computes its share of every batch.
+        packed: captions in one pack at most, which bounds memory.
+    """
+
+    def __init__(
+        self,
+        tower: TextTower,
+        tokenizer: Tokenizer,
+        store: AnchorStore | None = None,
+        processes: Processes | None = None,
+        packed: int = PACKED,
+    ) -> None:
+        self._tower, self._tokenizer, self._store = tower, tokenizer, store
+        self._processes = processes or Processes()
+        self._packed = packed
+
+    @torch.no_grad()
+    def __call__(self, captions: Sequence[str]) -> Tensor:
+        """[N, embed_dim], unnormalised, in the captions' order."""
+        distinct = sorted(set(captions))  # neighbours begin alike, and packs share beginnings
+        place = {caption: row for row, caption in enumerate(distinct)}
+        mine = self._embed(distinct[self._processes.share(len(distinct))])
+        found = self._processes.gather(mine, len(distinct))
+        return found[torch.tensor([place[caption] for caption in captions], device=found.device)]
+
+    def _embed(self, captions: list[str]) -> Tensor:
+        if self._store is None:
+            return self._compute(captions)
+        found = self._store.find(captions)
+        missing = [row for row, hit in enumerate(found.hits) if not hit]
+        vectors = found.vectors.to(self._device)
+        if missing:
+            computed = self._compute([captions[row] for row in missing])
+            self._store.add([captions[row] for row in missing], computed.cpu())
+            vectors[torch.tensor(missing, device=self._device)] = computed
+        return vectors
+
+    def _compute(self, captions: list[str]) -> Tensor:
+        parts = [captions[s : s + self._packed] for s in range(0, len(captions), self._packed)]
+        empty = torch.empty(0, self._tower.config.embed_dim, device=self._device)
+        return torch.cat(
+            [empty, *(encode_texts(self._tower, self._tokenizer, [part]) for part in parts)]
+        )
+
+    @property
+    def _device(self) -> torch.device:
+        return self._tower.positional_embedding.device

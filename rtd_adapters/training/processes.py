@@ -1,0 +1,101 @@
+"""The processes of one run, each with its share of every batch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from rtd_adapters.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process's place among those of the run."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this one writes."""
+        return self.rank == 0
+
+    def share(self, length: int) -> slice:
+        """This process's part of `length` things; the last parts may be shorter, or empty."""
+        size = self._share_size(length)
+        return slice(min(self.rank * size, length), min((self.rank + 1) * size, length))
+
+    def gather(self, mine: Tensor, length: int) -> Tensor:
+        """[length, ...] from every process's share of it, without gradient.
+
+        Raises:
+            TrainingError: another process has ended.
+        """
+        if self.count == 1:
+            return mine.detach()
+        padded = mine.new_zeros(self._share_size(length), *mine.shape[1:])
+        padded[: len(mine)] = mine.detach()
+        parts = [torch.empty_like(padded) for _ in range(self.count)]
+        with _told_of_ends():
+            dist.all_gather(parts, padded)
+        return torch.cat(parts)[:length]
+
+    def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Add up every parameter's gradient over all processes, in place.
+
+        Raises:
+            TrainingError: another process has ended.
+        """
+        if self.count == 1:
+            return
+        with _told_of_ends():
+            for parameter in parameters:
+                grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                parameter.grad = _sum_rows(grad) if grad.is_sparse else _sum(grad)
+
+    def total(self, value: Tensor) -> Tensor:
+        """The sum of a scalar over all processes, without gradient."""
+        return self.gather(value.detach()[None], self.count).sum()
+
+    def _share_size(self, length: int) -> int:
+        return -(-length // self.count)
+
+
+def _sum(tensor: Tensor) -> Tensor:
+    dist.all_reduce(tensor)
+    return tensor
+
+
+def _sum_rows(grad: Tensor) -> Tensor:
+    """The sum of sparse gradients, over all their rows; NCCL itself sums dense tensors only."""
+    grad = grad.coalesce()
+    touched = torch.zeros(len(grad), device=grad.device)
+    touched[grad.indices()[0]] = 1
+    rows = _sum(touched).nonzero().flatten()
+    values = grad.values().new_zeros(len(rows), grad.shape[1])
+    values[torch.searchsorted(rows, grad.indices()[0])] = grad.values()
+    return torch.sparse_coo_tensor(
+        rows[None], _sum(values), grad.shape, is_coalesced=True, check_invariants=False
+    )
+
+
+def launched() -> Processes:
+    """Those that torchrun or `accelerate launch` started; known before anything is set up."""
+    return Processes(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+
+
+@contextmanager
+def _told_of_ends() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise TrainingError(
+            f"another process of this run has ended ({str(error).splitlines()[0][:120]}). "
+            "Look at its own message; then start all again with --resume."
+        ) from error

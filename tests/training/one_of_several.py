@@ -1,0 +1,74 @@
+"""One process of a training run; test_processes.py starts some of these.
+
+Usage: one_of_several.py FOLDER OUT SETTINGS-JSON [DIE-AT-STEP]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from rtd_adapters import (
+    Backbone,
+    BackboneShape,
+    RtdError,
+    RunOptions,
+    TextEncoderPatch,
+    TextTower,
+    Trainer,
+    TrainingSettings,
+    get_method,
+)
+from rtd_adapters.text import TowerConfig
+from rtd_adapters.training import FastEngine
+from rtd_adapters.triplets import Triplet
+
+folder, out, settings, *rest = sys.argv[1:]
+torch.set_num_threads(1)
+given = Path(folder)
+record = json.loads((given / "inputs.json").read_text())
+tower = TextTower(TowerConfig.from_dict(record["tower"]))
+tower.load_state_dict(load_file(given / "tower.safetensors"))
+tower.eval().requires_grad_(False)
+searle = get_method("searle")
+backbone = Backbone("toy", "random", tower, BackboneShape(32, 64, 64), None, None)
+projection = searle.build_projection(backbone.shape)
+projection.load_state_dict(load_file(given / "projection.safetensors"))
+projection.eval().requires_grad_(False)
+
+
+class Dying(FastEngine):
+    """Kills its process at a step."""
+
+    calls = 0
+
+    def step(self, batch, backward):
+        Dying.calls += 1
+        if Dying.calls == int(rest[0]) and os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step(batch, backward)
+
+
+options = json.loads(settings)
+run = RunOptions(folder=given / "run", checkpoint_every=1, quiet=True, resume=options.pop("resume"))
+patch = TextEncoderPatch.create("full", backbone, searle)
+trainer = Trainer(
+    searle,
+    projection,
+    backbone,
+    [Triplet(*row) for row in record["triplets"]],
+    TrainingSettings(**options),
+    run,
+    Dying if rest else None,
+)
+try:
+    losses = torch.tensor(patch.fit(trainer).losses)
+except RtdError as error:
+    sys.exit(f"Error: {error}")
+save_file({**patch.state(), "losses": losses}, out)

@@ -1,0 +1,142 @@
+"""Several processes learn what one learns; when one dies, the others end and say so."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from rtd_adapters.training.processes import Processes
+
+SCRIPT = Path(__file__).with_name("one_of_several.py")
+SETTINGS = {"steps": 4, "batch_size": 8, "learning_rate": 1e-3, "resume": False}
+
+
+@pytest.fixture
+def inputs(tmp_path, toy_backbone, toy_projection, toy_triplets):
+    save_file(toy_backbone.tower.state_dict(), tmp_path / "tower.safetensors")
+    save_file(toy_projection.state_dict(), tmp_path / "projection.safetensors")
+    rows = [(row.reference, row.conditioning, row.target) for row in toy_triplets]
+    record = {"tower": toy_backbone.tower.config.to_dict(), "triplets": rows}
+    (tmp_path / "inputs.json").write_text(json.dumps(record))
+    return tmp_path
+
+
+def start(folder, count, settings, *rest):
+    """Start the processes of a run; rank r writes FOLDER/COUNT-r.safetensors."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = []
+    for rank in range(count):
+        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+        place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        environment = os.environ | {name: str(value) for name, value in place.items()}
+        out = folder / f"{count}-{rank}.safetensors"
+        command = [sys.executable, SCRIPT, folder, out, json.dumps(SETTINGS | settings), *rest]
+        started.append(
+            subprocess.Popen(
+                [str(part) for part in command],
+                env=environment if count > 1 else None,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    return started
+
+
+def finish(processes, seconds=120):
+    """Exit code and standard error of each."""
+    errors = [process.communicate(timeout=seconds)[1] for process in processes]
+    return [process.returncode for process in processes], errors
+
+
+@pytest.fixture
+def alone(searle, toy_projection, toy_backbone, toy_triplets):
+    """What one process with the whole batch learns: the patched tower, and its losses."""
+    from rtd_adapters.patch import TextEncoderPatch
+    from rtd_adapters.training import RunOptions, Trainer, TrainingSettings
+
+    settings = TrainingSettings(**{k: v for k, v in SETTINGS.items() if k != "resume"})
+    patch = TextEncoderPatch.create("full", toy_backbone, searle)
+    options = RunOptions(quiet=True, device="cpu")
+    trainer = Trainer(searle, toy_projection, toy_backbone, toy_triplets, settings, options)
+    losses = torch.tensor(patch.fit(trainer).losses)
+    return {**patch.state(), "losses": losses}
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(inputs, alone):
+    codes, errors = finish(start(inputs, 2, {}))
+    assert codes == [0, 0], errors
+    first, second = (load_file(inputs / f"2-{rank}.safetensors") for rank in (0, 1))
+    assert torch.allclose(first["losses"], alone["losses"], rtol=1e-5)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    base = load_file(inputs / "tower.safetensors")
+    for name in base:
+        # Adam makes a whole step of a gradient that is nothing but rounding.
+        if not name.endswith("k_proj.bias"):
+            moved = (alone[name] - base[name]).norm()
+            assert (alone[name] - first[name]).norm() <= 1e-3 * moved, name
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_the_other_and_one_alone_resumes(inputs, alone):
+    first, second = start(inputs, 2, {}, "3")
+    second.wait(timeout=120)
+    codes, errors = finish([first, second], seconds=30)
+    assert codes == [1, -9]
+    assert "another process of this run has ended" in errors[0]
+    assert "Traceback" not in errors[0]
+    codes, errors = finish(start(inputs, 1, {"resume": True}))
+    assert codes == [0], errors
+    resumed = load_file(inputs / "1-0.safetensors")
+    assert torch.allclose(resumed["losses"], alone["losses"][-2:], rtol=1e-5)
+
+
+def test_local_negatives_average_the_losses_of_the_shares(
+    searle, toy_projection, toy_backbone, toy_triplets
+):
+    """Each process's gradient is that of its own rows' loss, divided by their number."""
+    import copy
+
+    from rtd_adapters.text import Tokenizer
+    from rtd_adapters.training import FastEngine, ReferenceEngine, Towers, TrainingSettings
+    from rtd_adapters.training.batches import TripletStream
+    from rtd_adapters.training.engine import Means
+
+    student = copy.deepcopy(toy_backbone.tower).requires_grad_(True)
+    towers = Towers(searle, toy_projection, toy_backbone.tower, student, Tokenizer(32, "$"))
+    batch = TripletStream(toy_triplets, towers.tokenizer, batch_size=8, seed=0).batch(0)
+
+    class Second(Processes):
+        """Rank 1 of 2, whose anchors need no other process."""
+
+        def gather(self, mine, length):
+            return mine if len(mine) == length else torch.cat([torch.zeros_like(mine), mine])
+
+        def share(self, length):
+            return slice(4, 8) if length == 8 else slice(0, length)
+
+    settings = TrainingSettings(local_negatives=True)
+    FastEngine(towers, settings, Means(processes=Second(1, 2))).step(
+        batch, lambda loss: loss.backward()
+    )
+    found = student.text_projection.grad.clone()
+    student.zero_grad()
+    loss = ReferenceEngine(towers, TrainingSettings()).loss(batch.part(slice(4, 8)))
+    (loss / 2).backward()
+    assert torch.allclose(found, student.text_projection.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_shares_cover_everything_once():
+    for length in (0, 1, 7, 8):
+        rows = [row for rank in range(3) for row in range(length)[Processes(rank, 3).share(length)]]
+        assert rows == list(range(length))

@@ -1,0 +1,279 @@
+"""Each repository's own evaluation script with a patch by call, by file and by launcher."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rtd_adapters import BackboneShape, TextEncoderPatch, get_method
+from rtd_adapters.patch.export import ExportJob, export_patch
+
+pytestmark = pytest.mark.slow
+
+SHAPE = BackboneShape(64, 64, 64)
+
+
+@dataclass
+class Repository:
+    """How one repository is prepared, run and patched by call."""
+
+    folder: str
+    target: str
+    """Of `rtd export`."""
+    prepare: Callable[[Path, Any], list[str]]
+    """Lays out what the script needs and returns its command line, unpatched."""
+    by_file: Callable[[Path, Any, TextEncoderPatch], list[str]]
+    """Exports the patch and returns the command line that loads it."""
+    by_call: tuple[str, str, str]
+    """A file, the line after which the call goes, and the model's name there."""
+    variables: tuple[tuple[str, str], ...] = ()
+
+
+def random_projection(method, seed=1):
+    torch.manual_seed(seed)
+    return get_method(method).build_projection(SHAPE)
+
+
+# SEARLE: --eval-type phi
+
+
+def searle_command(copy, world, experiment):
+    return [
+        "src/validate.py",
+        *("--eval-type", "phi", "--exp-name", experiment, "--phi-checkpoint-name", "phi.pt"),
+        *("--dataset", "cirr", "--dataset-path", str(world.data), "--preprocess-type", "clip"),
+    ]
+
+
+def searle_export(copy, world, patch, name):
+    base, phi = copy / "clip.pt", copy / "SEARLE.pt"
+    torch.save(world.clip, base)
+    torch.save({"epoch": 1, "Phi": random_projection("searle").state_dict()}, phi)
+    job = ExportJob(patch, copy / "data" / "phi_models" / name, base, phi)
+    done = export_patch(job, "searle")
+    assert done.surviving is not None and done.surviving > 0.9  # a large change survives rounding
+    return searle_command(copy, world, name)
+
+
+def unpatched(world):
+    """The patch that changes nothing, to export the base itself."""
+    patch = TextEncoderPatch.load(world.patch)
+    from rtd_adapters.text import from_layout
+
+    return TextEncoderPatch(from_layout(world.clip)[1], patch.metadata)
+
+
+SEARLE = Repository(
+    "SEARLE",
+    "searle",
+    lambda copy, world: searle_export(copy, world, unpatched(world), "plain"),
+    lambda copy, world, patch: searle_export(copy, world, patch, "patched"),
+    ("src/validate.py", r"clip_model, .* = clip\.load\(.*\)", "clip_model"),
+)
+
+
+# Pic2Word: --resume; its evaluation script needs one word changed to get through CIRR
+
+
+def resume_checkpoint(path, world, method):
+    torch.save(
+        {
+            "epoch": 1,
+            "name": "small",
+            "state_dict": {f"module.{name}": value for name, value in world.clip.items()},
+            "state_dict_img2text": {
+                f"module.{name}": value
+                for name, value in random_projection(method).state_dict().items()
+            },
+        },
+        path,
+    )
+    return path
+
+
+def resume_command(checkpoint, flag):
+    return [
+        "src/eval_retrieval.py",
+        *("--resume", checkpoint, flag, "cirr", "--precision", "fp32", "--name", "small"),
+        *("--model", "ViT-H-14", "--batch-size", "8", "--workers", "0"),
+    ]
+
+
+def resume_layout(copy, world, cirr, method):
+    torch.save(world.clip, copy / "ViT-H-14")  # a file of that name is taken for the model
+    (copy / "data").mkdir(exist_ok=True)
+    (copy / "data" / cirr).symlink_to(world.data / "cirr")
+    if not (world.data / "cirr" / "dev").exists():
+        (world.data / "cirr" / "dev").symlink_to(world.data / "dev")
+    return str(resume_checkpoint(copy / "own.pt", world, method))
+
+
+def prepare_pic2word(copy, world):
+    data = copy / "src" / "data.py"
+    # As shipped, the index holds paths where the answers are bare names, and the script fails.
+    text = data.read_text()
+    data.write_text(text.replace("return target_images, img_path", "return target_images, tar_path"))
+    return resume_command(resume_layout(copy, world, "CIRR", "pic2word"), "--eval-mode")
+
+
+def resume_by_file(flag, target):
+    def by_file(copy, world, patch):
+        job = ExportJob(patch, copy / "patched.pt", copy / "own.pt")
+        assert export_patch(job, target).surviving is None  # fp32 stays fp32 there
+        return resume_command(str(job.out), flag)
+
+    return by_file
+
+
+PIC2WORD = Repository(
+    "composed_image_retrieval",
+    "pic2word",
+    prepare_pic2word,
+    resume_by_file("--eval-mode", "pic2word"),
+    ("src/eval_retrieval.py", r"model\.load_state_dict\(sd\)", "model"),
+)
+
+
+# LinCIR and RTD: transformers folders named as the hub's ids
+
+
+def hf_folder(folder, world):
+    """A CLIPModel with the small CLIP's text tower and a random image tower."""
+    from transformers import CLIPConfig, CLIPModel
+
+    from rtd_adapters.text import from_layout, to_layout
+
+    text = {
+        "vocab_size": 49408,
+        "hidden_size": 64,
+        "intermediate_size": 256,
+        "projection_dim": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 1,
+        "max_position_embeddings": 77,
+        "hidden_act": "quick_gelu",
+        "eos_token_id": 2,
+    }
+    vision = {
+        "hidden_size": 64,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "image_size": 224,
+        "patch_size": 56,
+        "projection_dim": 64,
+    }
+    torch.manual_seed(5)
+    model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=64))
+    with torch.no_grad():
+        for parameter in model.vision_model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    state = to_layout(from_layout(world.clip)[1], "hf")
+    assert not model.load_state_dict(state, strict=False).unexpected_keys
+    model.save_pretrained(folder)
+    return folder
+
+
+def hf_tokenizer(folder):
+    """CLIP's byte pairs in transformers' files; the evaluation loads them and uses `clip`'s."""
+    import json
+
+    from open_clip.tokenizer import SimpleTokenizer
+
+    bpe = SimpleTokenizer()
+    folder.mkdir(parents=True)
+    vocabulary = {token: index for token, index in bpe.encoder.items()}
+    vocabulary = {
+        {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}.get(token, token): i
+        for token, i in vocabulary.items()
+    }
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    merges = sorted(bpe.bpe_ranks, key=bpe.bpe_ranks.__getitem__)
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(map(" ".join, merges)))
+
+
+HUB_ID = "openai/clip-vit-large-patch14"
+
+
+def hf_command(copy, world):
+    return [
+        "validate.py",
+        *("--eval-type", "phi", "--phi-checkpoint-name", str(copy / "phi.pt")),
+        *("--clip_model_name", "large", "--dataset", "cirr", "--dataset-path", str(world.data)),
+    ]
+
+
+def prepare_hf(copy, world):
+    hf_folder(copy / HUB_ID, world)
+    hf_tokenizer(copy / "stabilityai" / "stable-diffusion-xl-base-1.0" / "tokenizer_2")
+    torch.save({"epoch": 1, "Phi": random_projection("lincir").state_dict()}, copy / "phi.pt")
+    return hf_command(copy, world)
+
+
+def lincir_by_file(copy, world, patch):
+    original = (copy / HUB_ID).rename(copy / "original")
+    done = export_patch(ExportJob(patch, copy / HUB_ID, original), "lincir")
+    assert done.surviving > 0.9
+    return hf_command(copy, world)
+
+
+def rtd_by_file(copy, world, patch):
+    job = ExportJob(patch, copy / "text_encoder.pt", copy / HUB_ID)
+    assert export_patch(job, "rtd").surviving > 0.9
+    return [*hf_command(copy, world), "--text-encoder-checkpoint-name", str(job.out)]
+
+
+HF_CALL = ("validate.py", r"text_encoder = text_encoder\.float\(\)\.to\(device\)", "text_encoder")
+REPAIRED = (("REPAIRED", "1"),)
+LINCIR = Repository("lincir", "lincir", prepare_hf, lincir_by_file, HF_CALL, REPAIRED)
+RTD = Repository("RTD", "rtd", prepare_hf, rtd_by_file, HF_CALL, REPAIRED)
+
+
+REPOSITORIES = [SEARLE, PIC2WORD, LINCIR, RTD]
+
+
+def call_after_loading(copy, repository, patch):
+    """A second script beside the first, with the one line that the README tells users to add."""
+    name, line, model = repository.by_call
+    path = copy / name
+    call = rf"\g<0>\n\g<1>__import__('rtd_adapters').apply({model}, r'{patch}')"
+    changed, count = re.subn(rf"^([ \t]*){line}.*$", call, path.read_text(), flags=re.MULTILINE)
+    assert count
+    path.with_name("called.py").write_text(changed)
+    return str(Path(name).with_name("called.py"))
+
+
+@pytest.mark.parametrize("repository", REPOSITORIES, ids=lambda r: r.folder)
+def test_three_ways_in_give_the_same_metrics(repository, checkout, copy, world, shell, recalls):
+    work = copy(checkout(repository.folder))
+    variables = dict(repository.variables)
+    command = repository.prepare(work, world)
+    run = ("-m", "rtd_adapters", "run", "--patch")
+
+    def launched(*options):
+        return shell(work, *run, *options, "--", "python", *command, **variables)
+
+    base = launched(world.patch, "--strength", "0")
+    launcher = launched(world.patch)
+    called = call_after_loading(work, repository, world.patch)
+    by_call = shell(work, called, *command[1:], **variables)
+    exported = repository.by_file(work, world, TextEncoderPatch.load(world.patch))
+    by_file = shell(work, *exported, **variables)
+
+    assert re.search(r"rtd: patched: .*\.py:\d+ ", launcher.stderr)
+    found = {
+        "base": recalls(base.stdout + base.stderr),
+        "launcher": recalls(launcher.stdout + launcher.stderr),
+        "file": recalls(by_file.stdout + by_file.stderr),
+        "call": recalls(by_call.stdout + by_call.stderr),
+    }
+    assert found["base"]
+    assert found["launcher"] != found["base"]
+    assert found["call"] == found["launcher"]
+    assert found["file"] == found["launcher"]
