@@ -235,7 +235,6 @@ class _Loop:
         for part in range(self.settings.gradient_accumulation):
             with self.accelerator.accumulate(self.tower):
                 batch = self.stream.batch(self.step * self.settings.gradient_accumulation + part)
-                # Dropout too depends on seed and step alone, so a resume needs no random state.
                 losses.append(self.engine.step(batch, self.accelerator.backward))
                 self._require_finite(losses[-1])
                 if self.accelerator.sync_gradients:

@@ -118,7 +118,9 @@ def prepare_pic2word(copy, world):
     data = copy / "src" / "data.py"
     # As shipped, the index holds paths where the answers are bare names, and the script fails.
     text = data.read_text()
-    data.write_text(text.replace("return target_images, img_path", "return target_images, tar_path"))
+    data.write_text(
+        text.replace("return target_images, img_path", "return target_images, tar_path")
+    )
     return resume_command(resume_layout(copy, world, "CIRR", "pic2word"), "--eval-mode")
 
 
@@ -188,11 +190,8 @@ def hf_tokenizer(folder):
 
     bpe = SimpleTokenizer()
     folder.mkdir(parents=True)
-    vocabulary = {token: index for token, index in bpe.encoder.items()}
-    vocabulary = {
-        {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}.get(token, token): i
-        for token, i in vocabulary.items()
-    }
+    renamed = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
+    vocabulary = {renamed.get(token, token): index for token, index in bpe.encoder.items()}
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
     merges = sorted(bpe.bpe_ranks, key=bpe.bpe_ranks.__getitem__)
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(map(" ".join, merges)))
