@@ -16,7 +16,7 @@ import torch
 
 from rtd_adapters.bench import BenchCase, Stepper, _stream
 from rtd_adapters.methods import Query
-from rtd_adapters.training import anchors, fast, packing, texts
+from rtd_adapters.training import anchors, fast, packing, products, texts
 from rtd_adapters.training.engine import prompt_ids
 
 ROUNDS = 5
@@ -51,6 +51,7 @@ def whole_last_block(block, x, pack):
 PADDED = [(fast, "encode_texts", padded), (anchors, "encode_texts", padded)]
 APART = (texts, "pack_texts", without_sharing)
 WHOLE = (packing, "_last_block", whole_last_block)
+MKL = (products, "_pays", lambda: False)
 
 
 class Variant:
@@ -76,11 +77,12 @@ reference, quick, cached, half = BenchCase(backbone, "full", batch_size).variant
 BATCHES = [_stream(reference).batch(number) for number in range(ROUNDS + 1)]
 variants = [
     Variant("reference", reference),
-    Variant("captions once, texts trimmed to the longest", quick, PADDED, dense_table=True),
-    Variant("packed: no padding", quick, [APART, WHOLE], dense_table=True),
-    Variant("shared beginnings", quick, [WHOLE], dense_table=True),
-    Variant("last block where it is read", quick, dense_table=True),
-    Variant("token table by rows (= fast)", quick),
+    Variant("captions once, texts trimmed to the longest", quick, [*PADDED, MKL], dense_table=True),
+    Variant("packed: no padding", quick, [APART, WHOLE, MKL], dense_table=True),
+    Variant("shared beginnings", quick, [WHOLE, MKL], dense_table=True),
+    Variant("last block where it is read", quick, [MKL], dense_table=True),
+    Variant("token table by rows", quick, [MKL]),
+    Variant("linear layers on oneDNN (= fast)", quick),
     Variant("anchors cached", cached),
     Variant("bf16", half),
 ]

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from rtd_adapters.text import TextTower
+from rtd_adapters.training.products import FastLinear
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def encode_pack(tower: TextTower, pack: Pack, embedded: Tensor, recompute: bool 
     return tower.ln_final(_last_block(last, x, pack)) @ tower.text_projection
 
 
+@FastLinear()
 def _block(block: Any, x: Tensor, pack: Pack) -> Tensor:
     """A block at every node, [N, width]."""
     attention, normal = block.attn, block.ln_1(x)
@@ -105,6 +107,7 @@ def _block(block: Any, x: Tensor, pack: Pack) -> Tensor:
     return x + block.mlp(block.ln_2(x))
 
 
+@FastLinear()
 def _last_block(block: Any, x: Tensor, pack: Pack) -> Tensor:
     """A block at the texts' ends, [B, width]."""
     attention, normal = block.attn, block.ln_1(x)
