@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,13 +19,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from rtd_adapters.demo.triplets import demo_triplets
 from rtd_adapters.errors import BackboneError, TrainingError
+from rtd_adapters.memory import peak_mb, resident_mb
 from rtd_adapters.methods import BackboneShape, Method
 from rtd_adapters.patch.lora import LoRASettings, insert_lora
 from rtd_adapters.registry import get_method
@@ -300,16 +299,11 @@ def _autocast(precision: Precision) -> Callable[[], AbstractContextManager]:
 def _measure(case: BenchCase) -> float:
     stream = _stream(case)
     batches = [stream.batch(number) for number in range(MEMORY_STEPS)]
-    base = _resident_mb()
+    base = resident_mb()  # not the peak: imports leave one that a small model would hide under
     stepper = Stepper(case, batches)
     for batch in batches:
         stepper.step(batch)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 - base
-
-
-def _resident_mb() -> float:
-    # Not the peak so far: imports leave one that a small model would hide under.
-    return psutil.Process().memory_info().rss / 1e6
+    return peak_mb() - base
 
 
 if __name__ == "__main__":

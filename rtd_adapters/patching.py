@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from torch import nn
 from rtd_adapters.backbones import DEMO, Backbone, load_backbone
 from rtd_adapters.errors import FileError, UsageError
 from rtd_adapters.files import require_new_folder, require_writable
+from rtd_adapters.memory import peak_mb
 from rtd_adapters.methods import Method
 from rtd_adapters.patch import KINDS, TextEncoderPatch, surviving_share
 from rtd_adapters.patch.card import write_card
@@ -232,7 +232,7 @@ def peak_megabytes() -> float:
     """Peak memory: of the GPU where one was used, of this process otherwise."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return peak_mb()
 
 
 def check_request(job: PatchJob) -> None:

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "rtd_adapters"
 ROOMS = [  # from the ground up; a room may import what stands below it, and itself
     {"errors"},
-    {"files", "checkpoints"},
+    {"files", "checkpoints", "memory"},
     {"text"},
     {"methods", "hookspecs", "projections"},
     {"registry"},
