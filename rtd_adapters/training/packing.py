@@ -101,7 +101,7 @@ def _block(block: Any, x: Tensor, pack: Pack) -> Tensor:
         _unfold(project(normal), attention, pack)
         for project in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
-    seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    seen = _attend(q, k, v)
     seen = seen.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, pack.fold)
     x = x + attention.out_proj(seen)
     return x + block.mlp(block.ln_2(x))
@@ -119,9 +119,19 @@ def _last_block(block: Any, x: Tensor, pack: Pack) -> Tensor:
     ends = pack.unfold.index_select(0, rows * pack.width + pack.ends)
     q = attention.q_proj(normal.index_select(0, ends)).unflatten(-1, (attention.heads, 1, -1))
     seen = torch.arange(pack.width, device=x.device) <= pack.ends[:, None]
-    found = F.scaled_dot_product_attention(q, k, v, attn_mask=seen[:, None, None])
+    found = _attend(q, k, v, seen[:, None, None])
     x = x.index_select(0, ends) + attention.out_proj(found.flatten(1))
     return x + block.mlp(block.ln_2(x))
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Attention [B, heads, L, width / heads]; causal where no mask is given."""
+    if q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None)
+    # PyTorch's CPU kernel takes five times as long for bf16's gradients as for fp32's.
+    with torch.autocast("cpu", enabled=False):
+        q, k, v = q.float(), k.float(), v.float()
+        return F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None)
 
 
 def _unfold(x: Tensor, attention: Any, pack: Pack) -> Tensor:
