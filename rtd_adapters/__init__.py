@@ -27,11 +27,16 @@ if TYPE_CHECKING:
         PatchResult as PatchResult,
         run_patch as run_patch,
     )
+    from rtd_adapters.pickled_modules import read_pickled_module as read_pickled_module
     from rtd_adapters.projections import (
         fill_projection as fill_projection,
         tensors_under as tensors_under,
     )
     from rtd_adapters.registry import get_method as get_method
+    from rtd_adapters.surrogates import (
+        caption_states as caption_states,
+        token_states as token_states,
+    )
     from rtd_adapters.text import TextTower as TextTower, Tokenizer as Tokenizer
     from rtd_adapters.training import (
         RunOptions as RunOptions,
@@ -57,13 +62,16 @@ _HOME = {
     "Trainer": "training",
     "TrainingSettings": "training",
     "apply": "patch",
+    "caption_states": "surrogates",
     "fill_projection": "projections",
     "get_method": "registry",
     "hookimpl": "hookspecs",
     "load_backbone": "backbones",
     "read_checkpoint": "checkpoints",
+    "read_pickled_module": "pickled_modules",
     "run_patch": "patching",
     "tensors_under": "projections",
+    "token_states": "surrogates",
 }
 
 __version__ = "0.1.0"

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rtd_adapters.errors import BackboneError, FileError
+from rtd_adapters.images import ImageHead, image_head, image_width
 from rtd_adapters.methods import BackboneShape
 from rtd_adapters.text import TextTower, Tokenizer, find_tower, tower_from_model
 
@@ -34,6 +35,8 @@ class Backbone:
     shape: BackboneShape
     model: nn.Module | None
     preprocess: Callable[[Any], Tensor] | None
+    image_head: ImageHead
+    """The image tower's end, which outlives `drop_images`."""
 
     @property
     def label(self) -> str:
@@ -78,7 +81,8 @@ def load_backbone(name: str = DEMO, pretrained: str | None = None) -> Backbone:
         model, preprocess = _load_open_clip(name, pretrained)
     model = model.float().eval().requires_grad_(False)
     tower = tower_from_model(model).requires_grad_(False)
-    return Backbone(name, pretrained, tower, _shape(model, tower), model, preprocess)
+    head = image_head(model)
+    return Backbone(name, pretrained, tower, _shape(model, tower), model, preprocess, head)
 
 
 def backbone_shape(name: str = DEMO) -> BackboneShape:
@@ -106,9 +110,10 @@ def backbone_shape(name: str = DEMO) -> BackboneShape:
 def _config_shape(config: dict[str, Any]) -> BackboneShape:
     """Sizes from an open_clip model config."""
     vision = config["vision_cfg"]
-    # A ResNet's last stage is 32 times as wide as its first; a list of layers marks one.
-    scale = 32 if isinstance(vision.get("layers"), list) else 1
-    return BackboneShape(config["embed_dim"], config["text_cfg"]["width"], scale * vision["width"])
+    # A list of layers marks a ResNet, whose attention pool gives states in the joint space.
+    pools = isinstance(vision.get("layers"), list)
+    states = config["embed_dim"] if pools else vision["width"]
+    return BackboneShape(config["embed_dim"], config["text_cfg"]["width"], states)
 
 
 def _load_demo() -> tuple[nn.Module, Callable[[Any], Tensor]]:
@@ -216,20 +221,7 @@ def _require_weights(name: str, pretrained: str) -> None:
 
 def _shape(model: nn.Module, tower: TextTower) -> BackboneShape:
     config = find_tower(model).config
-    return BackboneShape(config.embed_dim, tower.config.width, _image_width(model))
-
-
-def _image_width(model: nn.Module) -> int:
-    """Width of the image tower's residual stream: the input of its last projection."""
-    vision: Any = model
-    if hasattr(vision, "visual_projection"):
-        return vision.visual_projection.in_features
-    visual = vision.visual
-    if isinstance(getattr(visual, "proj", None), Tensor):
-        return visual.proj.shape[0]
-    if hasattr(visual, "attnpool"):
-        return visual.attnpool.c_proj.in_features
-    raise BackboneError(f"the image tower {type(visual).__name__} has no projection rtd knows.")
+    return BackboneShape(config.embed_dim, tower.config.width, image_width(model))
 
 
 def _first_line(error: Exception) -> str:

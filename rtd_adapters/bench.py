@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import platform
 import subprocess
 import sys
 import tempfile
@@ -243,6 +244,16 @@ def real_tokens(towers: Towers, batch: TripletBatch) -> int:
     return int((towers.tokenizer.encode(texts).argmax(dim=1) + 1).sum())
 
 
+def this_machine() -> dict[str, Any]:
+    """What the figures depend on: processor, threads, PyTorch and the fp32 matmul peak."""
+    return {
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "matmul_gflops": round(matmul_gflops(), 1),
+    }
+
+
 def matmul_gflops() -> float:
     """This machine's fp32 matrix product, in 10^9 operations a second; the best of ten.
 
@@ -270,6 +281,16 @@ def peak_memory(case: BenchCase) -> float:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise TrainingError(f"measuring {case.label} failed: {last}. Try a smaller --batch-size.")
     return float(done.stdout)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    width = torch.backends.cpu.get_cpu_capability()
+    return f"{names[0] if names else platform.machine()} ({width})"
 
 
 def _label(engine: str, anchors_cached: bool, mixed_precision: str) -> str:

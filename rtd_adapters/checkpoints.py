@@ -76,7 +76,7 @@ def read_checkpoint(path: str | Path, *, allow_torchscript: bool = False) -> obj
     if start[:2] == b"PK":
         return _read_archive(path, allow_torchscript=allow_torchscript)
     if start[:1] == b"\x80":
-        return _load_tensors(path, mmap=False)
+        return load_tensors(path, mmap=False)
     raise FileError(
         f"{path} is no checkpoint: it starts with {start!r}, so it is neither safetensors nor "
         f"a file of torch.save. {FETCH_AGAIN}"
@@ -92,7 +92,7 @@ def _read_archive(path: Path, *, allow_torchscript: bool) -> object:
     except (zipfile.BadZipFile, OSError) as error:
         raise FileError(f"{path} is truncated or damaged ({error}). {FETCH_AGAIN}") from error
     if not any(name.endswith("/constants.pkl") for name in names):
-        return _load_tensors(path, mmap=True)
+        return load_tensors(path, mmap=True)
     if not allow_torchscript:
         raise FileError(
             f"{path} is a TorchScript archive, which holds code beside the tensors. If you trust "
@@ -106,8 +106,15 @@ def _read_archive(path: Path, *, allow_torchscript: bool) -> object:
         ) from error
 
 
-def _load_tensors(path: Path, *, mmap: bool) -> object:
+def load_tensors(path: Path, *, mmap: bool = False) -> object:
+    """What `torch.save` wrote, if it is made of tensors and plain values.
+
+    Raises:
+        FileError: the file is missing or damaged, or needs more than that.
+    """
     import torch
+
+    _require_content(path)
 
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from rtd_adapters.images import ImageHead
     from rtd_adapters.text import TextTower, Tokenizer
 
 
@@ -29,7 +31,7 @@ class BackboneShape:
     text_width: int
     """Width of the text tower, and so of a pseudo token."""
     image_width: int
-    """Width of the image tower's residual stream, and so of a patch state."""
+    """Width of the image tower's states, the patches' included."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,22 @@ class Reference:
     embedding: Tensor
     """[B, embed_dim]: the frozen tower's embedding of T_r plus noise, not normalised."""
     noise: Callable[[Tensor], Tensor]
-    """Adds the same kind of noise to further frozen vectors [..., embed_dim]."""
+    """Adds the same kind of noise to further frozen vectors [B, ..., embed_dim]."""
+    image_head: ImageHead
+    """Lifts joint-space vectors to image-tower states, for methods that read such."""
     tower: TextTower
     """The tower being trained, for methods whose projection is conditioned on text."""
     frozen: TextTower
     """The backbone's own tower."""
     tokenizer: Tokenizer
     """The method's tokenizer for this backbone."""
+
+    @cached_property
+    def states(self) -> Tensor:
+        """[B, 1 + patches, image width]: states that stand in for those of the images."""
+        from rtd_adapters.surrogates import token_states
+
+        return token_states(self)
 
 
 @dataclass(frozen=True)
@@ -70,8 +81,8 @@ class ImageFeatures:
     embedding: Tensor
     """[B, embed_dim]: the image tower's output, not normalised."""
     tokens: Tensor | None
-    """[B, 1 + patches, image width]: residual states before the last LayerNorm, CLS first; None
-    where the image tower has none (a ResNet)."""
+    """[B, 1 + patches, image width]: states before the last LayerNorm, the whole picture's first;
+    None if the caller has none."""
     tower: TextTower
     """The text tower that will encode the query: base or patched."""
     tokenizer: Tokenizer
@@ -138,4 +149,11 @@ class Method(ABC):
     ) -> Query:
         """Evaluation path: B composed prompts with the pseudo tokens of their reference images."""
         prompts = [self.composed_prompt.format(text=text) for text in texts]
+        return Query(prompts, self.pseudo_tokens(projection, image.embedding))
+
+    def bare_image_query(
+        self, projection: nn.Module, image: ImageFeatures, texts: Sequence[str]
+    ) -> Query:
+        """B bare prompts with the pseudo tokens that `image_query` would give these texts."""
+        prompts = [self.bare_prompt] * len(image.embedding)
         return Query(prompts, self.pseudo_tokens(projection, image.embedding))

@@ -339,8 +339,10 @@ def _no_figures(tower: TextTower) -> Figures:
 
 
 def _towers(inputs: Inputs, tower: TextTower) -> Towers:
-    tokenizer = inputs.method.tokenizer(tower.config.context_length)
-    return Towers(inputs.method, inputs.projection, inputs.backbone.tower, tower, tokenizer)
+    backbone, tokenizer = inputs.backbone, inputs.method.tokenizer(tower.config.context_length)
+    return Towers(
+        inputs.method, inputs.projection, backbone.tower, tower, tokenizer, backbone.image_head
+    )
 
 
 def _write(job: PatchJob, patch: TrainablePatch) -> PatchMetadata:

@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "rtd_adapters"
 ROOMS = [  # from the ground up; a room may import what stands below it, and itself
     {"errors"},
     {"files", "checkpoints", "memory"},
-    {"text"},
-    {"methods", "hookspecs", "projections"},
+    {"text", "images"},
+    {"methods", "hookspecs", "projections", "pickled_modules", "surrogates"},
     {"registry"},
     {"triplets"},
     {"demo"},

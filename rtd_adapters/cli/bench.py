@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -62,23 +62,14 @@ def bench(
     Example:
       rtd bench --backbone ViT-B-32 --batch-size 32
     """
-    import platform
-
-    import torch
-
-    from rtd_adapters.bench import bench as run, matmul_gflops
+    from rtd_adapters.bench import bench as run, this_machine
 
     def say(line: str) -> None:
         if not quiet:
             click.echo(line, err=True)
 
     rows = list(run(backbones, kinds, batch_size, rounds, say))
-    machine: dict[str, Any] = {
-        "processor": platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "matmul_gflops": round(matmul_gflops(), 1),
-    }
+    machine = this_machine()
     if as_json:
         click.echo(
             json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=2)

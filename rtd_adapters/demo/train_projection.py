@@ -2,7 +2,7 @@
 
 One recipe for all methods: the bare prompt with the projected picture must find that picture again
 (Pic2Word's objective). It is not SEARLE's own two-stage training, and need not be: what a patch
-repairs is the encoder.
+repairs is the encoder. A projection that looks at the conditioning text sees some, at random.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from torch import Tensor, nn
 from rtd_adapters.demo.clip import load_demo_clip, pixels
 from rtd_adapters.demo.render import draw
 from rtd_adapters.demo.scenes import draw_training_scene
-from rtd_adapters.methods import BackboneShape, Method
+from rtd_adapters.demo.triplets import demo_triplets
+from rtd_adapters.images import ImageStates, image_states, image_width
+from rtd_adapters.methods import BackboneShape, ImageFeatures, Method
 from rtd_adapters.text import TextTower, tower_from_model
 
 PICTURES = 12_800
 STEPS = 200
 BATCH = 128
+TEXTS = 2_000
 LEARNING_RATE = 1e-3
 
 
@@ -34,11 +37,15 @@ def train_projection(method: Method, seed: int, say: Callable[[str], None]) -> d
     tower = tower_from_model(model).requires_grad_(False)
     images = _embed_pictures(model, seed)
     projection = method.build_projection(demo_shape(model, tower)).train()
+    texts = random.Random(seed)
+    conditioning = [triplet.conditioning for triplet in demo_triplets(TEXTS, seed)]
     optimizer = torch.optim.AdamW(projection.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
     scale = model.logit_scale.exp().item()
     for step in range(STEPS):
-        image = images[torch.randint(len(images), (BATCH,))]
-        loss = _contrast(_bare(method, projection, tower, image), image, scale)
+        shown = torch.randint(len(images.embedding), (BATCH,))
+        image = ImageStates(images.embedding[shown], images.tokens[shown])
+        found = _bare(method, projection, tower, image, texts.choices(conditioning, k=BATCH))
+        loss = _contrast(found, image.embedding, scale)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -49,16 +56,19 @@ def train_projection(method: Method, seed: int, say: Callable[[str], None]) -> d
 
 def demo_shape(model: Any, tower: TextTower) -> BackboneShape:
     """The sizes of the built-in world's CLIP."""
-    width = model.visual.attnpool.c_proj.in_features
-    return BackboneShape(tower.config.embed_dim, tower.config.width, width)
+    return BackboneShape(tower.config.embed_dim, tower.config.width, image_width(model))
 
 
-def _bare(method: Method, projection: nn.Module, tower: TextTower, image: Tensor) -> Tensor:
+def _bare(
+    method: Method, projection: nn.Module, tower: TextTower, image: ImageStates, texts: list[str]
+) -> Tensor:
     tokenizer = method.tokenizer(tower.config.context_length)
-    ids = tokenizer.encode_prompts([method.bare_prompt])
-    length = int((ids > 0).sum())
-    pseudo_tokens = method.pseudo_tokens(projection, image)
-    return tower(ids[:, :length].expand(len(image), -1), pseudo_tokens, tokenizer.placeholder_id)
+    features = ImageFeatures(image.embedding, image.tokens, tower, tokenizer)
+    query = method.bare_image_query(projection, features, texts)
+    counts = [prompt.count(method.placeholder) for prompt in query.prompts]
+    ids = tokenizer.encode_prompts(query.prompts, counts)
+    length = int(ids.argmax(dim=1).max()) + 1
+    return tower(ids[:, :length], query.pseudo_tokens, tokenizer.placeholder_id)
 
 
 def _contrast(text: Tensor, image: Tensor, scale: float) -> Tensor:
@@ -68,10 +78,11 @@ def _contrast(text: Tensor, image: Tensor, scale: float) -> Tensor:
 
 
 @torch.no_grad()
-def _embed_pictures(model: Any, seed: int) -> Tensor:
+def _embed_pictures(model: Any, seed: int) -> ImageStates:
     rng = random.Random(seed)
-    chunks = []
+    chunks: list[ImageStates] = []
     for _ in range(PICTURES // 256):
         pictures = [draw(draw_training_scene(rng), rng.randrange(1 << 30)) for _ in range(256)]
-        chunks.append(model.encode_image(pixels(pictures)))
-    return torch.cat(chunks)
+        chunks.append(image_states(model, pixels(pictures)))
+    embedding = torch.cat([chunk.embedding for chunk in chunks])
+    return ImageStates(embedding, torch.cat([chunk.tokens for chunk in chunks]))

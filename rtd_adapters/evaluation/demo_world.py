@@ -13,8 +13,10 @@ from rtd_adapters.backbones import Backbone
 from rtd_adapters.demo.clip import pixels
 from rtd_adapters.demo.queries import QuerySet
 from rtd_adapters.evaluation.metrics import recall_at, target_ranks
+from rtd_adapters.images import image_states
 from rtd_adapters.methods import ImageFeatures, Method
 from rtd_adapters.text import TextTower
+from rtd_adapters.training.engine import encode_query
 
 CUTOFFS = (1, 5, 10)
 CHUNK = 250
@@ -29,6 +31,8 @@ class DemoWorld:
     queries: QuerySet
     gallery: Tensor
     """[N, embed_dim] image embeddings, not normalised."""
+    tokens: Tensor
+    """[N, 1 + patches, image width] their states."""
 
     @classmethod
     @torch.no_grad()
@@ -37,9 +41,10 @@ class DemoWorld:
     ) -> DemoWorld:
         """Draw and embed the gallery of a query set."""
         model: Any = backbone.model
-        batches = pixels(queries.images()).split(CHUNK)
-        gallery = torch.cat([model.encode_image(batch) for batch in batches])
-        return cls(method, projection, queries, gallery)
+        found = [image_states(model, part) for part in pixels(queries.images()).split(CHUNK)]
+        gallery = torch.cat([part.embedding for part in found])
+        tokens = torch.cat([part.tokens for part in found])
+        return cls(method, projection, queries, gallery, tokens)
 
     @torch.no_grad()
     def evaluate(self, tower: TextTower) -> dict[str, float]:
@@ -69,12 +74,10 @@ class DemoWorld:
         rows = []
         for start in range(0, len(self.queries.targets), CHUNK):
             part = slice(start, start + CHUNK)
-            image = ImageFeatures(
-                self.gallery[self.queries.references[part]], None, tower, tokenizer
-            )
+            shown = self.queries.references[part]
+            image = ImageFeatures(self.gallery[shown], self.tokens[shown], tower, tokenizer)
             query = self.method.image_query(self.projection, image, self.queries.texts[part])
-            ids = tokenizer.encode_prompts(query.prompts)
-            rows.append(tower(ids, query.pseudo_tokens, tokenizer.placeholder_id))
+            rows.append(encode_query(tower, tokenizer, query))
         return torch.cat(rows)
 
     def _captions(self, tower: TextTower) -> Tensor:

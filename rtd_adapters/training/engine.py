@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor, nn
 
+from rtd_adapters.images import ImageHead
 from rtd_adapters.methods import Method, Query, Reference
 from rtd_adapters.text import TextTower, Tokenizer
 from rtd_adapters.training.batches import TripletBatch
@@ -35,6 +36,8 @@ class Towers:
     frozen: TextTower
     student: TextTower
     tokenizer: Tokenizer
+    image_head: ImageHead = field(default_factory=ImageHead)
+    """Lifts joint-space vectors for methods that read an image tower's states."""
 
     @property
     def device(self) -> torch.device:
@@ -121,8 +124,7 @@ class ReferenceEngine:
         with self._autocast():
             if isinstance(query, list):
                 return self._towers.student(tokenizer.encode(query).to(device))
-            ids = prompt_ids(tokenizer, query.prompts).to(device)
-            return self._towers.student(ids, query.pseudo_tokens, tokenizer.placeholder_id)
+            return encode_query(self._towers.student, tokenizer, query)
 
 
 def refined_reference(
@@ -139,10 +141,17 @@ def refined_reference(
         conditioning=batch.conditioning,
         embedding=noise(embedding),
         noise=noise,
+        image_head=towers.image_head,
         tower=towers.student,
         frozen=towers.frozen,
         tokenizer=towers.tokenizer,
     )
+
+
+def encode_query(tower: TextTower, tokenizer: Tokenizer, query: Query) -> Tensor:
+    """[B, embed_dim] embeddings of a query's prompts with its pseudo tokens, unnormalised."""
+    ids = prompt_ids(tokenizer, query.prompts).to(query.pseudo_tokens.device)
+    return tower(ids, query.pseudo_tokens, tokenizer.placeholder_id)
 
 
 def prompt_ids(tokenizer: Tokenizer, prompts: Sequence[str]) -> Tensor:

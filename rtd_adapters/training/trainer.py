@@ -192,6 +192,7 @@ class _Loop:
             trainer.backbone.tower.to(device),
             tower,
             trainer.tokenizer,
+            trainer.backbone.image_head.to(device),
         )
         self.optimizer = accelerator.prepare(make_optimizer(tower, self.settings))
         self.processes = Processes(accelerator.process_index, accelerator.num_processes)

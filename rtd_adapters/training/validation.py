@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from rtd_adapters.training.batches import TripletBatch
-from rtd_adapters.training.engine import Towers, prompt_ids, refined_reference
+from rtd_adapters.training.engine import Towers, encode_query, refined_reference
 
 RANKS = (1, 5, 10)
 CHUNK = 128
@@ -45,8 +45,7 @@ def _queries(towers: Towers, held_out: TripletBatch, part: slice) -> torch.Tenso
     )
     reference = refined_reference(towers, batch, _embed(towers, batch.references), noise_scale=0)
     query = towers.method.composed_query(towers.projection, reference)
-    ids = prompt_ids(towers.tokenizer, query.prompts).to(towers.device)
-    return towers.student(ids, query.pseudo_tokens, towers.tokenizer.placeholder_id)
+    return encode_query(towers.student, towers.tokenizer, query)
 
 
 def _embed(towers: Towers, captions: list[str]) -> torch.Tensor:
