@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class Backbone:
     shape: BackboneShape
     model: nn.Module | None
     preprocess: Callable[[Any], Tensor] | None
-    image_head: ImageHead
+    image_head: ImageHead = field(default_factory=ImageHead)
     """The image tower's end, which outlives `drop_images`."""
 
     @property

@@ -108,6 +108,8 @@ class Method(ABC):
     """The prompt of the reference alone, the other half of a refined batch."""
     backbone: tuple[str, str] = ("ViT-L-14", "openai")
     """The open_clip name and weights tag that the published checkpoints were made for."""
+    checked_with: tuple[str, ...] = ()
+    """Backbones that the author ran it with, for `rtd methods`."""
     injections: tuple[str, ...] = ("call",)
     """How a patch can enter the repository: call, file, launcher."""
 

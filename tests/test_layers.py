@@ -12,7 +12,7 @@ ROOMS = [  # from the ground up; a room may import what stands below it, and its
     {"errors"},
     {"files", "checkpoints", "memory"},
     {"text", "images"},
-    {"methods", "hookspecs", "projections", "pickled_modules", "surrogates"},
+    {"methods", "hookspecs", "projections", "pickled_modules", "surrogates", "skeleton"},
     {"registry"},
     {"triplets"},
     {"demo"},

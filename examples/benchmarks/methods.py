@@ -2,10 +2,10 @@
 
     python examples/benchmarks/methods.py > examples/benchmarks/methods.md
 
-*reuse* trains against SEARLE's projection and puts the encoder into the other method, as the paper's
-code does for Pic2Word. The other rows train against the method's own projection. Variants were
-chosen on the development queries; the held-out queries are the figures to quote. It takes about
-seven minutes on two cores.
+*reuse* trains against SEARLE's projection and puts the encoder into the other method, as the
+paper's code does for Pic2Word. The other rows train against the method's own projection. Variants
+were chosen on the development queries; the held-out queries are the figures to quote. It takes
+about seven minutes on two cores.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean
+
+from rtd_plugins.context_i2w import ContextI2W
+from rtd_plugins.fti4cir import Fti4cir
 
 from rtd_adapters import (
     Method,
@@ -31,8 +34,6 @@ from rtd_adapters.demo.queries import DEV_SEED, FINAL_SEED, held_out_queries
 from rtd_adapters.evaluation.demo_world import DemoWorld
 from rtd_adapters.registry import registry
 from rtd_adapters.training import demo_settings
-from rtd_plugins.context_i2w import ContextI2W
-from rtd_plugins.fti4cir import Fti4cir
 
 SEEDS = (0, 1, 2)
 ROWS: list[tuple[str, str, Method]] = [

@@ -39,6 +39,7 @@ class ContextI2W(Method):
     composed_prompt = f"a photo of {REPLACE} , {{text}}"
     bare_prompt = f"a photo of {REPLACE}"
     backbone = ("ViT-L-14", "openai")
+    checked_with = ("demo",)
     injections = ("call", "file", "launcher")
 
     def __init__(self, surrogate: Literal["tokens", "caption"] = "tokens") -> None:

@@ -44,6 +44,7 @@ class Fti4cir(Method):
     composed_prompt = "a photo of * with * but {text}"
     bare_prompt = "a photo of * with *"
     backbone = ("ViT-L-14", "openai")
+    checked_with = ("demo",)
     injections = ("call", "file", "launcher")
 
     def __init__(self, surrogate: Literal["states", "words"] = "states") -> None:

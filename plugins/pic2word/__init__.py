@@ -29,7 +29,8 @@ class Pic2Word(Method):
     composed_prompt = "a photo of * , {text}"
     bare_prompt = "a photo of *"
     backbone = ("ViT-L-14", "openai")
-    injections = ("call",)
+    checked_with = ("demo",)
+    injections = ("call", "file", "launcher")
 
     def build_projection(self, shape: BackboneShape) -> nn.Module:
         """IM2TEXT with two blocks of width 512."""

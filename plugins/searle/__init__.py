@@ -23,7 +23,8 @@ class Searle(Method):
     composed_prompt = "a photo of $ that {text}"
     bare_prompt = "a photo of $"
     backbone = ("ViT-L-14", "openai")
-    injections = ("call",)
+    checked_with = ("demo",)
+    injections = ("call", "file", "launcher")
 
     def build_projection(self, shape: BackboneShape) -> nn.Module:
         """Phi with hidden width 4 x embed_dim."""

@@ -1,8 +1,9 @@
-"""`rtd methods`: what is installed, from where, and what failed to load."""
+"""`rtd methods`: what is installed, from where, and what failed to load; and how to add one."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
@@ -10,16 +11,42 @@ from rtd_adapters.cli.options import json_option
 from rtd_adapters.registry import Registry, registry
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @json_option
-def methods(as_json: bool) -> None:
+@click.pass_context
+def methods(context: click.Context, as_json: bool) -> None:
     """List the installed methods, their origin, and the plugins that failed to load.
 
     \b
     Example:
       rtd methods
     """
-    found = registry()
+    if context.invoked_subcommand is None:
+        _print(registry(), as_json)
+
+
+@methods.command()
+@click.argument("name")
+@click.argument("folder", type=click.Path(path_type=Path))
+def new(name: str, folder: Path) -> None:
+    """Write the skeleton of a plugin that adds the method NAME into FOLDER.
+
+    It installs, lists and patches as it stands; docs/plugins.md walks through it.
+
+    \b
+    Example:
+      rtd methods new mymethod rtd-mymethod
+    """
+    from rtd_adapters.files import require_new_folder
+    from rtd_adapters.skeleton import write_skeleton
+
+    require_new_folder(folder, overwrite=False)
+    for path in write_skeleton(name, folder, frozenset(registry().methods)):
+        click.echo(f"wrote {path}")
+    click.echo(f"Next: pip install {folder} && rtd methods")
+
+
+def _print(found: Registry, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_records(found), indent=2))
         return
@@ -30,6 +57,7 @@ def methods(as_json: bool) -> None:
         click.echo(f"    layout    {method.layout}")
         click.echo(f"    prompt    {method.composed_prompt}")
         click.echo(f"    backbone  {'/'.join(method.backbone)}")
+        click.echo(f"    checked   with {', '.join(method.checked_with) or 'nothing yet'}")
         click.echo(f"    patch in  by {', by '.join(method.injections)}")
         click.echo(f"    see       {method.reference_url}")
     for plugin in found.plugins:
@@ -52,6 +80,7 @@ def _records(found: Registry) -> dict[str, object]:
                 "bare_prompt": method.bare_prompt,
                 "placeholder": method.placeholder,
                 "backbone": "/".join(method.backbone),
+                "checked_with": list(method.checked_with),
                 "injections": list(method.injections),
                 "url": method.reference_url,
             }

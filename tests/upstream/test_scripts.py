@@ -33,6 +33,8 @@ class Repository:
     by_call: tuple[str, str, str]
     """A file, the line after which the call goes, and the model's name there."""
     variables: tuple[tuple[str, str], ...] = ()
+    first: str = ""
+    """Python to run in the checkout before anything else."""
 
 
 def random_projection(method, seed=1):
@@ -142,6 +144,69 @@ PIC2WORD = Repository(
 )
 
 
+# Context-I2W: --resume; it runs on a CPU once `args.distributed` is set, as the stubs do
+
+
+def prepare_context(copy, world):
+    from rtd_plugins.context_i2w.rotator import ContextRotator
+
+    torch.manual_seed(1)
+    projection = ContextRotator(64, 64, 64)
+    torch.nn.init.constant_(projection.local_gate, 0.7)
+    resume_layout(copy, world, "cirr", "searle")
+    own = torch.load(copy / "own.pt", weights_only=True)
+    own["state_dict_img2text"] = projection.state_dict()
+    torch.save(own, copy / "own.pt")
+    return resume_command(str(copy / "own.pt"), "--eval_mode")
+
+
+CONTEXT_I2W = Repository(
+    "context-i2w",
+    "context_i2w",
+    prepare_context,
+    resume_by_file("--eval_mode", "context_i2w"),
+    ("src/eval_retrieval.py", r"model\.load_state_dict\(sd\)", "model"),
+)
+
+
+# FTI4CIR: --clip_model_name takes a TorchScript file; its projection is a pickled module
+
+PICKLE = """
+import sys, torch
+sys.path.insert(0, "src")
+from i2t_model import IMG2TEXT, Phi
+torch.manual_seed(2)
+phi = lambda: Phi(64, 256, 64, 0.5)
+torch.save(IMG2TEXT(64, 64, phi(), phi(), 24, 1.4, 0.2, 3, 1, 12, 0.05), "own.pth")
+"""
+
+
+def fti_command(copy, world, clip):
+    return [
+        *("src/evaluate.py", "--dataset", "cirr", "--CIRR_path", str(world.data)),
+        *("--clip_model_name", str(clip), "--model_path", "own.pth", "--preprocess_type", "clip"),
+    ]
+
+
+def fti_export(copy, world, patch, name):
+    base = copy / "clip.pt"
+    torch.save(world.clip, base)
+    done = export_patch(ExportJob(patch, copy / name, base), "fti4cir")
+    assert done.surviving is not None and done.surviving > 0.9
+    return fti_command(copy, world, copy / name)
+
+
+FTI4CIR = Repository(
+    "FTI4CIR",
+    "fti4cir",
+    lambda copy, world: fti_export(copy, world, unpatched(world), "plain.pt"),
+    lambda copy, world, patch: fti_export(copy, world, patch, "patched.pt"),
+    ("src/evaluate.py", r"clip_model = clip_model\.eval\(\)\.float\(\)", "clip_model"),
+    (("WITHOUT_CUDA", "1"), ("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")),
+    PICKLE,
+)
+
+
 # LinCIR and RTD: transformers folders named as the hub's ids
 
 
@@ -234,7 +299,7 @@ LINCIR = Repository("lincir", "lincir", prepare_hf, lincir_by_file, HF_CALL, REP
 RTD = Repository("RTD", "rtd", prepare_hf, rtd_by_file, HF_CALL, REPAIRED)
 
 
-REPOSITORIES = [SEARLE, PIC2WORD, LINCIR, RTD]
+REPOSITORIES = [SEARLE, PIC2WORD, LINCIR, CONTEXT_I2W, FTI4CIR, RTD]
 
 
 def call_after_loading(copy, repository, patch):
@@ -252,6 +317,8 @@ def call_after_loading(copy, repository, patch):
 def test_three_ways_in_give_the_same_metrics(repository, checkout, copy, world, shell, recalls):
     work = copy(checkout(repository.folder))
     variables = dict(repository.variables)
+    if repository.first:
+        shell(work, "-c", repository.first, **variables)
     command = repository.prepare(work, world)
     run = ("-m", "rtd_adapters", "run", "--patch")
 
