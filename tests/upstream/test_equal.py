@@ -1,0 +1,162 @@
+"""Each repository's own projection and encode function on the same inputs as ours.
+
+The scripts here run in the checkouts. They read `inputs.pt`, write `outputs.pt`, and call nothing
+but the repository's public functions and classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from rtd_adapters import BackboneShape, ImageFeatures, get_method
+from rtd_adapters.text import from_layout, tower_from_state_dict
+from rtd_adapters.training.engine import encode_query
+
+pytestmark = pytest.mark.slow
+
+TEXTS = ["is red and older", "has a blue hat", "shows two of them, at night"]
+SHAPE = BackboneShape(64, 64, 64)
+
+START = """
+import sys, torch
+sys.path[:0] = ["src", "."]
+given = torch.load("inputs.pt", weights_only=True)
+texts, embedding, states = given["texts"], given["embedding"], given["states"]
+torch.manual_seed(3)
+def done(model, pseudo, found):
+    torch.save({"clip": model.state_dict(), "pseudo": pseudo, "found": found}, "outputs.pt")
+"""
+SEARLE = """
+import clip
+from clip.model import build_model
+from encode_with_pseudo_tokens import encode_with_pseudo_tokens
+from phi import Phi
+model = build_model(given["clip"]).float().eval()
+phi = Phi(64, 256, 64, 0.5).eval()
+torch.save({"epoch": 1, "Phi": phi.state_dict()}, "own.pt")
+with torch.no_grad():
+    pseudo = phi(embedding)
+    ids = clip.tokenize([f"a photo of $ that {text}" for text in texts])
+    done(model, pseudo[:, None], encode_with_pseudo_tokens(model, ids, pseudo))
+"""
+PIC2WORD = """
+from model.model import IM2TEXT, build_model
+from third_party.open_clip.clip import tokenize
+model = build_model(given["clip"]).float().eval()
+net = IM2TEXT(embed_dim=64, middle_dim=512, output_dim=64, n_layer=2).eval()
+torch.save({"state_dict": {}, "state_dict_img2text": net.state_dict(), "epoch": 1}, "own.pt")
+with torch.no_grad():
+    pseudo = net(embedding)
+    ids = tokenize([f"a photo of * , {text}" for text in texts])
+    star = tokenize(["*"])[0][1]
+    found = model.encode_text_img_retrieval(ids, pseudo, split_ind=star, repeat=False)
+    done(model, pseudo[:, None], found)
+"""
+LINCIR = """
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+import clip
+import encode_with_pseudo_tokens as encoding
+from models import Phi
+config = CLIPTextConfig(vocab_size=49408, hidden_size=64, intermediate_size=256, projection_dim=64,
+    num_hidden_layers=2, num_attention_heads=1, hidden_act="quick_gelu", eos_token_id=2)
+model = CLIPTextModelWithProjection(config).eval()
+model.load_state_dict(given["hf"])
+phi = Phi(64, 256, 64, 0.5).eval()
+torch.save({"epoch": 1, "Phi": phi.state_dict()}, "own.pt")
+with torch.no_grad():
+    pseudo = phi(embedding)
+    ids = clip.tokenize([f"a photo of $ that {text}" for text in texts])
+    found = encoding.encode_with_pseudo_tokens_HF(model, ids.long(), pseudo)
+    done(model, pseudo[:, None], found)
+"""
+CONTEXT_I2W = """
+from model.model import IM2TEXT_OWM_Attn, build_model
+from third_party.open_clip.clip import tokenize
+model = build_model(given["clip"]).float().eval()
+net = IM2TEXT_OWM_Attn(64, 64, embed_dim=64, middle_dim=512, output_dim=64, n_layer=2).eval()
+torch.nn.init.constant_(net.local_gate, 0.7)
+torch.save({"state_dict": {}, "state_dict_img2text": net.state_dict(), "epoch": 1}, "own.pt")
+with torch.no_grad():
+    ids = tokenize([f"a photo of <|replace|> , {text}" for text in texts])
+    pseudo = net(model.encode_text(ids), states)
+    sign = tokenize(["<|replace|>"])[0][1]
+    found = model.encode_text_img_retrieval(ids, pseudo, split_ind=sign, repeat=False)
+    done(model, pseudo[:, None], found)
+"""
+FTI4CIR = """
+import clip
+from clip.model import build_model
+from i2t_model import IMG2TEXT, Phi
+from utils import token_replace
+model = build_model(given["clip"]).float().eval()
+phi = lambda: Phi(64, 256, 64, 0.5)
+net = IMG2TEXT(64, 64, phi(), phi(), 24, 1.4, 0.2, 3, 1, 12, 0.05).eval()
+torch.save(net, "own.pt")
+with torch.no_grad():
+    local, counts = net.get_img_local_attr_feats(embedding, states)
+    subject, attributes = net.phi_s(embedding), net.phi_a(local)
+    stars = [" ".join("*" * count) for count in counts]
+    prompts = [f"a photo of * with {star} but {text}" for star, text in zip(stars, texts)]
+    ids = clip.tokenize(prompts, truncate=True)
+    found = token_replace(counts, ids, subject, attributes, model, 0)
+    done(model, torch.cat([subject[:, None], attributes], dim=1), found)
+"""
+
+
+@dataclass
+class Case:
+    """A checkout, the method that stands for it here, and what runs there."""
+
+    folder: str
+    method: str
+    script: str
+    layout: str = "openai"
+
+
+CASES = [
+    Case("SEARLE", "searle", SEARLE),
+    Case("composed_image_retrieval", "pic2word", PIC2WORD),
+    Case("lincir", "lincir", LINCIR, "hf"),
+    Case("context-i2w", "context_i2w", CONTEXT_I2W),
+    Case("FTI4CIR", "fti4cir", FTI4CIR),
+    Case("RTD", "lincir", LINCIR, "hf"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.folder)
+def test_projection_and_embedding_are_theirs(case, checkout, copy, world, shell):
+    work = copy(checkout(case.folder))
+    given = inputs(world)
+    torch.save(given, work / "inputs.pt")
+    shell(work, "-c", START + case.script, WITHOUT_CUDA="1", REPAIRED="1")
+    theirs = torch.load(work / "outputs.pt", weights_only=True)
+
+    method = get_method(case.method)
+    tower = tower_from_state_dict(theirs["clip"], heads=1, activation="quick_gelu").float().eval()
+    projection = method.load_projection(Path(work / "own.pt"), SHAPE)
+    tokenizer = method.tokenizer(77)
+    image = ImageFeatures(given["embedding"], given["states"], tower, tokenizer)
+    with torch.no_grad():
+        query = method.image_query(projection, image, TEXTS)
+        found = encode_query(tower, tokenizer, query)
+    assert query.pseudo_tokens.shape == theirs["pseudo"].shape
+    torch.testing.assert_close(query.pseudo_tokens, theirs["pseudo"], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found, theirs["found"].float(), rtol=1e-5, atol=1e-5)
+
+
+def inputs(world):
+    """The small CLIP in both layouts, texts, and random images' embeddings and states."""
+    from rtd_adapters.text import to_layout
+
+    generator = torch.Generator().manual_seed(11)
+    return {
+        "clip": world.clip,
+        "hf": to_layout(from_layout(world.clip)[1], "hf"),
+        "texts": TEXTS,
+        "embedding": torch.randn(len(TEXTS), 64, generator=generator),
+        "states": torch.randn(len(TEXTS), 17, 64, generator=generator),
+    }
