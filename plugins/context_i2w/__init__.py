@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rtd_adapters import BackboneShape, ImageFeatures, Method, Query, Reference, Tokenizer, hookimpl
+from rtd_adapters import BackboneShape, ImageFeatures, Method, Query, Reference, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from rtd_adapters import TextTower
+    from rtd_adapters import TextTower, Tokenizer
 
 REPLACE = "<|replace|>"
 PUBLISHED_WIDTH = 1024
@@ -47,6 +47,8 @@ class ContextI2W(Method):
 
     def tokenizer(self, context_length: int) -> Tokenizer:
         """Byte pairs with the placeholder at id 49405, in place of the last merge ("jekyll")."""
+        from rtd_adapters import Tokenizer
+
         return Tokenizer(context_length, REPLACE, added_token=REPLACE)
 
     def build_projection(self, shape: BackboneShape) -> nn.Module:
