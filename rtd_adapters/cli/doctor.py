@@ -1,0 +1,41 @@
+"""`rtd doctor`: what a checkout or checkpoint is, what to type, what goes wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from rtd_adapters.cli.options import json_option
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@json_option
+def doctor(path: Path, as_json: bool) -> None:
+    """Look at an upstream checkout or a checkpoint and say what fits it.
+
+    PATH is the folder of a checkout, a checkpoint file or a transformers folder. Nothing in it is
+    run.
+
+    \b
+    Examples:
+      rtd doctor ~/SEARLE
+      rtd doctor pic2word_large.pt
+    """
+    from rtd_adapters.doctor import examine
+
+    found = examine(path)
+    if as_json:
+        click.echo(json.dumps(asdict(found), indent=2))
+        return
+    click.echo(f"{found.path}: {found.found}")
+    for name, value in (("method", found.method), ("layout", found.layout)):
+        if value:
+            click.echo(f"  {name}  {value}")
+    for command in found.commands:
+        click.echo(f"  type    {command}")
+    for trap in found.traps:
+        click.echo(click.wrap_text(trap, 90, "  mind    ", "          "))
