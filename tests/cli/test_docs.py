@@ -70,9 +70,39 @@ def test_the_readmes_options_exist():
 
 
 @pytest.mark.parametrize(
-    "page", [*sorted(DOCS.glob("*.md")), ROOT / "README.md"], ids=lambda p: p.name
+    "page",
+    [*sorted(DOCS.glob("*.md")), *sorted((ROOT / "examples").rglob("*.md")), ROOT / "README.md"],
+    ids=lambda p: p.name,
 )
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text_of(page)):
         if not target.startswith(("http", "mailto")):
             assert (page.parent / target).exists(), target
+
+
+def commands_in(page: Path) -> list[list[str]]:
+    """The `rtd` command lines of a page's indented blocks, as words."""
+    import shlex
+
+    block = "\n".join(line for line in text_of(page).splitlines() if line.startswith("    "))
+    lines = block.replace("\\\n", " ").splitlines()
+    return [shlex.split(line)[1:] for line in lines if line.split()[:1] == ["rtd"]]
+
+
+EXAMPLES = sorted((ROOT / "examples").glob("*/README.md"))
+
+
+@pytest.mark.parametrize("page", EXAMPLES, ids=lambda p: p.parent.name)
+def test_commands_of_the_examples_parse(page):
+    import click
+
+    from rtd_adapters.cli import cli
+
+    found = commands_in(page)
+    assert found
+    for words in found:
+        command, context = cli, click.Context(cli)
+        while isinstance(command, click.Group) and words:
+            command = command.get_command(context, words.pop(0))
+            assert command is not None, page
+        command.make_context("rtd", words)
