@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from rtd_adapters.backbones import Backbone as Backbone, load_backbone as load_backbone
     from rtd_adapters.checkpoints import read_checkpoint as read_checkpoint
     from rtd_adapters.errors import RtdError as RtdError
+    from rtd_adapters.evaluation.evaluate import EvalOptions as EvalOptions, evaluate as evaluate
+    from rtd_adapters.evaluation.result import Result as Result
     from rtd_adapters.hookspecs import hookimpl as hookimpl
     from rtd_adapters.methods import (
         BackboneShape as BackboneShape,
@@ -48,12 +50,14 @@ _HOME = {
     "Backbone": "backbones",
     "BackboneShape": "methods",
     "ImageFeatures": "methods",
+    "EvalOptions": "evaluation.evaluate",
     "LoRASettings": "patch.lora",
     "Method": "methods",
     "PatchJob": "patching",
     "PatchResult": "patching",
     "Query": "methods",
     "Reference": "methods",
+    "Result": "evaluation.result",
     "RtdError": "errors",
     "RunOptions": "training",
     "TextEncoderPatch": "patch",
@@ -63,6 +67,7 @@ _HOME = {
     "TrainingSettings": "training",
     "apply": "patch",
     "caption_states": "surrogates",
+    "evaluate": "evaluation.evaluate",
     "fill_projection": "projections",
     "get_method": "registry",
     "hookimpl": "hookspecs",

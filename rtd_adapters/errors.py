@@ -31,5 +31,9 @@ class PatchError(RtdError):
     """A patch is damaged or does not belong to the model it is applied to."""
 
 
+class EvaluationError(RtdError):
+    """An evaluation found what cannot be reported or submitted."""
+
+
 class TrainingError(RtdError):
     """A training run cannot start, cannot go on, or cannot be resumed."""

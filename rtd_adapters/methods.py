@@ -110,6 +110,8 @@ class Method(ABC):
     """The open_clip name and weights tag that the published checkpoints were made for."""
     checked_with: tuple[str, ...] = ()
     """Backbones that the author ran it with, for `rtd methods`."""
+    needs_states: bool = False
+    """Whether image queries read `ImageFeatures.tokens`, which are large and not kept."""
     injections: tuple[str, ...] = ("call",)
     """How a patch can enter the repository: call, file, launcher."""
 

@@ -40,6 +40,7 @@ class ContextI2W(Method):
     bare_prompt = f"a photo of {REPLACE}"
     backbone = ("ViT-L-14", "openai")
     checked_with = ("demo",)
+    needs_states = True
     injections = ("call", "file", "launcher")
 
     def __init__(self, surrogate: Literal["tokens", "caption"] = "tokens") -> None:

@@ -45,6 +45,7 @@ class Fti4cir(Method):
     bare_prompt = "a photo of * with *"
     backbone = ("ViT-L-14", "openai")
     checked_with = ("demo",)
+    needs_states = True
     injections = ("call", "file", "launcher")
 
     def __init__(self, surrogate: Literal["states", "words"] = "states") -> None:

@@ -20,6 +20,7 @@ COMMANDS = {
     "bench": "rtd_adapters.cli.bench:bench",
     "cache": "rtd_adapters.cli.cache:cache",
     "doctor": "rtd_adapters.cli.doctor:doctor",
+    "eval": "rtd_adapters.cli.eval:evaluate",
     "export": "rtd_adapters.cli.export:export",
     "inspect": "rtd_adapters.cli.inspect:inspect",
     "methods": "rtd_adapters.cli.methods:methods",

@@ -1,4 +1,4 @@
-"""Retrieval metrics on score matrices."""
+"""Retrieval metrics: ranks on score matrices, and one query's figures from its ranking."""
 
 from __future__ import annotations
 
@@ -31,3 +31,23 @@ def target_ranks(scores: Tensor, targets: Tensor, excluded: Tensor | None = None
 def recall_at(ranks: Tensor, cutoffs: Sequence[int]) -> dict[int, float]:
     """Per cent of queries whose target is among the first k, for each k."""
     return {k: 100 * (ranks < k).double().mean().item() for k in cutoffs}
+
+
+def recalls(name: str, hits: Sequence[bool], cutoffs: Sequence[int]) -> dict[str, float]:
+    """`name@K` -> whether a right answer is among the first K, as 0 or 1."""
+    return {f"{name}@{k}": float(any(hits[:k])) for k in cutoffs}
+
+
+def average_precision(hits: Sequence[bool], answers: int, cutoff: int) -> float:
+    """Sum of the precisions at the right answers among the first K, over how many could be there.
+
+    Args:
+        hits: whether each ranked item is a right answer, best first.
+        answers: how many right answers there are.
+        cutoff: K; the sum is divided by min(answers, K), as CIRCO does (Baldrati et al. 2023).
+    """
+    found, total = 0, 0.0
+    for place, hit in enumerate(hits[:cutoff], start=1):
+        found += hit
+        total += hit * found / place
+    return total / min(answers, cutoff) if answers else 0.0

@@ -1,0 +1,129 @@
+"""The benchmark seam: galleries, queries, and how a query's ranking is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rtd_adapters.errors import FileError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class EvalQuery:
+    """One composed query."""
+
+    id: str
+    reference: str
+    """Image id of the reference picture."""
+    texts: tuple[str, ...]
+    """Conditioning texts. Several are asked apart, and their unit embeddings averaged."""
+    targets: tuple[str, ...]
+    """Ids of the right answers, the annotated target first; empty where the server keeps them."""
+    category: str = ""
+    """A kind of query, for filters and breakdowns."""
+    excluded: tuple[str, ...] = ()
+    """Ids that are taken out of the ranking."""
+    candidates: tuple[str, ...] = ()
+    """The only ids that are ranked; the whole gallery where it is empty."""
+    group: tuple[str, ...] = ()
+    """CIRR's subset: ids that are ranked a second time among themselves."""
+    bare: tuple[str, str] | None = None
+    """Instead of composing with the texts: what the bare prompt opens with in the place of
+    "a photo of", and what is appended to it."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A gallery and the queries that search it."""
+
+    name: str
+    gallery: tuple[str, ...]
+    queries: tuple[EvalQuery, ...]
+
+
+class Ranking(Protocol):
+    """One query's ranking, best first; excluded ids are not in it."""
+
+    def top(self, depth: int) -> list[str]:
+        """The first `depth` ids."""
+
+    def among(self, ids: Sequence[str]) -> list[str]:
+        """Those ids, best first."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark's split, read and checked."""
+
+    name: str
+    split: str
+    parts: tuple[Part, ...]
+    """Metrics are averaged over queries within a part, then over parts."""
+    open_image: Callable[[str], Image]
+    """The picture of an image id, in RGB."""
+    score: Callable[[EvalQuery, Ranking], Mapping[str, float]]
+    """Metric name -> value between 0 and 1 of one query."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What explains most gaps between reported figures: how captions are joined and so on."""
+    source: str = ""
+    """Identifies the pictures, for the cache of their embeddings."""
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the right answers are with a server."""
+        return not any(query.targets for part in self.parts for query in part.queries)
+
+
+def hits(targets: Sequence[str], ranked: Sequence[str]) -> list[bool]:
+    """Whether each ranked id is a right answer."""
+    wanted = set(targets)
+    return [image in wanted for image in ranked]
+
+
+def required(root: Path, *names: str) -> list[Path]:
+    """Files or folders below a benchmark's folder.
+
+    Raises:
+        FileError: some are missing; all of them are named.
+    """
+    missing = [name for name in names if not (root / name).exists()]
+    if missing:
+        raise FileError(
+            f"{root} lacks {', '.join(missing)}. Point --data at the folder in which the benchmark "
+            "was unpacked; docs/evaluation.md shows how each looks."
+        )
+    return [root / name for name in names]
+
+
+def image_at(path: Path) -> Image:
+    """A picture file, in RGB.
+
+    Raises:
+        FileError: it is missing or no picture.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, UnidentifiedImageError) as error:
+        raise FileError(f"{path} is missing or no picture ({error}). Unpack it again.") from error
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file.
+
+    Raises:
+        FileError: it is damaged.
+    """
+    import json
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FileError(f"{path} is not valid JSON ({error}). Fetch it again.") from error

@@ -1,0 +1,91 @@
+"""Domain conversion on ImageNet and ImageNet-R, as Pic2Word evaluates it.
+
+    imgnet/imgnet_real_query.txt and imgnet/imgnet_targets.txt: lines of a path below the root and
+    a label. A target's label is its class plus 1000 times its domain: cartoon 0, origami 1, toy 2,
+    sculpture 3, and 6 for real pictures, which only distract.
+
+Protocol: every real picture is asked for in each of the four domains ("a cartoon of *"); right
+answers are all targets of its class in that domain. Recall at K is the share of the right answers
+found (0 where there are none), precision at K the share of right ones among K; K is 1, 5, 10, 50,
+100, 200.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+from rtd_adapters.errors import FileError
+from rtd_adapters.evaluation.benchmark import (
+    Benchmark,
+    EvalQuery,
+    Part,
+    Ranking,
+    hits,
+    image_at,
+    required,
+)
+from rtd_adapters.evaluation.benchmarks import only_val
+
+CUTOFFS = (1, 5, 10, 50, 100, 200)
+LISTS = ("imgnet/imgnet_real_query.txt", "imgnet/imgnet_targets.txt")
+DOMAINS = ("cartoon", "origami", "toy", "sculpture")
+SHIFT = 1000
+
+
+def load(name: str, root: Path | None, split: str) -> Benchmark:
+    """Four parts, a domain each, over one gallery."""
+    assert root is not None
+    only_val(name, split)
+    asked, answers = map(_labelled, required(root, *LISTS))
+    right: dict[int, list[str]] = defaultdict(list)
+    for path, label in answers:
+        right[label].append(path)
+    gallery = tuple(path for path, _ in answers)
+    parts = tuple(
+        Part(domain, gallery, tuple(_queries(asked, right, number)))
+        for number, domain in enumerate(DOMAINS)
+    )
+    return Benchmark(
+        name,
+        split,
+        parts,
+        lambda image: image_at(root / image),
+        _score,
+        {"recall": "share of all right answers that are found"},
+        f"imagenet-r at {root.resolve()}",
+    )
+
+
+def _queries(
+    asked: list[tuple[str, int]], right: Mapping[int, list[str]], domain: int
+) -> list[EvalQuery]:
+    name = DOMAINS[domain]
+    return [
+        EvalQuery(
+            f"{name}-{row}",
+            path,
+            (name,),
+            tuple(right.get(label + SHIFT * domain, ())),
+            name,
+            bare=(f"a {name} of", ""),
+        )
+        for row, (path, label) in enumerate(asked)
+    ]
+
+
+def _labelled(path: Path) -> list[tuple[str, int]]:
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        picture, _, label = line.strip().rpartition(" ")
+        if not picture or not label.isdigit():
+            raise FileError(f"{path}, line {number}: expected a path and a label, got {line!r}.")
+        found.append((picture, int(label)))
+    return found
+
+
+def _score(query: EvalQuery, ranking: Ranking) -> Mapping[str, float]:
+    found = hits(query.targets, ranking.top(max(CUTOFFS)))
+    shares = {f"recall@{k}": sum(found[:k]) / max(len(query.targets), 1) for k in CUTOFFS}
+    return {**shares, **{f"precision@{k}": sum(found[:k]) / k for k in CUTOFFS}}

@@ -1,0 +1,101 @@
+"""What an evaluation found: figures before and after, every query's ranking, and the conditions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rtd_adapters.errors import FileError
+from rtd_adapters.files import whole_file
+
+
+@dataclass(frozen=True)
+class QueryRecord:
+    """One query, before and after."""
+
+    id: str
+    part: str
+    reference: str
+    text: str
+    targets: list[str]
+    category: str
+    base_rank: int | None
+    """Of the best right answer, 1 is the top; None where the server keeps the answers."""
+    patched_rank: int | None
+    base_top: list[str]
+    """Ids of the first ten."""
+    patched_top: list[str]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Figures in per cent."""
+
+    method: str
+    benchmark: str
+    split: str
+    base: dict[str, float]
+    patched: dict[str, float] | None = None
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Metric -> 95 % interval of patched minus base, from a paired bootstrap over queries."""
+    queries: list[QueryRecord] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Prompt, preprocessing, gallery size, strength, versions: what explains most gaps."""
+
+    def records(self) -> list[dict[str, Any]]:
+        """One flat dict for each metric, for `pandas.DataFrame`."""
+        patched = self.patched or {}
+        return [
+            {
+                "method": self.method,
+                "benchmark": self.benchmark,
+                "split": self.split,
+                "metric": name,
+                "base": value,
+                "patched": patched.get(name),
+                "change": patched[name] - value if name in patched else None,
+                "low": self.intervals.get(name, (None, None))[0],
+                "high": self.intervals.get(name, (None, None))[1],
+            }
+            for name, value in self.base.items()
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `save` writes them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Result:
+        """The inverse of `to_dict`."""
+        rest = {k: v for k, v in found.items() if k not in ("queries", "intervals")}
+        intervals = {name: (low, high) for name, (low, high) in found["intervals"].items()}
+        queries = [QueryRecord(**query) for query in found["queries"]]
+        return cls(**rest, intervals=intervals, queries=queries)
+
+    def save(self, path: Path) -> None:
+        """Write JSON.
+
+        Raises:
+            FileError: the disk refuses; nothing is left half-written.
+        """
+        with whole_file(path) as temporary:
+            temporary.write_text(json.dumps(self.to_dict(), indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Result:
+        """Read what `save` wrote.
+
+        Raises:
+            FileError: the file is missing, or no result.
+        """
+        try:
+            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise FileError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise FileError(
+                f"{path} is no result of rtd eval ({error}). Evaluate again."
+            ) from error
