@@ -77,3 +77,25 @@ def toy_triplets():
         )
         for number in range(300)
     ]
+
+
+@pytest.fixture(scope="session")
+def benchmark_folder(tmp_path_factory):
+    """Writes a benchmark in miniature, once, and returns its folder."""
+    import importlib.util
+    from pathlib import Path
+
+    path = Path(__file__).with_name("benchmark_folders.py")
+    spec = importlib.util.spec_from_file_location("benchmark_folders", path)
+    folders = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(folders)
+    written = {}
+
+    def make(name):
+        writer = folders.WRITERS[name]
+        if writer not in written:
+            written[writer] = tmp_path_factory.mktemp(writer.__name__)
+            writer(written[writer])
+        return written[writer]
+
+    return make

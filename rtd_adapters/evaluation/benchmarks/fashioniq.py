@@ -1,6 +1,7 @@
 """FashionIQ (Wu et al., CVPR 2021), with the layout that SEARLE, LinCIR and RTD share.
 
-    captions/cap.{dress,shirt,toptee}.val.json, image_splits/split.{...}.val.json, images/*.png
+    captions/cap.{dress,shirt,toptee}.val.json, image_splits/split.{...}.val.json, images/*.png or
+    images/*.jpg
 
 Protocol: each query has two captions, stripped of `.?, ` at both ends and joined by "and" in both
 orders; the two unit embeddings are averaged. The index is the split's, the reference stays in it;
@@ -41,7 +42,7 @@ def load(name: str, root: Path | None, split: str) -> Benchmark:
         name,
         split,
         tuple(_part(root, category) for category in CATEGORIES),
-        lambda image: image_at(pictures / f"{image}.png"),
+        lambda image: image_at(_file(pictures, image)),
         _score,
         {
             "captions": "stripped of '.?, ', joined by 'and' in both orders, embeddings averaged",
@@ -66,6 +67,11 @@ def _part(root: Path, category: str) -> Part:
         for row, entry in enumerate(entries)
     )
     return Part(category, tuple(gallery), queries)
+
+
+def _file(pictures: Path, image: str) -> Path:
+    png = pictures / f"{image}.png"
+    return png if png.is_file() else pictures / f"{image}.jpg"
 
 
 def joined(first: str, second: str) -> tuple[str, str]:
