@@ -26,6 +26,7 @@ COMMANDS = {
     "methods": "rtd_adapters.cli.methods:methods",
     "patch": "rtd_adapters.cli.patch:patch",
     "projection": "rtd_adapters.cli.projection:projection",
+    "report": "rtd_adapters.cli.report:report",
     "run": "rtd_adapters.cli.run:run",
     "triplets": "rtd_adapters.cli.triplets:triplets",
 }

@@ -118,6 +118,7 @@ def evaluate(
           --pretrained openai --projection SEARLE_ViT-L14.pt --patch weights.safetensors --out run
     """
     from rtd_adapters.evaluation.evaluate import EvalOptions, compare, prepare, submit
+    from rtd_adapters.evaluation.strips import choose, keep_pictures, pictures_of
     from rtd_adapters.files import require_writable, whole_file
     from rtd_adapters.patch import TextEncoderPatch
 
@@ -132,6 +133,8 @@ def evaluate(
         return
     result = compare(evaluation, loaded)
     if out:
+        strips = choose(result)
+        keep_pictures(evaluation.benchmark, pictures_of(strips), out)
         result.save(out / RESULT)
     if csv_file:
         with whole_file(csv_file) as temporary:

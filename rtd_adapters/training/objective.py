@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 HELD = 1 << 21
 """Entries of the similarity matrix that are held at a time."""
@@ -34,20 +35,48 @@ def nt_xent(anchors: Tensor, queries: Tensor, temperature: float) -> Tensor:
         count = len(vectors)
         rows = max(1, HELD // count)
         if count <= rows:
-            return _rows(vectors, temperature, 0, count) / count
-        # The matrix of a large batch would outgrow the towers, so its parts are computed twice.
-        parts = [
-            checkpoint(_rows, vectors, temperature, first, first + rows, use_reentrant=False)
-            for first in range(0, count, rows)
-        ]
-        return torch.stack(parts).sum() / count
+            return _whole(vectors, temperature) / count
+        total: Tensor = _InParts.apply(vectors, temperature, rows)
+        return total / count
 
 
-def _rows(vectors: Tensor, temperature: float, first: int, last: int) -> Tensor:
-    """The sum of some rows' losses."""
-    logits = vectors[first:last] @ vectors.T / temperature
+class _InParts(torch.autograd.Function):
+    """The sum of all rows' losses, a part of the similarity matrix at a time.
+
+    The matrix of a large batch would outgrow the towers. Its gradient is taken in the same pass and
+    in one buffer, so that nothing is computed twice and memory stays what `HELD` says.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, temperature: float, rows: int) -> Tensor:
+        count = len(vectors)
+        buffer, gradient = vectors.new_empty(rows, count), torch.zeros_like(vectors)
+        total = vectors.new_zeros(())
+        for first in range(0, count, rows):
+            own = vectors[first : first + rows]
+            row = torch.arange(len(own), device=vectors.device)
+            partner = (row + first + count // 2) % count
+            logits = torch.mm(own, vectors.T, out=buffer[: len(own)]).div_(temperature)
+            logits[row, row + first] = float("-inf")
+            whole = logits.logsumexp(dim=1)
+            total += (whole - logits[row, partner]).sum()
+            share = logits.sub_(whole[:, None]).exp_()
+            share[row, partner] -= 1
+            gradient[first : first + rows].addmm_(share, vectors, alpha=1 / temperature)
+            gradient.addmm_(share.T, own, alpha=1 / temperature)
+        ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * gradients[0], None, None
+
+
+def _whole(vectors: Tensor, temperature: float) -> Tensor:
+    """The sum of all rows' losses."""
+    logits = vectors @ vectors.T / temperature
     row = torch.arange(len(logits), device=vectors.device)
-    itself = (row, row + first)
-    logits = logits.index_put(itself, logits.new_tensor(float("-inf")))
-    partner = (row + first + len(vectors) // 2) % len(vectors)
+    logits = logits.index_put((row, row), logits.new_tensor(float("-inf")))
+    partner = (row + len(vectors) // 2) % len(vectors)
     return F.cross_entropy(logits, partner, reduction="sum")

@@ -20,6 +20,10 @@ from torch.utils.checkpoint import checkpoint
 from rtd_adapters.text import TextTower
 from rtd_adapters.training.products import FastLinear
 
+ROUND = 64
+"""Packs have a multiple of so many nodes, for oneDNN keeps code for every size it meets. Nobody
+reads what is spare."""
+
 
 @dataclass(frozen=True)
 class Pack:
@@ -68,7 +72,8 @@ def pack_texts(keys: Tensor, ends: Tensor) -> Pack:
         fold.append(first * width + column)
         positions.append(torch.full((len(steps),), column))
         count += len(steps)
-    return Pack(torch.cat(positions), nodes.flatten(), torch.cat(fold), ends)
+    spare = torch.zeros(-count % ROUND, dtype=torch.long)
+    return Pack(torch.cat([*positions, spare]), nodes.flatten(), torch.cat([*fold, spare]), ends)
 
 
 def encode_pack(tower: TextTower, pack: Pack, embedded: Tensor, recompute: bool = False) -> Tensor:

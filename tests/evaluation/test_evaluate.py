@@ -1,0 +1,328 @@
+"""`rtd eval` and its parts, against plain loops; the authors' own scripts run in tests/upstream."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from rtd_adapters import BackboneShape, get_method
+from rtd_adapters.backbones import Backbone
+from rtd_adapters.errors import EvaluationError, FileError, UsageError
+from rtd_adapters.evaluation.benchmark import EvalQuery
+from rtd_adapters.evaluation.benchmarks import BENCHMARKS, load_benchmark
+from rtd_adapters.evaluation.bootstrap import interval
+from rtd_adapters.evaluation.evaluate import EvalOptions, Evaluation, compare, submit
+from rtd_adapters.evaluation.features import padded
+from rtd_adapters.evaluation.metrics import average_precision, recalls
+from rtd_adapters.evaluation.report import write_report
+from rtd_adapters.evaluation.result import QueryRecord, Result
+from rtd_adapters.evaluation.search import Searcher, rankings
+from rtd_adapters.evaluation.submissions import require_valid
+from rtd_adapters.images import image_head
+from rtd_adapters.patch import TextEncoderPatch
+from rtd_adapters.text import tower_from_model
+
+REAL = [name for name in BENCHMARKS if name != "demo"]
+SHAPE = BackboneShape(32, 64, 64)
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    """A small random CLIP with both towers."""
+    from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+    from open_clip.transform import image_transform
+
+    torch.manual_seed(0)
+    vision = CLIPVisionCfg(layers=1, width=64, head_width=32, patch_size=16, image_size=32)
+    text = CLIPTextCfg(context_length=77, vocab_size=49408, width=64, heads=2, layers=1)
+    model = CLIP(32, vision, text)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    model.eval().requires_grad_(False)
+    transform = image_transform(32, is_train=False)
+    return Backbone(
+        "small", None, tower_from_model(model), SHAPE, model, transform, image_head(model)
+    )
+
+
+@pytest.fixture
+def run(backbone, benchmark_folder):
+    """Prepares a method on a benchmark."""
+
+    def make(name, method="searle", split="val", **options):
+        torch.manual_seed(1)
+        chosen = get_method(method)
+        projection = chosen.build_projection(SHAPE).eval().requires_grad_(False)
+        benchmark = load_benchmark(name, benchmark_folder(name), split)
+        chosen_options = EvalOptions(**{"cache": False, "quiet": True, **options})
+        return Evaluation(chosen, benchmark, backbone, Searcher(chosen, projection), chosen_options)
+
+    return make
+
+
+@pytest.fixture
+def patch(backbone):
+    made = TextEncoderPatch.create("full", backbone, get_method("searle"))
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for parameter in made.student.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    return made
+
+
+def test_average_precision_against_a_plain_loop():
+    draw = random.Random(0)
+    for _ in range(300):
+        hits = [draw.random() < 0.2 for _ in range(draw.randrange(1, 60))]
+        answers = sum(hits) + draw.randrange(3)
+        for cutoff in (5, 10, 25, 50):
+            precisions = [
+                sum(hits[: place + 1]) / (place + 1)
+                for place in range(min(cutoff, len(hits)))
+                if hits[place]
+            ]
+            wanted = sum(precisions) / min(answers, cutoff) if answers else 0.0
+            assert average_precision(hits, answers, cutoff) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_recalls_of_short_rankings():
+    assert recalls("r", [False, True], (1, 2, 5)) == {"r@1": 0.0, "r@2": 1.0, "r@5": 1.0}
+    assert recalls("r", [], (1,)) == {"r@1": 0.0}
+
+
+def test_rankings_with_ties_exclusions_and_candidates_against_sorted():
+    draw = random.Random(1)
+    ids = [f"i{number}" for number in range(30)]
+    for _ in range(100):
+        values = [draw.randrange(8) / 8 for _ in ids]
+        gallery = torch.tensor([[v, (1 - v * v) ** 0.5] for v in values])
+        excluded = tuple(draw.sample(ids, 2))
+        candidates = tuple(draw.sample(ids, 9)) if draw.random() < 0.5 else ()
+        query = EvalQuery("q", "i0", ("",), ("i3",), excluded=excluded, candidates=candidates)
+        (found,) = rankings(torch.tensor([[1.0, 0.0]]), gallery, ids, [query])
+        scores = (F.normalize(gallery, dim=-1) @ torch.tensor([1.0, 0.0])).tolist()
+        inside = [i for i in ids if i not in excluded and (not candidates or i in candidates)]
+        wanted = sorted(inside, key=lambda i: -scores[ids.index(i)])  # stable
+        assert found.top(50) == wanted
+        if "i3" in inside:
+            assert found.rank(["i3"]) == 1 + wanted.index("i3")
+        assert found.rank(["elsewhere"]) is None
+
+
+@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("method", ["searle", "fti4cir"])
+def test_every_benchmark_runs_before_and_after(name, method, run, patch):
+    result = compare(run(name, method), patch)
+    assert result.base.keys() == result.patched.keys() == result.intervals.keys()
+    assert result.base != result.patched
+    for metric, value in result.base.items():
+        assert 0 <= value <= 100
+        low, high = result.intervals[metric]
+        assert low - 1e-6 <= result.patched[metric] - value <= high + 1e-6
+    assert len(result.queries) == sum(result.settings["queries"].values())
+    record = result.records()[0]
+    assert record["change"] == record["patched"] - record["base"]
+
+
+def test_a_figure_by_hand(run, backbone):
+    """CIRR's recalls from embeddings and sorting, with none of the searching code."""
+    prepared = run("cirr")
+    part, method = prepared.benchmark.parts[0], prepared.method
+    model, transform = backbone.model, backbone.preprocess
+    images = {i: transform(prepared.benchmark.open_image(i)) for i in part.gallery}
+    with torch.no_grad():
+        gallery = F.normalize(model.encode_image(torch.stack(list(images.values()))), dim=-1)
+        raw = model.encode_image(torch.stack([images[q.reference] for q in part.queries]))
+        pseudo = prepared.searcher.projection(raw)
+        tokenizer = method.tokenizer(77)
+        ids = tokenizer.encode([f"a photo of $ that {q.texts[0]}" for q in part.queries])
+        queries = F.normalize(backbone.tower(ids, pseudo, 259), dim=-1)
+    hits = {1: 0, 5: 0, 10: 0, 50: 0}
+    for query, scores in zip(part.queries, queries @ gallery.T, strict=True):
+        order = [part.gallery[n] for n in scores.argsort(descending=True).tolist()]
+        order.remove(query.reference)
+        for k in hits:
+            hits[k] += query.targets[0] in order[:k]
+    base = compare(prepared, None).base
+    for k, count in hits.items():
+        assert base[f"recall@{k}"] == pytest.approx(100 * count / len(part.queries))
+
+
+def test_strength(run, patch, backbone):
+    whole = compare(run("circo"), patch)
+    none = compare(run("circo", strength=0.0), patch)
+    assert none.patched == pytest.approx(none.base)
+    assert whole.settings["strength"] == 1.0
+    assert compare(run("circo", strength=0.5), patch).patched != whole.patched
+
+
+def test_embeddings_are_kept_and_found_again(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("RTD_CACHE", str(tmp_path))
+    first = compare(run("cirr", cache=True), None)
+    kept = sorted(tmp_path.rglob("*.safetensors"))
+    assert kept
+    prepared = run("cirr", cache=True)
+
+    def closed(image):
+        raise AssertionError("a picture was opened again")
+
+    again = compare(
+        Evaluation(
+            prepared.method,
+            type(prepared.benchmark)(**{**vars(prepared.benchmark), "open_image": closed}),
+            prepared.backbone,
+            prepared.searcher,
+            prepared.options,
+        ),
+        None,
+    )
+    assert again.base == first.base
+    kept[0].write_bytes(b"damaged")
+    assert compare(run("cirr", cache=True), None).base == first.base
+    other = compare(run("cirr", cache=True, preprocess="targetpad"), None)
+    assert len(list(tmp_path.rglob("*.safetensors"))) >= len(kept)
+    assert other.settings["preprocessing"] == "targetpad"
+
+
+def test_target_padding():
+    from PIL import Image
+
+    assert padded(Image.new("RGB", (100, 90))).size == (100, 90)
+    assert padded(Image.new("RGB", (200, 100))).size == (200, 160)
+    assert padded(Image.new("RGB", (100, 200))).size == (160, 200)
+
+
+def test_the_interval_covers_what_a_formula_covers():
+    torch.manual_seed(0)
+    values = torch.randn(400) + 0.3
+    low, high = interval([values])
+    error = 1.96 * values.std().item() / 20
+    assert low == pytest.approx(values.mean().item() - error, abs=0.02)
+    assert high == pytest.approx(values.mean().item() + error, abs=0.02)
+
+
+def test_submissions_have_the_servers_forms(run, tmp_path):
+    for name in ("cirr", "circo"):
+        files = submit(run(name, split="test"), None, tmp_path / name)
+        content = {file.name: json.loads(file.read_text()) for file in files}
+        if name == "circo":
+            ranked = content["circo.json"]
+            assert all(isinstance(i, int) for ids in ranked.values() for i in ids)
+            assert {len(set(ids)) for ids in ranked.values()} == {50}
+        else:
+            assert content["recall.json"].pop("version") == "rc2"
+            assert content["recall.json"].pop("metric") == "recall"
+            assert content["recall_subset.json"].pop("metric") == "recall_subset"
+            content["recall_subset.json"].pop("version")
+            assert {len(set(v)) for v in content["recall.json"].values()} == {50}
+            assert {len(set(v)) for v in content["recall_subset.json"].values()} == {3}
+    with pytest.raises(UsageError, match="no test server"):
+        submit(run("genecis-focus-object"), None, tmp_path)
+
+
+def test_a_submission_that_the_server_would_refuse():
+    queries = [EvalQuery(str(n), "a", ("",), ()) for n in range(3)]
+    with pytest.raises(EvaluationError, match="missing: 2"):
+        require_valid({"0": ["a"], "1": ["a"]}, queries, 1)
+    with pytest.raises(EvaluationError, match="query 1 ranks 1 different"):
+        require_valid({"0": ["a", "b"], "1": ["a", "a"], "2": ["a", "b"]}, queries, 2)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_missing_files_are_named(name, benchmark_folder, tmp_path):
+    with pytest.raises(FileError, match="lacks"):
+        load_benchmark(name, tmp_path)
+    with pytest.raises(UsageError, match="needs --data"):
+        load_benchmark(name)
+    with pytest.raises(UsageError, match="no split"):
+        load_benchmark(name, benchmark_folder(name), "train")
+
+
+def test_damaged_annotations_and_pictures(benchmark_folder, tmp_path, run, backbone):
+    root = tmp_path / "cirr"
+    shutil.copytree(benchmark_folder("cirr"), root)
+    (root / "dev/dev-7-0-img0.png").write_bytes(b"no picture")
+    benchmark = load_benchmark("cirr", root)
+    with pytest.raises(FileError, match=r"dev-7-0-img0\.png is missing or no picture"):
+        benchmark.open_image("dev-7-0-img0")
+    (root / "cirr/captions/cap.rc2.val.json").write_text("{")
+    with pytest.raises(FileError, match="not valid JSON"):
+        load_benchmark("cirr", root)
+
+
+def record(text="is red"):
+    return QueryRecord("0", "", "a", text, ["b"], "kind", 9, 1, ["a"], ["b"])
+
+
+def test_a_result_comes_back_as_it_was(tmp_path):
+    result = Result(
+        "searle", "cirr", "val", {"r": 1.0}, {"r": 2.0}, {"r": (0.5, 1.5)}, [record()], {"a": 1}
+    )
+    result.save(tmp_path / "result.json")
+    assert Result.load(tmp_path / "result.json") == result
+    (tmp_path / "bad.json").write_text('{"method": 1}')
+    with pytest.raises(FileError, match="no result of rtd eval"):
+        Result.load(tmp_path / "bad.json")
+
+
+def test_hostile_texts_stay_texts_in_the_report(tmp_path):
+    text = '<script>alert(1)</script> @@TITLE@@ " onload="x'
+    result = Result("searle", "cirr", "val", {"<b>": 1.0}, None, {}, [record(text)], {text: text})
+    result.save(tmp_path / "result.json")
+    write_report(tmp_path, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "<script>alert" not in page
+    assert 'onload="x' not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; @@TITLE@@" in page
+    assert page.count("<script>") == 1
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+@pytest.mark.slow
+def test_the_report_in_a_real_browser(run, patch, tmp_path):
+    """Its script runs without complaint, counts what the filters leave, and pictures load."""
+    import subprocess
+
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("there is no Chromium here")
+    from rtd_adapters.evaluation.strips import choose, keep_pictures, pictures_of
+
+    prepared = run("cirr")
+    result = compare(prepared, patch)
+    strips = choose(result)
+    keep_pictures(prepared.benchmark, pictures_of(strips), tmp_path)
+    result.save(tmp_path / "result.json")
+    shown = write_report(tmp_path, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    check = """<script>
+    const pressed = group => {
+      document.querySelector(`button[data-group="${group}"]`).click();
+      return document.getElementById("count").textContent;
+    };
+    const counts = ["gain", "loss", ""].map(pressed).join("; ");
+    const broken = [...document.images].filter(i => !i.complete || !i.naturalWidth).length;
+    document.title = `counts ${counts}; broken ${broken}; pictures ${document.images.length}`;
+    </script></body>"""
+    page = page.replace("<head>", "<head><script>onerror = e => document.title = e</script>")
+    (tmp_path / "checked.html").write_text(page.replace("</body>", check))
+    options = ("--headless", "--no-sandbox", "--disable-gpu", "--dump-dom")
+    done = subprocess.run(
+        [browser, *options, f"file://{tmp_path}/checked.html"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    title = done.stdout.split("<title>")[1].split("</title>")[0]
+    groups = [sum(strip.group == group for strip in strips) for group in ("gain", "loss")]
+    wanted = [f"{count} of {shown}" for count in (*groups, shown)]
+    assert title.startswith(f"counts {'; '.join(wanted)}; broken 0; pictures ")
+    assert int(title.rsplit(" ", 1)[1]) >= 11 * shown
