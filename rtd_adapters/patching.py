@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -33,6 +33,9 @@ from rtd_adapters.training.trainer import has_checkpoint, remove_run
 from rtd_adapters.training.validation import anchor_recall
 from rtd_adapters.triplets import Triplet, read_triplets
 from rtd_adapters.triplets.columns import parse_columns
+
+if TYPE_CHECKING:
+    from rtd_adapters.evaluation.diagnostics import Patient
 
 DEMO_TRIPLETS = 20_000
 DEMO_SEED = 0
@@ -331,6 +334,24 @@ def _judge(
     say("drawing the built-in world")
     world = DemoWorld.build(inputs.method, inputs.projection, inputs.backbone, held_out_queries())
     return world.evaluate
+
+
+def demo_patient(method: str, file: Path) -> Patient:
+    """A patch of the built-in world beside its base, for the diagnostics.
+
+    Raises:
+        PatchError: the patch was made for another text tower.
+        RtdError: as `load_inputs`.
+    """
+    from rtd_adapters.demo.queries import held_out_queries
+    from rtd_adapters.evaluation.demo_world import DemoWorld
+    from rtd_adapters.evaluation.diagnostics import Patient
+
+    patch = TextEncoderPatch.load(file)
+    inputs = load_inputs(PatchJob(method, file))
+    patch.require_fit(inputs.backbone.tower.state_dict())
+    world = DemoWorld.build(inputs.method, inputs.projection, inputs.backbone, held_out_queries())
+    return Patient(world, inputs.backbone.tower, patch.build_tower())
 
 
 def _no_figures(tower: TextTower) -> Figures:

@@ -22,6 +22,7 @@ ROOMS = [  # from the ground up; a room may import what stands below it, and its
     {"training"},
     {"evaluation"},
     {"patching", "launcher", "doctor", "bench"},
+    {"sweeps"},
     {"cli"},
     {"__main__"},
 ]

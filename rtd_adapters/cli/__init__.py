@@ -19,6 +19,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "bench": "rtd_adapters.cli.bench:bench",
     "cache": "rtd_adapters.cli.cache:cache",
+    "diagnose": "rtd_adapters.cli.diagnose:diagnose",
     "doctor": "rtd_adapters.cli.doctor:doctor",
     "eval": "rtd_adapters.cli.eval:evaluate",
     "export": "rtd_adapters.cli.export:export",
@@ -28,6 +29,7 @@ COMMANDS = {
     "projection": "rtd_adapters.cli.projection:projection",
     "report": "rtd_adapters.cli.report:report",
     "run": "rtd_adapters.cli.run:run",
+    "sweep": "rtd_adapters.cli.sweep:sweep",
     "triplets": "rtd_adapters.cli.triplets:triplets",
 }
 

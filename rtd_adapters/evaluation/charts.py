@@ -50,6 +50,19 @@ def line_chart(series: Series, across: str, up: str) -> str:
     return "".join([*parts, "</svg>"])
 
 
+def bar_chart(figures: Mapping[str, float]) -> str:
+    """An SVG element: a bar for each figure, named at its left."""
+    longest = max((abs(value) for value in figures.values()), default=0) or 1
+    height, step = 18 * len(figures) + 8, 18
+    parts = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="figures">']
+    for row, (name, value) in enumerate(figures.items()):
+        y, length = 4 + step * row, 180 * abs(value) / longest
+        parts.append(f'<text x="212" y="{y + 12}" text-anchor="end">{escape(name)}</text>')
+        parts.append(f'<rect x="218" y="{y + 2}" width="{length:.1f}" height="12" rx="2"/>')
+        parts.append(f'<text x="{222 + length:.1f}" y="{y + 12}">{value:.2f}</text>')
+    return "".join([*parts, "</svg>"])
+
+
 def _lines(series: Series, place: Place) -> list[str]:
     drawn: list[str] = []
     taken: list[float] = []

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rtd_adapters.errors import FileError
-from rtd_adapters.evaluation.charts import line_chart
+from rtd_adapters.evaluation.charts import bar_chart, line_chart
+from rtd_adapters.evaluation.diagnostics import Diagnosis
 from rtd_adapters.evaluation.result import QueryRecord, Result
 from rtd_adapters.evaluation.strips import SHOWN, Strip, choose, picture_uri
 from rtd_adapters.files import whole_file
@@ -36,6 +37,36 @@ def write_report(folder: Path, out: Path, training: Path | None = None) -> int:
     with whole_file(out) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return len(strips)
+
+
+def write_diagnoses(found: Sequence[Diagnosis], title: str, out: Path) -> None:
+    """Write diagnostics as one HTML page: sentence, numbers, chart.
+
+    Raises:
+        FileError: the disk refuses.
+    """
+    parts = {
+        "TITLE": escape(title),
+        "SUBTITLE": "Diagnostics in the built-in world; recall in per cent.",
+        "FIGURES": "".join(map(_diagnosis, found)),
+        "CURVES": "",
+        "STRIPS": "",
+        "SETTINGS": "",
+    }
+    with whole_file(out) as temporary:
+        temporary.write_text(_filled(parts), encoding="utf-8")
+
+
+def _diagnosis(one: Diagnosis) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(name)}</td><td>{value:.2f}</td></tr>"
+        for name, value in one.figures.items()
+    )
+    chart = line_chart(one.series, one.across, one.up) or bar_chart(one.figures)
+    return (
+        f"<h2>{escape(one.name)}</h2><p>{escape(one.reading)}</p>"
+        f'<div class="charts"><figure>{chart}</figure><table>{rows}</table></div>'
+    )
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -66,8 +97,12 @@ def _page(
         "FIGURES": _figures(result),
         "CURVES": _curves(metrics),
         "STRIPS": _strips(strips, folder, result.patched is not None),
-        "SETTINGS": "".join(_setting(name, value) for name, value in result.settings.items()),
+        "SETTINGS": _settings(result.settings),
     }
+    return _filled(parts)
+
+
+def _filled(parts: Mapping[str, str]) -> str:
     page = TEMPLATE.read_text(encoding="utf-8")
     head, *rest = page.split("@@")
     # Split once: what is filled in may itself contain the signs.
@@ -165,6 +200,11 @@ def _picture(folder: Path, identity: str, what: str, *, right: bool) -> str:
     if uri is None:
         return f'<div class="none{mark}" title="{label}">{escape(identity)}</div>'
     return f'<img class="{mark.strip()}" src="{uri}" alt="{label}" title="{label}">'
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    items = "".join(_setting(name, value) for name, value in settings.items())
+    return f"<h2>Conditions</h2><dl>{items}</dl>"
 
 
 def _setting(name: str, value: Any) -> str:

@@ -1,0 +1,58 @@
+"""`rtd diagnose`: what a patch changed besides the figures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from rtd_adapters.cli import options
+
+NAMES = ("anchor-alignment", "modality-gap", "robustness", "strength")
+
+
+@click.command()
+@options.method_option
+@click.option("-p", "--patch", type=options.FILE, required=True, help="A patch of the demo.")
+@click.option(
+    "--only", "names", multiple=True, type=click.Choice(NAMES), help="Ask only this; repeatable."
+)
+@click.option("-o", "--out", type=options.FILE, help="Write numbers and charts as HTML here.")
+@options.overwrite_option
+@options.json_option
+def diagnose(
+    method: str,
+    patch: Path,
+    names: tuple[str, ...],
+    out: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Ask what a patch did to anchors, the modality gap, robustness, and at lower strength.
+
+    In the built-in world, whose captions and scenes are known.
+
+    \b
+    Example:
+      rtd diagnose --method searle --patch weights.safetensors --out diagnosis.html
+    """
+    from rtd_adapters.evaluation.diagnostics import DIAGNOSTICS
+    from rtd_adapters.evaluation.report import write_diagnoses
+    from rtd_adapters.files import require_writable
+    from rtd_adapters.patching import demo_patient
+
+    if out:
+        require_writable(out, overwrite=overwrite)
+    patient = demo_patient(method, patch)
+    found = [DIAGNOSTICS[name](patient) for name in names or NAMES]
+    if out:
+        write_diagnoses(found, f"{method}: {patch.name}", out)
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+        return
+    for one in found:
+        click.echo(f"{click.style(one.name, bold=True)}: {one.reading}")
+        for name, value in one.figures.items():
+            click.echo(f"  {name:<36} {value:8.2f}")

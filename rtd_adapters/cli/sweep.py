@@ -1,0 +1,71 @@
+"""`rtd sweep`: a patch for each value of a setting."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from rtd_adapters.cli import options
+
+
+@click.command()
+@options.method_option
+@click.option("--noise-scale", "scales", help="Noise scales, as in 0,0.25,0.5,1.")
+@click.option(
+    "--ablation", is_flag=True, help="RTD whole, and with one of its components taken out."
+)
+@options.kind_option
+@options.seed_option
+@options.max_steps_option
+@click.option("-o", "--out", type=options.FOLDER, required=True, help="Folder of the patches.")
+@options.json_option
+def sweep(
+    method: str,
+    scales: str | None,
+    ablation: bool,
+    kind: str,
+    seed: int,
+    max_steps: int | None,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Learn a patch in the built-in world for each value, and compare them.
+
+    What is in --out already is not learned again, so a killed sweep goes on.
+
+    \b
+    Examples:
+      rtd sweep --method searle --noise-scale 0,0.25,0.5,1 --out noise
+      rtd sweep --method searle --ablation --out ablation
+    """
+    from rtd_adapters.patching import PatchJob
+    from rtd_adapters.sweeps import ABLATION, noise_changes, sweep as run
+    from rtd_adapters.training import TrainingSettings, demo_settings
+
+    if (scales is None) != ablation:
+        raise click.UsageError("Pass either --noise-scale or --ablation.")
+    changes = ABLATION if ablation else noise_changes(_numbers(scales or ""))
+    chosen = {**demo_settings(kind), "seed": seed}
+    if max_steps is not None:
+        chosen["steps"] = max_steps
+    settings = TrainingSettings(**chosen)
+    job = PatchJob(method, out / "unused.safetensors", kind=kind, settings=settings)
+    rows = run(job, changes, out, lambda line: click.echo(line, err=True))
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        return
+    click.echo(f"{'per cent':<18}  {'R@1':>6}  {'R@5':>6}  {'text to image R@1':>17}")
+    for name, figures in [("before", rows[0].before), *((row.name, row.after) for row in rows)]:
+        shown = (figures[n] for n in ("recall@1", "recall@5", "text_to_image_recall@1"))
+        first, fifth, text = shown
+        click.echo(f"{name:<18}  {first:6.1f}  {fifth:6.1f}  {text:17.1f}")
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is no list of numbers such as 0,0.5,1") from error
