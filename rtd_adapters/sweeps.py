@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rtd_adapters.errors import FileError
+from rtd_adapters.evaluation.diagnostics import R1, TEXT_R1, Diagnosis
 from rtd_adapters.patch import PatchMetadata, TextEncoderPatch
 from rtd_adapters.patching import PatchJob, run_patch
 from rtd_adapters.training import RunOptions
@@ -63,6 +64,25 @@ def sweep(
             metadata = run_patch(replace(job, out=out, settings=settings, options=options)).metadata
         rows.append(SweepRow(name, metadata.figures["before"], metadata.figures["after"]))
     return rows
+
+
+def reading(rows: Sequence[SweepRow]) -> Diagnosis:
+    """A sweep's numbers, chart and sentence."""
+    figures = {"before": rows[0].before[R1]} | {row.name: row.after[R1] for row in rows}
+    best, worst = (pick(rows, key=lambda row: row.after[R1]) for pick in (max, min))
+    sentence = (
+        f"{best.name} finds most, {best.after[R1]:.1f} %, and {worst.name} least, "
+        f"{worst.after[R1]:.1f} %; before it was {rows[0].before[R1]:.1f} %. One seed: differences "
+        "of a point or two mean nothing."
+    )
+    scales = [row.name.removeprefix("noise-") for row in rows]
+    if "whole" in scales:
+        return Diagnosis("ablation", figures, sentence, {})
+    series = {
+        title: [(float(scale), row.after[name]) for scale, row in zip(scales, rows, strict=True)]
+        for title, name in (("composed", R1), ("text to image", TEXT_R1))
+    }
+    return Diagnosis("noise", figures, sentence, series, "noise scale", "recall@1, per cent")
 
 
 def _require_same(

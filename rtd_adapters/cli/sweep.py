@@ -34,15 +34,17 @@ def sweep(
 ) -> None:
     """Learn a patch in the built-in world for each value, and compare them.
 
-    What is in --out already is not learned again, so a killed sweep goes on.
+    What is in --out already is not learned again, so a killed sweep goes on. A page with a chart is
+    written beside the patches (sweep.html).
 
     \b
     Examples:
       rtd sweep --method searle --noise-scale 0,0.25,0.5,1 --out noise
       rtd sweep --method searle --ablation --out ablation
     """
+    from rtd_adapters.evaluation.report import write_diagnoses
     from rtd_adapters.patching import PatchJob
-    from rtd_adapters.sweeps import ABLATION, noise_changes, sweep as run
+    from rtd_adapters.sweeps import ABLATION, noise_changes, reading, sweep as run
     from rtd_adapters.training import TrainingSettings, demo_settings
 
     if (scales is None) != ablation:
@@ -54,6 +56,8 @@ def sweep(
     settings = TrainingSettings(**chosen)
     job = PatchJob(method, out / "unused.safetensors", kind=kind, settings=settings)
     rows = run(job, changes, out, lambda line: click.echo(line, err=True))
+    found = reading(rows)
+    write_diagnoses([found], f"{method}: {found.name}", out / "sweep.html")
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
@@ -62,6 +66,7 @@ def sweep(
         shown = (figures[n] for n in ("recall@1", "recall@5", "text_to_image_recall@1"))
         first, fifth, text = shown
         click.echo(f"{name:<18}  {first:6.1f}  {fifth:6.1f}  {text:17.1f}")
+    click.echo(found.reading)
 
 
 def _numbers(text: str) -> list[float]:

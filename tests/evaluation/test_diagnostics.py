@@ -16,7 +16,7 @@ from rtd_adapters.errors import FileError
 from rtd_adapters.evaluation.demo_world import DemoWorld
 from rtd_adapters.evaluation.diagnostics import CHANGES, DIAGNOSTICS, Patient
 from rtd_adapters.evaluation.report import write_diagnoses
-from rtd_adapters.sweeps import ABLATION, noise_changes, sweep
+from rtd_adapters.sweeps import ABLATION, noise_changes, reading, sweep
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +111,13 @@ def test_a_sweep_learns_nothing_twice(tmp_path, monkeypatch):
     rows = sweep(job, changes, tmp_path)
     assert [row.name for row in rows] == ["noise-0", "noise-0.5"]
     assert rows[0].after != rows[0].before
+    best = max(rows, key=lambda row: row.after["recall@1"])
+    found = reading(rows)
+    assert found.reading.startswith(f"{best.name} finds most")
+    assert found.series["composed"] == [
+        (0.0, rows[0].after["recall@1"]),
+        (0.5, rows[1].after["recall@1"]),
+    ]
     assert sweep(job, changes, tmp_path) == rows
     assert learned == ["noise-0.safetensors", "noise-0.5.safetensors"]
     other = PatchJob("searle", Path("unused"), settings=TrainingSettings(steps=3, batch_size=8))
