@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rtd_adapters.evaluation.result import Result
 
 RESULT = "result.json"
+SUBMISSIONS = ("recall.json", "recall_subset.json", "circo.json")
 NAMES = (
     "demo",
     "cirr",
@@ -122,7 +123,10 @@ def evaluate(
     from rtd_adapters.files import require_writable, whole_file
     from rtd_adapters.patch import TextEncoderPatch
 
-    for path in filter(None, (csv_file, out / RESULT if out else None)):
+    if split == "test" and out is None:
+        raise click.UsageError("--split test writes a submission; name its folder with --out.")
+    names = SUBMISSIONS if split == "test" else (RESULT,)
+    for path in filter(None, (csv_file, *(out / name for name in names if out))):
         require_writable(path, overwrite=overwrite)
     chosen = EvalOptions(preprocess, strength, batch_size, cache, quiet or as_json)
     loaded = TextEncoderPatch.load(patch) if patch else None

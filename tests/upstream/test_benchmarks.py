@@ -210,8 +210,8 @@ def test_genecis_own_evaluation(task, benchmark_folder, rounded, backbone, check
         assert ours[f"recall@{k}"] == pytest.approx(100 * value, abs=1e-4)
 
 
-def test_circos_own_server_code(benchmark_folder, backbone, checkout, copy, shell, tmp_path):
-    """A submission of the test split is what their evaluation accepts."""
+def test_a_submission_to_circo_has_its_form(benchmark_folder, backbone, tmp_path):
+    """Every query once, 50 different pictures each."""
     root = benchmark_folder("circo")
     run = evaluation("searle", "circo", root, backbone, split="test")
     (file,) = submit(run, None, tmp_path)
