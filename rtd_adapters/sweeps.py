@@ -79,7 +79,9 @@ def reading(rows: Sequence[SweepRow]) -> Diagnosis:
     if "whole" in scales:
         return Diagnosis("ablation", figures, sentence, {})
     series = {
-        title: [(float(scale), row.after[name]) for scale, row in zip(scales, rows, strict=True)]
+        title: sorted(
+            (float(scale), row.after[name]) for scale, row in zip(scales, rows, strict=True)
+        )
         for title, name in (("composed", R1), ("text to image", TEXT_R1))
     }
     return Diagnosis("noise", figures, sentence, series, "noise scale", "recall@1, per cent")

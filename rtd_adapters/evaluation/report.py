@@ -16,7 +16,7 @@ from rtd_adapters.evaluation.strips import SHOWN, Strip, choose, picture_uri
 from rtd_adapters.files import whole_file
 
 TEMPLATE = Path(__file__).parents[1] / "templates" / "report.html"
-GROUPS = {"": "All", "gain": "Best gains", "loss": "Worst losses", "random": "Random"}
+GROUPS = {"": "All", "gain": "Best gains", "loss": "Worst losses", "random": "Random others"}
 
 
 def write_report(folder: Path, out: Path, training: Path | None = None) -> int:
@@ -162,7 +162,7 @@ def _strips(strips: Sequence[Strip], folder: Path, patched: bool) -> str:
     cards = "".join(_card(strip, folder, patched) for strip in strips)
     return (
         "<h2>Queries</h2>"
-        "<p>The right answer is framed. j and k, or the arrows, go through them.</p>"
+        "<p>The right answer is framed. j and k go through them; so do arrows, from a chosen one.</p>"
         f'<div class="bar">{buttons}{select}<output id="count"></output></div>{cards}'
     )
 

@@ -107,19 +107,19 @@ def test_a_sweep_learns_nothing_twice(tmp_path, monkeypatch):
     monkeypatch.setattr(sweeps, "run_patch", counted)
     settings = TrainingSettings(steps=2, batch_size=8, learning_rate=5e-4)
     job = PatchJob("searle", Path("unused"), settings=settings)
-    changes = noise_changes([0.0, 0.5])
+    changes = noise_changes([0.5, 0.0])
     rows = sweep(job, changes, tmp_path)
-    assert [row.name for row in rows] == ["noise-0", "noise-0.5"]
+    assert [row.name for row in rows] == ["noise-0.5", "noise-0"]
     assert rows[0].after != rows[0].before
     best = max(rows, key=lambda row: row.after["recall@1"])
     found = reading(rows)
     assert found.reading.startswith(f"{best.name} finds most")
     assert found.series["composed"] == [
-        (0.0, rows[0].after["recall@1"]),
-        (0.5, rows[1].after["recall@1"]),
+        (0.0, rows[1].after["recall@1"]),
+        (0.5, rows[0].after["recall@1"]),
     ]
     assert sweep(job, changes, tmp_path) == rows
-    assert learned == ["noise-0.safetensors", "noise-0.5.safetensors"]
+    assert learned == ["noise-0.5.safetensors", "noise-0.safetensors"]
     other = PatchJob("searle", Path("unused"), settings=TrainingSettings(steps=3, batch_size=8))
     with pytest.raises(FileError, match="learned with other settings"):
         sweep(other, changes, tmp_path)
