@@ -162,7 +162,7 @@ def _strips(strips: Sequence[Strip], folder: Path, patched: bool) -> str:
     cards = "".join(_card(strip, folder, patched) for strip in strips)
     return (
         "<h2>Queries</h2>"
-        "<p>The right answer is framed. j and k go through them; so do arrows, from a chosen one.</p>"
+        "<p>The right answer is framed. j and k go through them.</p>"
         f'<div class="bar">{buttons}{select}<output id="count"></output></div>{cards}'
     )
 
