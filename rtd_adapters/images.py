@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -71,13 +72,23 @@ class ImageHead(nn.Module):
         """
         if self.norm is None or self.weight is None:
             return vectors
+        back, offset, unseen = self._inverse
+        states = _shortened(vectors.float() @ back, offset, len(unseen))
+        room = (len(unseen) - states.square().sum(-1, keepdim=True)).clamp_min(0)
+        return self.scale * (states + room.sqrt() * unseen)
+
+    @cached_property
+    def _inverse(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The way back, the LayerNorm's shift taken it, and a direction that the head does not see.
+
+        A decomposition of the weights, which never change: taken once, not at every step.
+        """
+        assert self.norm is not None
+        assert self.weight is not None
         gain, shift = self.norm.weight.float(), self.norm.bias.float()
         seen = torch.cat([gain[:, None] * self.weight, torch.ones_like(gain)[:, None]], dim=1)
         back = torch.linalg.pinv(seen)[:-1]  # the last row stands for the mean, which is zero
-        wanted, offset = vectors.float() @ back, (shift @ self.weight) @ back
-        states = _shortened(wanted, offset, len(gain))
-        room = (len(gain) - states.square().sum(-1, keepdim=True)).clamp_min(0)
-        return self.scale * (states + room.sqrt() * _unseen(seen))
+        return back, (shift @ self.weight) @ back, _unseen(seen)
 
 
 def image_states(model: nn.Module, pictures: Tensor) -> ImageStates:
