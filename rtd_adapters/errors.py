@@ -37,3 +37,9 @@ class EvaluationError(RtdError):
 
 class TrainingError(RtdError):
     """A training run cannot start, cannot go on, or cannot be resumed."""
+
+
+def first_line(error: Exception) -> str:
+    """What a library's exception says, in a line: its type where it says nothing."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -15,7 +15,7 @@ def toy_tower():
     """A random two-block text tower whose outputs differ clearly from text to text."""
     import torch
 
-    from rtd_adapters.text import TextTower, TowerConfig
+    from rtd_adapters.clip.text import TextTower, TowerConfig
 
     config = TowerConfig(
         width=64, layers=2, heads=2, embed_dim=32, activation="quick_gelu", context_length=32
@@ -35,8 +35,8 @@ def toy_backbone(toy_tower):
     """The toy tower as a backbone without images."""
     import copy
 
-    from rtd_adapters.backbones import Backbone
-    from rtd_adapters.methods import BackboneShape
+    from rtd_adapters.clip.backbones import Backbone
+    from rtd_adapters.methods.method import BackboneShape
 
     return Backbone(
         "toy", "random", copy.deepcopy(toy_tower), BackboneShape(32, 64, 64), None, None
@@ -46,7 +46,7 @@ def toy_backbone(toy_tower):
 @pytest.fixture
 def searle():
     """The searle method, as the registry finds it."""
-    from rtd_adapters.registry import get_method
+    from rtd_adapters.hooks.registry import get_method
 
     return get_method("searle")
 

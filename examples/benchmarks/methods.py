@@ -31,8 +31,8 @@ from rtd_adapters import (
 )
 from rtd_adapters.demo.projections import projection_path
 from rtd_adapters.demo.queries import DEV_SEED, FINAL_SEED, held_out_queries
-from rtd_adapters.evaluation.demo_world import DemoWorld
-from rtd_adapters.registry import registry
+from rtd_adapters.demo.world import DemoWorld
+from rtd_adapters.hooks.registry import registry
 from rtd_adapters.training import demo_settings
 
 SEEDS = (0, 1, 2)

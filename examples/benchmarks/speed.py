@@ -14,10 +14,10 @@ from unittest.mock import patch
 
 import torch
 
-from rtd_adapters.bench import BenchCase, Stepper, _stream
-from rtd_adapters.methods import Query
+from rtd_adapters.jobs.bench import BenchCase, Stepper, _stream
+from rtd_adapters.methods.method import Query
 from rtd_adapters.training import anchors, fast, packing, products, texts
-from rtd_adapters.training.engine import prompt_ids
+from rtd_adapters.training.reference import prompt_ids
 
 ROUNDS = 5
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from rtd_adapters import BackboneShape, ImageFeatures, Method, Query, Reference, hookimpl
+from rtd_adapters import BackboneShape, Composition, Method, MethodOption, Reference, hookimpl
+
+from .export import register_exporters as register_exporters
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from rtd_adapters import TextTower, Tokenizer
+    from rtd_adapters import Tokenizer
 
 REPLACE = "<|replace|>"
 PUBLISHED_WIDTH = 1024
@@ -24,11 +27,9 @@ class ContextI2W(Method):
     The projection looks at the composed prompt's own embedding, with the placeholder's row left in
     place (src/eval_utils.py), computed by whatever tower composes the query: base or patched.
 
-    Training has no picture (our own idea, all of it). The projection sees the tower being trained,
-    without gradient, as in the repository's evaluation, and in the picture's place either the
-    reference caption's tokens lifted to image states (`tokens`) or the caption as a whole in every
-    patch (`caption`). examples/benchmarks/methods.md compares them with *reuse*, a patch trained
-    against SEARLE's one-token projection.
+    Training has no picture: lifted captions stand in for its states, which is our own idea
+    (rtd_adapters/methods/stand_ins.py). examples/benchmarks/methods.md compares the stand-ins with
+    *reuse*, a patch trained against SEARLE's one-token projection.
     """
 
     name = "context_i2w"
@@ -42,9 +43,15 @@ class ContextI2W(Method):
     checked_with = ("demo",)
     needs_states = True
     injections = ("call", "file", "launcher")
-
-    def __init__(self, surrogate: Literal["tokens", "caption"] = "tokens") -> None:
-        self._surrogate = surrogate
+    options = MappingProxyType(
+        {
+            "stand_in": MethodOption(
+                "what stands for patches in training: the caption's tokens, or all of it in each",
+                default="tokens",
+                choices=("tokens", "caption"),
+            )
+        }
+    )
 
     def tokenizer(self, context_length: int) -> Tokenizer:
         """Byte pairs with the placeholder at id 49405, in place of the last merge ("jekyll")."""
@@ -71,57 +78,35 @@ class ContextI2W(Method):
         module = ContextRotator(shape.embed_dim, shape.text_width, shape.image_width, heads)
         return fill_projection(module, tensors, path)
 
-    def composed_query(self, projection: nn.Module, reference: Reference) -> Query:
-        """Composed prompts; the projection sees the lifted caption and the trained tower."""
-        prompts = [self.composed_prompt.format(text=text) for text in reference.conditioning]
-        return self._text_only(projection, reference, prompts)
-
-    def bare_query(self, projection: nn.Module, reference: Reference) -> Query:
-        """Bare prompts, likewise."""
-        return self._text_only(projection, reference, [self.bare_prompt] * len(reference.captions))
-
-    def image_query(
-        self, projection: nn.Module, image: ImageFeatures, texts: Sequence[str]
-    ) -> Query:
-        """Composed prompts; the projection sees the picture's states and the tower in use."""
+    def composed(
+        self, projection: nn.Module, reference: Reference, texts: Sequence[str]
+    ) -> Composition:
+        """Composed prompts; their own embeddings are the context."""
         prompts = [self.composed_prompt.format(text=text) for text in texts]
-        return Query(prompts, self._from_image(projection, image, prompts))
+        return Composition.of(prompts, _seen_through(prompts, projection, reference))
 
-    def bare_image_query(
-        self, projection: nn.Module, image: ImageFeatures, texts: Sequence[str]
-    ) -> Query:
-        """Bare prompts with the pseudo tokens that these texts turn the pictures into."""
-        prompts = [self.composed_prompt.format(text=text) for text in texts]
-        return Query([self.bare_prompt] * len(texts), self._from_image(projection, image, prompts))
-
-    def _text_only(
-        self, projection: nn.Module, reference: Reference, prompts: Sequence[str]
-    ) -> Query:
-        from rtd_adapters import caption_states
-
-        lifted = reference.states if self._surrogate == "tokens" else caption_states(reference)
-        context = _context(reference.tower, reference.tokenizer, prompts)
-        return Query(prompts, projection(context, lifted).unsqueeze(1))
-
-    def _from_image(
-        self, projection: nn.Module, image: ImageFeatures, prompts: Sequence[str]
-    ) -> Tensor:
-        if image.tokens is None:
-            raise ValueError("Context-I2W reads image states; pass ImageFeatures with tokens.")
-        context = _context(image.tower, image.tokenizer, prompts)
-        return projection(context, image.tokens).unsqueeze(1)
+    def bare(
+        self, projection: nn.Module, reference: Reference, texts: Sequence[str] | None = None
+    ) -> Composition:
+        """Bare prompts; the context is that of the composed prompts, or their own without texts."""
+        bare = [self.bare_prompt] * len(reference)
+        asked = bare if texts is None else [self.composed_prompt.format(text=t) for t in texts]
+        return Composition.of(bare, _seen_through(asked, projection, reference))
 
 
-def _context(tower: TextTower, tokenizer: Tokenizer, prompts: Sequence[str]) -> Tensor:
-    """[B, embed_dim] embeddings of prompts, the placeholder's own row in place, no gradient."""
+def _seen_through(prompts: Sequence[str], projection: nn.Module, reference: Reference) -> Tensor:
+    """[B, 1, text width] pseudo tokens of references in the context of B prompts.
+
+    The context is the prompts' embedding by the tower in use, without gradient.
+    """
     import torch
 
     distinct = list(dict.fromkeys(prompts))
-    place = {prompt: row for row, prompt in enumerate(distinct)}
-    ids = tokenizer.encode(distinct).to(tower.positional_embedding.device)
+    row = {prompt: place for place, prompt in enumerate(distinct)}
+    ids = reference.tokenizer.encode(distinct).to(reference.tower.device)
     with torch.no_grad():
-        found = tower(ids[:, : int(ids.argmax(dim=1).max()) + 1])
-    return found[[place[prompt] for prompt in prompts]]
+        context = reference.tower(reference.tower.trimmed(ids))
+    return projection(context[[row[p] for p in prompts]], reference.states).unsqueeze(1)
 
 
 @hookimpl

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from rtd_adapters import BackboneShape, ImageFeatures, Method, Query, Reference, hookimpl
+from rtd_adapters import BackboneShape, Composition, Method, MethodOption, Reference, hookimpl
+
+from .export import register_exporters as register_exporters
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,10 +31,10 @@ class Fti4cir(Method):
     There are as many attribute tokens as features stand out, 1 to 12 in the published checkpoint,
     and as many `*` after "with"; the templates below show one.
 
-    Training has no picture. `states` lifts the reference caption's tokens to image states and goes
-    the projection's whole way; `words` puts the caption's own words where attribute tokens would
-    stand. The repository trains on such hybrids, with the words after the caption's first noun
-    (src/i2t_model.py); the whole caption, and both uses for RTD, are our own idea.
+    Training has no picture. With the stand-in `tokens` lifted captions go the projection's whole
+    way (rtd_adapters/methods/stand_ins.py); with `words` the caption's own words stand where
+    attribute tokens would. The repository trains on such hybrids, with the words after the
+    caption's first noun (src/i2t_model.py); the whole caption, and both uses for RTD, are our own.
     examples/benchmarks/methods.md compares them with *reuse*, a patch trained against SEARLE's
     one-token projection.
     """
@@ -47,9 +50,15 @@ class Fti4cir(Method):
     checked_with = ("demo",)
     needs_states = True
     injections = ("call", "file", "launcher")
-
-    def __init__(self, surrogate: Literal["states", "words"] = "states") -> None:
-        self._surrogate = surrogate
+    options = MappingProxyType(
+        {
+            "stand_in": MethodOption(
+                "what stands for a picture in training: lifted tokens, or the caption's words",
+                default="tokens",
+                choices=("tokens", "words"),
+            )
+        }
+    )
 
     def build_projection(self, shape: BackboneShape) -> nn.Module:
         """IMG2TEXT with 24 templates."""
@@ -74,56 +83,30 @@ class Fti4cir(Method):
         )
         return fill_projection(module, tensors, path)
 
-    def composed_query(self, projection: nn.Module, reference: Reference) -> Query:
-        """Composed prompts of reference captions."""
-        endings = [f" but {text}" for text in reference.conditioning]
-        return self._text_only(projection, reference, endings)
+    def composed(
+        self, projection: nn.Module, reference: Reference, texts: Sequence[str]
+    ) -> Composition:
+        """Composed prompts."""
+        return self._ending([f" but {text}" for text in texts], projection, reference)
 
-    def bare_query(self, projection: nn.Module, reference: Reference) -> Query:
-        """Bare prompts of reference captions."""
-        return self._text_only(projection, reference, [""] * len(reference.captions))
+    def bare(
+        self, projection: nn.Module, reference: Reference, texts: Sequence[str] | None = None
+    ) -> Composition:
+        """Bare prompts; the tokens do not depend on texts."""
+        return self._ending([""] * len(reference), projection, reference)
 
-    def image_query(
-        self, projection: nn.Module, image: ImageFeatures, texts: Sequence[str]
-    ) -> Query:
-        """Composed prompts with the tokens of the pictures' subjects and attributes."""
-        endings = [f" but {image.tokenizer.clean(text)}" for text in texts]
-        return _query(projection, image.embedding, _states(image), endings)
-
-    def bare_image_query(
-        self, projection: nn.Module, image: ImageFeatures, texts: Sequence[str]
-    ) -> Query:
-        """Bare prompts; the tokens do not depend on the texts."""
-        return _query(projection, image.embedding, _states(image), [""] * len(texts))
-
-    def _text_only(
-        self, projection: nn.Module, reference: Reference, endings: Sequence[str]
-    ) -> Query:
-        if self._surrogate == "states":
-            return _query(projection, reference.embedding, reference.states, endings)
-        prompts = [
-            f"a photo of * with {caption}{ending}"
-            for caption, ending in zip(reference.captions, endings, strict=True)
-        ]
-        subject: Callable[[Tensor], Tensor] = projection.get_submodule("phi_s")
-        return Query(prompts, subject(reference.embedding)[:, None])
-
-
-def _query(
-    projection: nn.Module, embedding: Tensor, states: Tensor, endings: Sequence[str]
-) -> Query:
-    tokens, counts = projection(embedding, states)
-    stars = [" ".join("*" * count) for count in counts]
-    prompts = [
-        f"a photo of * with {star}{ending}" for star, ending in zip(stars, endings, strict=True)
-    ]
-    return Query(prompts, tokens)
-
-
-def _states(image: ImageFeatures) -> Tensor:
-    if image.tokens is None:
-        raise ValueError("FTI4CIR reads image states; pass ImageFeatures with tokens.")
-    return image.tokens
+    def _ending(
+        self, endings: Sequence[str], projection: nn.Module, reference: Reference
+    ) -> Composition:
+        if reference.captions is not None and self.stand_in == "words":
+            attributes: Sequence[str] = reference.captions
+            subject: Callable[[Tensor], Tensor] = projection.get_submodule("phi_s")
+            tokens = subject(reference.embedding)[:, None]
+        else:
+            tokens, counts = projection(reference.embedding, reference.states)
+            attributes = [" ".join("*" * count) for count in counts]
+        pairs = zip(attributes, endings, strict=True)
+        return Composition.of([f"a photo of * with {a}{ending}" for a, ending in pairs], tokens)
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from rtd_adapters import BackboneShape, Method, hookimpl
 
+from .export import register_exporters as register_exporters
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "inspect": "rtd_adapters.cli.inspect:inspect",
     "methods": "rtd_adapters.cli.methods:methods",
     "patch": "rtd_adapters.cli.patch:patch",
+    "plugins": "rtd_adapters.cli.plugins:plugins",
     "projection": "rtd_adapters.cli.projection:projection",
     "report": "rtd_adapters.cli.report:report",
     "run": "rtd_adapters.cli.run:run",
@@ -51,7 +52,7 @@ class LazyGroup(click.Group):
         return super().get_command(ctx, name)
 
     def _load_plugin_commands(self) -> None:
-        from rtd_adapters.registry import registry
+        from rtd_adapters.hooks.registry import registry
 
         registry().add_commands(self)
 

@@ -12,7 +12,7 @@ import click
 from rtd_adapters.cli.options import json_option, quiet_option
 
 if TYPE_CHECKING:
-    from rtd_adapters.bench import BenchRow
+    from rtd_adapters.jobs.bench import BenchRow
 
 
 @click.command()
@@ -62,7 +62,7 @@ def bench(
     Example:
       rtd bench --backbone ViT-B-32 --batch-size 32
     """
-    from rtd_adapters.bench import bench as run, this_machine
+    from rtd_adapters.jobs.bench import bench as run, this_machine
 
     def say(line: str) -> None:
         if not quiet:

@@ -38,21 +38,19 @@ def diagnose(
     Example:
       rtd diagnose --method searle --patch weights.safetensors --out diagnosis.html
     """
-    from rtd_adapters.evaluation.diagnostics import DIAGNOSTICS
-    from rtd_adapters.evaluation.report import write_diagnoses
-    from rtd_adapters.files import require_writable
-    from rtd_adapters.patching import demo_patient
+    from rtd_adapters.evaluation.report.page import write_diagnoses
+    from rtd_adapters.io.atomic import require_writable
+    from rtd_adapters.jobs.diagnose import diagnose as run
 
     if out:
         require_writable(out, overwrite=overwrite)
-    patient = demo_patient(method, patch)
-    found = [DIAGNOSTICS[name](patient) for name in names or NAMES]
+    answers = run(method, patch, names)
     if out:
-        write_diagnoses(found, f"{method}: {patch.name}", out)
+        write_diagnoses(answers, f"{method}: {patch.name}", out)
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+        click.echo(json.dumps([asdict(one) for one in answers], indent=2))
         return
-    for one in found:
+    for one in answers:
         click.echo(f"{click.style(one.name, bold=True)}: {one.reading}")
         for name, value in one.figures.items():
             click.echo(f"  {name:<36} {value:8.2f}")

@@ -17,28 +17,16 @@ if TYPE_CHECKING:
 
 RESULT = "result.json"
 SUBMISSIONS = ("recall.json", "recall_subset.json", "circo.json")
-NAMES = (
-    "demo",
-    "cirr",
-    "circo",
-    "fashioniq",
-    "genecis-focus-attribute",
-    "genecis-change-attribute",
-    "genecis-focus-object",
-    "genecis-change-object",
-    "coco-composition",
-    "imagenet-r",
-)
 
 
 @click.command("eval")
 @options.method_option
 @click.option(
     "--benchmark",
-    type=click.Choice(NAMES),
     default="demo",
     show_default=True,
-    help="What is searched; docs/evaluation.md has each one's files and protocol.",
+    help="What is searched, as `rtd plugins` lists them; docs/evaluation.md has each one's files "
+    "and protocol.",
 )
 @click.option("--data", type=options.FOLDER, help="The folder in which the benchmark was unpacked.")
 @click.option(
@@ -119,8 +107,8 @@ def evaluate(
           --pretrained openai --projection SEARLE_ViT-L14.pt --patch weights.safetensors --out run
     """
     from rtd_adapters.evaluation.evaluate import EvalOptions, compare, prepare, submit
-    from rtd_adapters.evaluation.strips import choose, keep_pictures, pictures_of
-    from rtd_adapters.files import require_writable, whole_file
+    from rtd_adapters.evaluation.report.strips import choose, keep_pictures, pictures_of
+    from rtd_adapters.io.atomic import require_writable, whole_file
     from rtd_adapters.patch import TextEncoderPatch
 
     if split == "test" and out is None:

@@ -9,17 +9,15 @@ import click
 
 from rtd_adapters.cli import options
 
-REPOSITORIES = ("searle", "pic2word", "lincir", "context_i2w", "fti4cir", "rtd")
-
 
 @click.command()
 @click.argument("patch", type=options.FILE)
 @click.option(
     "--for",
     "target",
-    type=click.Choice(REPOSITORIES),
     required=True,
-    help="The repository that will load it.",
+    help="The repository that will load it: searle, pic2word, lincir, context_i2w, fti4cir, rtd, "
+    "or another that `rtd plugins` lists.",
 )
 @click.option(
     "--base",
@@ -60,8 +58,9 @@ def export(
       rtd export weights.safetensors --for pic2word --base pic2word_model.pt --out patched.pt
       rtd export weights.safetensors --for fti4cir --out clip_patched.pt
     """
+    from rtd_adapters.export.exporter import ExportJob
+    from rtd_adapters.export.run import export_patch
     from rtd_adapters.patch import TextEncoderPatch
-    from rtd_adapters.patch.export import ExportJob, export_patch
 
     job = ExportJob(
         TextEncoderPatch.load(patch), out, base, projection, allow_torchscript, force, overwrite

@@ -16,8 +16,6 @@ from rtd_adapters.cli.tables import before_after
 if TYPE_CHECKING:
     from rtd_adapters.patch import PatchMetadata
 
-BYTES = {"F32": 4, "F16": 2, "BF16": 2}
-
 
 @click.command()
 @click.argument("file", type=FILE)
@@ -31,13 +29,14 @@ def inspect(file: Path, as_json: bool) -> None:
     Example:
       rtd inspect weights.safetensors
     """
-    from rtd_adapters.checkpoints import read_header
+    from rtd_adapters.clip.precisions import dtype_named
+    from rtd_adapters.io.checkpoints import read_header
     from rtd_adapters.patch import PatchMetadata
 
     tensors, header = read_header(file)
     metadata = PatchMetadata.from_header(header, str(file))
     counted = [math.prod(shape) for _, shape in tensors.values()]
-    size = sum(BYTES.get(dtype, 4) * math.prod(shape) for dtype, shape in tensors.values())
+    size = dtype_named(metadata.dtype).itemsize * sum(counted)
     if as_json:
         summary = {"file": str(file), "tensors": len(tensors), "parameters": sum(counted)}
         click.echo(json.dumps(summary | {"bytes": size} | asdict(metadata), indent=2))

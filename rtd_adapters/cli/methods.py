@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from rtd_adapters.cli.options import json_option
-from rtd_adapters.registry import Registry, registry
+from rtd_adapters.cli.plugins import failures, records
+from rtd_adapters.hooks.registry import Registry, registry
 
 
 @click.group(invoke_without_command=True)
@@ -37,39 +38,38 @@ def new(name: str, folder: Path) -> None:
     Example:
       rtd methods new mymethod rtd-mymethod
     """
-    from rtd_adapters.files import require_new_folder
-    from rtd_adapters.skeleton import write_skeleton
+    from rtd_adapters.io.atomic import require_new_folder
+    from rtd_adapters.methods.skeleton import next_commands, write_skeleton
 
     require_new_folder(folder, overwrite=False)
     for path in write_skeleton(name, folder, frozenset(registry().methods)):
         click.echo(f"wrote {path}")
-    click.echo(f"Next: pip install {folder} && rtd methods")
+    click.echo("Next:")
+    for command in next_commands(name, folder):
+        click.echo(f"  {command}")
 
 
-def _print(found: Registry, as_json: bool) -> None:
+def _print(installed: Registry, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(_records(found), indent=2))
+        click.echo(json.dumps(_records(installed), indent=2))
         return
-    for name, method in sorted(found.methods.items()):
-        origin = next(plugin for plugin in found.plugins if name in plugin.methods)
+    for name, method in sorted(installed.methods.items()):
         click.echo(f"{click.style(name, bold=True)}  {method.summary}")
-        click.echo(f"    from      {origin.distribution} ({origin.module})")
+        click.echo(f"    from      {installed.owners['method', name]}")
         click.echo(f"    layout    {method.layout}")
         click.echo(f"    prompt    {method.composed_prompt}")
         click.echo(f"    backbone  {'/'.join(method.backbone)}")
         click.echo(f"    checked   with {', '.join(method.checked_with) or 'nothing yet'}")
         click.echo(f"    patch in  by {', by '.join(method.injections)}")
+        for option, about in method.options.items():
+            default = f" [{about.default}]" if about.default else ""
+            click.echo(f"    option    {option}: {about.help}{default}")
         click.echo(f"    see       {method.reference_url}")
-    for plugin in found.plugins:
-        if plugin.error:
-            click.echo(
-                f"{click.style(plugin.name, bold=True)}  failed to load\n"
-                f"    from      {plugin.distribution} ({plugin.module})\n"
-                f"    why       {plugin.error}"
-            )
+    for line in failures(installed):
+        click.echo(line)
 
 
-def _records(found: Registry) -> dict[str, object]:
+def _records(installed: Registry) -> dict[str, object]:
     return {
         "methods": [
             {
@@ -82,18 +82,10 @@ def _records(found: Registry) -> dict[str, object]:
                 "backbone": "/".join(method.backbone),
                 "checked_with": list(method.checked_with),
                 "injections": list(method.injections),
+                "options": {option: about.help for option, about in method.options.items()},
                 "url": method.reference_url,
             }
-            for name, method in sorted(found.methods.items())
+            for name, method in sorted(installed.methods.items())
         ],
-        "plugins": [
-            {
-                "name": plugin.name,
-                "distribution": plugin.distribution,
-                "module": plugin.module,
-                "methods": list(plugin.methods),
-                "error": plugin.error,
-            }
-            for plugin in found.plugins
-        ],
+        "plugins": records(installed),
     }

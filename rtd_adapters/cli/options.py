@@ -20,7 +20,7 @@ def complete_methods(
     """Names for shell completion, taken from the entry points; no plugin is imported."""
     from importlib.metadata import entry_points
 
-    from rtd_adapters.registry import GROUP
+    from rtd_adapters.hooks.registry import GROUP
 
     names = {entry.name for entry in entry_points(group=GROUP)}
     return sorted(name for name in names if name.startswith(incomplete))

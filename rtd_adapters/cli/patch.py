@@ -13,12 +13,9 @@ from rtd_adapters.cli.recipe import lora_options, run_options, training_options
 from rtd_adapters.cli.tables import before_after
 
 if TYPE_CHECKING:
-    from rtd_adapters.patching import PatchJob, PatchResult, Plan
-
-REAL = (
-    "rtd patch --method {method} --backbone ViT-L-14 --pretrained openai "
-    "--projection SEARLE_ViT-L14.pt --triplets triplets.json --out weights.safetensors"
-)
+    from rtd_adapters.jobs.inputs import PatchJob
+    from rtd_adapters.jobs.patch import PatchResult
+    from rtd_adapters.jobs.plan import Plan
 
 
 @click.command()
@@ -80,7 +77,8 @@ def patch(**given: Any) -> None:
       rtd patch --method searle --backbone ViT-L-14 --pretrained openai \\
           --projection SEARLE_ViT-L14.pt --triplets triplets.json --out weights.safetensors
     """
-    from rtd_adapters.patching import plan_patch, run_patch
+    from rtd_adapters.jobs.patch import run_patch
+    from rtd_adapters.jobs.plan import plan_patch
     from rtd_adapters.training.processes import launched
 
     as_json, dry_run, quiet = (given.pop(name) for name in ("as_json", "dry_run", "quiet"))
@@ -91,11 +89,8 @@ def patch(**given: Any) -> None:
         if not silent:
             click.echo(line, err=True)
 
-    if job.is_demo:
-        say(
-            "This is the built-in miniature world, for trying and testing. With real weights:\n  "
-            + REAL.format(method=job.method)
-        )
+    if job.source and job.source.notice:
+        say(job.source.notice.format(method=job.method))
     if dry_run:
         _show_plan(plan_patch(job, say), as_json)
         return
@@ -105,14 +100,16 @@ def patch(**given: Any) -> None:
 
 
 def _job(**given: Any) -> PatchJob:
+    from rtd_adapters.hooks.registry import backbone_source
+    from rtd_adapters.jobs.inputs import PatchJob
     from rtd_adapters.patch.lora import LoRASettings
-    from rtd_adapters.patching import PatchJob
-    from rtd_adapters.training import RunOptions, TrainingSettings, demo_settings
+    from rtd_adapters.training import RunOptions, TrainingSettings
 
     def take(*names: str) -> dict[str, Any]:
         return {name: given.pop(name) for name in names}
 
-    recipe = demo_settings(given["kind"]) if given["backbone"] == "demo" else {}
+    source = backbone_source(given["backbone"])
+    recipe = dict(source.recipe(given["kind"])) if source else {}
     hyper = take(
         "learning_rate",
         "batch_size",

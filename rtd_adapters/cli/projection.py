@@ -42,10 +42,10 @@ def convert(
       rtd projection convert SEARLE_ViT-L14.pt --method searle --backbone ViT-L-14 \\
           --out searle.safetensors
     """
-    from rtd_adapters.backbones import backbone_shape
-    from rtd_adapters.files import require_writable
-    from rtd_adapters.projections import convert_projection
-    from rtd_adapters.registry import get_method
+    from rtd_adapters.clip.backbones import backbone_shape
+    from rtd_adapters.hooks.registry import get_method
+    from rtd_adapters.io.atomic import require_writable
+    from rtd_adapters.methods.projections import convert_projection
 
     require_writable(out, overwrite=overwrite)
     found = get_method(method)

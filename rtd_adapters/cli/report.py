@@ -27,8 +27,8 @@ def report(run: Path, out: Path, training: Path | None, overwrite: bool) -> None
     Example:
       rtd report run --out report.html
     """
-    from rtd_adapters.evaluation.report import write_report
-    from rtd_adapters.files import require_writable
+    from rtd_adapters.evaluation.report.page import write_report
+    from rtd_adapters.io.atomic import require_writable
 
     require_writable(out, overwrite=overwrite)
     shown = write_report(run, out, training)

@@ -42,20 +42,23 @@ def sweep(
       rtd sweep --method searle --noise-scale 0,0.25,0.5,1 --out noise
       rtd sweep --method searle --ablation --out ablation
     """
-    from rtd_adapters.evaluation.report import write_diagnoses
-    from rtd_adapters.patching import PatchJob
-    from rtd_adapters.sweeps import ABLATION, noise_changes, reading, sweep as run
-    from rtd_adapters.training import TrainingSettings, demo_settings
+    from rtd_adapters.clip.backbones import DEFAULT
+    from rtd_adapters.evaluation.report.page import write_diagnoses
+    from rtd_adapters.hooks.registry import backbone_source
+    from rtd_adapters.jobs.inputs import PatchJob
+    from rtd_adapters.jobs.sweep import ABLATION, noise_changes, reading, run_sweep
+    from rtd_adapters.training import TrainingSettings
 
     if (scales is None) != ablation:
         raise click.UsageError("Pass either --noise-scale or --ablation.")
     changes = ABLATION if ablation else noise_changes(_numbers(scales or ""))
-    chosen = {**demo_settings(kind), "seed": seed}
+    source = backbone_source(DEFAULT)
+    chosen = {**(source.recipe(kind) if source else {}), "seed": seed}
     if max_steps is not None:
         chosen["steps"] = max_steps
     settings = TrainingSettings(**chosen)
     job = PatchJob(method, out / "unused.safetensors", kind=kind, settings=settings)
-    rows = run(job, changes, out, lambda line: click.echo(line, err=True))
+    rows = run_sweep(job, changes, out, lambda line: click.echo(line, err=True))
     found = reading(rows)
     write_diagnoses([found], f"{method}: {found.name}", out / "sweep.html")
     if as_json:

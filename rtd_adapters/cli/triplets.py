@@ -245,11 +245,11 @@ def check(
     quiet: bool,
 ) -> None:
     """Judge the triplets in FILE: good, doubtful or unfit (exit code 1), with reasons."""
-    from rtd_adapters.files import require_writable, whole_file
+    from rtd_adapters.io.atomic import require_writable, whole_file
     from rtd_adapters.triplets import write_triplets
     from rtd_adapters.triplets.columns import parse_columns
     from rtd_adapters.triplets.quality import clean_triplets, measure
-    from rtd_adapters.triplets.report import as_dict, as_html, as_text
+    from rtd_adapters.triplets.quality_report import as_dict, as_html, as_text
     from rtd_adapters.triplets.verdict import UNFIT, judge
 
     for path in filter(None, (html, fix)):
@@ -286,7 +286,7 @@ def sample(file: str, columns: str | None, number: int, seed: int, as_json: bool
 
     from rtd_adapters.triplets import read_triplets
     from rtd_adapters.triplets.columns import parse_columns
-    from rtd_adapters.triplets.report import as_table
+    from rtd_adapters.triplets.quality_report import as_table
     from rtd_adapters.triplets.sources import as_dict
 
     found = read_triplets(file, parse_columns(columns) if columns else None)
@@ -311,7 +311,7 @@ def _embed(backbone: str | None, pretrained: str | None) -> Embed | None:
         if pretrained:
             raise click.UsageError("--pretrained needs --backbone.")
         return None
-    from rtd_adapters.backbones import load_backbone
+    from rtd_adapters.clip.backbones import load_backbone
 
     return load_backbone(backbone, pretrained).drop_images().embed_captions
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from rtd_adapters.demo.clip import WEIGHTS
 from rtd_adapters.demo.pretrain import pretrain
 from rtd_adapters.demo.train_projection import train_projection
-from rtd_adapters.files import whole_file
-from rtd_adapters.registry import get_method, registry
+from rtd_adapters.hooks.registry import get_method, registry
+from rtd_adapters.io.atomic import whole_file
 
 
 @click.command()

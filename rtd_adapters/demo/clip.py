@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from rtd_adapters.checkpoints import read_safetensors
+from rtd_adapters.io.checkpoints import read_safetensors
 
 NAME = "rtd-demo"
 WEIGHTS = Path(__file__).parent / "weights" / "clip.safetensors"

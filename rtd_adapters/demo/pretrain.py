@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rtd_adapters.clip.text import Tokenizer
 from rtd_adapters.demo.captions import caption
 from rtd_adapters.demo.clip import CONFIG, ROWS, normalise
 from rtd_adapters.demo.render import draw
 from rtd_adapters.demo.scenes import SHAPES, Scene
 from rtd_adapters.demo.triplets import training_changes
-from rtd_adapters.text import Tokenizer
 
 PAIRS = 16_000
 STEPS = 1_100

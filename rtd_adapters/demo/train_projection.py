@@ -15,13 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rtd_adapters.clip.images import ImageStates, image_states, image_width
+from rtd_adapters.clip.shapes import BackboneShape
+from rtd_adapters.clip.text import TextTower, tower_from_model
 from rtd_adapters.demo.clip import load_demo_clip, pixels
 from rtd_adapters.demo.render import draw
 from rtd_adapters.demo.scenes import draw_training_scene
 from rtd_adapters.demo.triplets import demo_triplets
-from rtd_adapters.images import ImageStates, image_states, image_width
-from rtd_adapters.methods import BackboneShape, ImageFeatures, Method
-from rtd_adapters.text import TextTower, tower_from_model
+from rtd_adapters.methods.method import Method
+from rtd_adapters.methods.query import embed_composition
+from rtd_adapters.methods.reference import Reference
 
 PICTURES = 12_800
 STEPS = 200
@@ -63,12 +66,8 @@ def _bare(
     method: Method, projection: nn.Module, tower: TextTower, image: ImageStates, texts: list[str]
 ) -> Tensor:
     tokenizer = method.tokenizer(tower.config.context_length)
-    features = ImageFeatures(image.embedding, image.tokens, tower, tokenizer)
-    query = method.bare_image_query(projection, features, texts)
-    counts = [prompt.count(method.placeholder) for prompt in query.prompts]
-    ids = tokenizer.encode_prompts(query.prompts, counts)
-    length = int(ids.argmax(dim=1).max()) + 1
-    return tower(ids[:, :length], query.pseudo_tokens, tokenizer.placeholder_id)
+    reference = Reference.of_pictures(image.embedding, tower, tokenizer, image.tokens)
+    return embed_composition(tower, tokenizer, method.bare(projection, reference, texts))
 
 
 def _contrast(text: Tensor, image: Tensor, scale: float) -> Tensor:

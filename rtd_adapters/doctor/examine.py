@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rtd_adapters.doctor.checkpoints import recognise_file
-from rtd_adapters.doctor.repositories import recognise_checkout
+from rtd_adapters.doctor.checkouts import recognise_checkout
+from rtd_adapters.doctor.files import recognise_file
 from rtd_adapters.errors import FileError, UsageError
 
 

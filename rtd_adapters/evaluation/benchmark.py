@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rtd_adapters.errors import FileError
+from rtd_adapters.errors import FileError, UsageError
+from rtd_adapters.hooks.registry import get_benchmark
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,6 +47,24 @@ class Part:
     queries: tuple[EvalQuery, ...]
 
 
+@dataclass(frozen=True)
+class BenchmarkSource:
+    """How a benchmark is read; registered by name (`register_benchmarks`)."""
+
+    name: str
+    """What `--benchmark` takes."""
+    summary: str
+    """One line for `rtd plugins`."""
+    load: Callable[[str, Path, str], Benchmark]
+    """Reads it, given its name, the folder in which it was unpacked, and the split. Raises
+    FileError where files are missing or damaged."""
+    splits: tuple[str, ...] = ("val",)
+    needs_data: bool = True
+    """Whether it lies in a folder that the user names."""
+    backbone: str | None = None
+    """The only backbone that knows its pictures; None where any will do."""
+
+
 class Ranking(Protocol):
     """One query's ranking, best first; excluded ids are not in it."""
 
@@ -77,6 +96,27 @@ class Benchmark:
     def hidden(self) -> bool:
         """Whether the right answers are with a server."""
         return not any(query.targets for part in self.parts for query in part.queries)
+
+
+def load_benchmark(name: str, root: Path | None = None, split: str = "val") -> Benchmark:
+    """Read a benchmark's annotations and check that its files are there.
+
+    Args:
+        name: of an installed benchmark.
+        root: the folder in which it was unpacked, if it lies in one.
+        split: `val`, or `test` where a server keeps the answers (cirr, circo).
+
+    Raises:
+        UsageError: there is no such benchmark or split, or no folder was named.
+        FileError: files are missing or damaged.
+    """
+    source = get_benchmark(name)
+    if split not in source.splits:
+        known = " or ".join(source.splits)
+        raise UsageError(f"{name} has no split {split!r} here; use {known}.")
+    if root is None and source.needs_data:
+        raise UsageError(f"{name} needs --data: the folder in which it was unpacked.")
+    return source.load(name, root or Path(), split)
 
 
 def hits(targets: Sequence[str], ranked: Sequence[str]) -> list[bool]:

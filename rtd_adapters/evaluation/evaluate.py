@@ -13,21 +13,19 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from rtd_adapters.backbones import DEMO, Backbone, load_backbone
+from rtd_adapters.clip.backbones import DEFAULT, Backbone, load_backbone
+from rtd_adapters.clip.text import TextTower
 from rtd_adapters.errors import UsageError
-from rtd_adapters.evaluation.benchmark import Benchmark, EvalQuery, Part
-from rtd_adapters.evaluation.benchmarks import load_benchmark
+from rtd_adapters.evaluation.benchmark import Benchmark, EvalQuery, Part, load_benchmark
 from rtd_adapters.evaluation.bootstrap import interval
 from rtd_adapters.evaluation.features import Pictures
-from rtd_adapters.evaluation.result import QueryRecord, Result
+from rtd_adapters.evaluation.result import Outcome, QueryRecord, Result
 from rtd_adapters.evaluation.search import ScoredRanking, Searcher, rankings
-from rtd_adapters.images import ImageStates
-from rtd_adapters.methods import Method
+from rtd_adapters.hooks.registry import get_benchmark, get_method, registry
+from rtd_adapters.io.cache import cache_root
+from rtd_adapters.methods.method import Method
+from rtd_adapters.methods.projections import load_projection
 from rtd_adapters.patch import TextEncoderPatch
-from rtd_adapters.projections import open_projection
-from rtd_adapters.registry import get_method, registry
-from rtd_adapters.text import TextTower
-from rtd_adapters.training.anchor_store import cache_root
 
 SHOWN, KEPT = 10, 50
 PREPROCESSING = ("clip", "targetpad")
@@ -47,19 +45,6 @@ class EvalOptions:
     cache: bool = True
     """Keep picture embeddings on disk."""
     quiet: bool = False
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One query's ranking, as far as anybody asks for it."""
-
-    values: Mapping[str, float]
-    """Metric -> value between 0 and 1; empty where the server keeps the answers."""
-    rank: int | None
-    top: list[str]
-    """Ids of the first 50."""
-    group: list[str]
-    """CIRR's subset, ranked."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +78,10 @@ class Evaluation:
             own = [query.reference for query in queries]
             if shown is None:
                 images = pictures.states(own)
+                embeddings = self.searcher.embed(tower, queries, images.embedding, images.tokens)
             else:
                 rows = shown[[place[image] for image in own]]
-                images = ImageStates(rows, rows[:, None])
-            embeddings = self.searcher.embed(tower, queries, images)
+                embeddings = self.searcher.embed(tower, queries, rows)
             ranked = rankings(embeddings, gallery, part.gallery, queries)
             found += [self._outcome(*pair) for pair in zip(queries, ranked, strict=True)]
         return found
@@ -120,12 +105,12 @@ class Evaluation:
 
 def evaluate(
     method: str,
-    benchmark: str = DEMO,
+    benchmark: str = DEFAULT,
     patch: str | Path | TextEncoderPatch | None = None,
     *,
     data: Path | None = None,
     split: str = "val",
-    backbone: str = DEMO,
+    backbone: str = DEFAULT,
     pretrained: str | None = None,
     projection: Path | None = None,
     options: EvalOptions | None = None,
@@ -134,7 +119,7 @@ def evaluate(
 
     Args:
         method: name of an installed method.
-        benchmark: one of `rtd_adapters.evaluation.benchmarks.BENCHMARKS`.
+        benchmark: name of an installed benchmark.
         patch: a patch or its file.
         data: the folder in which the benchmark was unpacked.
         split: `val`, or `test` where a server keeps the answers; then there are no figures.
@@ -183,22 +168,28 @@ def prepare(
         raise UsageError(
             f"Unknown preprocessing {options.preprocess!r}. Use one of {', '.join(PREPROCESSING)}."
         )
-    if (backbone == DEMO) != (benchmark == DEMO):
+    _require_partners(benchmark, backbone)
+    loaded = load_benchmark(benchmark, data, split)
+    clip = load_backbone(backbone, pretrained)
+    module, _ = load_projection(chosen, clip, projection)
+    return Evaluation(chosen, loaded, clip, Searcher(chosen, module), options)
+
+
+def _require_partners(benchmark: str, backbone: str) -> None:
+    """Refuse pictures that a backbone knows nothing of.
+
+    Raises:
+        UsageError: the benchmark's pictures are another backbone's own, or the other way round.
+    """
+    sources = registry().benchmarks.values()
+    owners = {source.backbone for source in sources if source.backbone}
+    bound = get_benchmark(benchmark).backbone
+    if bound != (backbone if backbone in owners else None):
         raise UsageError(
             f"the benchmark {benchmark} and the backbone {backbone} do not go together: the "
             "built-in world's CLIP knows no photographs, and no other knows its pictures. Pass "
             "both --benchmark and --backbone."
         )
-    loaded = load_benchmark(benchmark, data, split)
-    clip = load_backbone(backbone, pretrained)
-    if projection is None:
-        if backbone != DEMO:
-            raise UsageError(f"backbone {backbone} needs --projection.")
-        from rtd_adapters.demo.projections import projection_path
-
-        projection = projection_path(chosen.name)
-    module = open_projection(chosen, projection, clip.shape, registry().methods.values())
-    return Evaluation(chosen, loaded, clip, Searcher(chosen, module), options)
 
 
 def patched_tower(
@@ -210,13 +201,9 @@ def patched_tower(
         PatchError: the patch was made for another.
     """
     strength = (options or EvalOptions()).strength
-    tower = patch.build_tower()
     base = backbone.tower.state_dict()
     patch.require_fit(base)
-    if strength != 1.0:
-        state = tower.state_dict()
-        tower.load_state_dict({n: base[n] + strength * (t - base[n]) for n, t in state.items()})
-    return tower.to(backbone.tower.positional_embedding.device)
+    return patch.build_tower(base, strength).to(backbone.tower.device)
 
 
 def _result(

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from rtd_adapters.backbones import Backbone
-from rtd_adapters.checkpoints import read_safetensors
+from rtd_adapters.clip.backbones import Backbone
+from rtd_adapters.clip.images import ImageStates, image_states
 from rtd_adapters.errors import FileError
-from rtd_adapters.files import whole_file
-from rtd_adapters.images import ImageStates, image_states
+from rtd_adapters.io.atomic import whole_file
+from rtd_adapters.io.checkpoints import read_safetensors
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -1,15 +1,31 @@
-"""What an evaluation found: figures before and after, every query's ranking, and the conditions."""
+"""What evaluations and diagnoses found, with the conditions they found it under."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rtd_adapters.errors import FileError
-from rtd_adapters.files import whole_file
+from rtd_adapters.io.atomic import whole_file
+
+Series = Mapping[str, Sequence[tuple[float, float]]]
+"""Name -> points (x, y), ascending in x."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One query's ranking, as far as anybody asks for it."""
+
+    values: Mapping[str, float]
+    """Metric -> value between 0 and 1; empty where the server keeps the answers."""
+    rank: int | None
+    top: list[str]
+    """Ids of the first 50."""
+    group: list[str]
+    """CIRR's subset, ranked."""
 
 
 @dataclass(frozen=True)
@@ -99,3 +115,17 @@ class Result:
             raise FileError(
                 f"{path} is no result of rtd eval ({error}). Evaluate again."
             ) from error
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One question's answer."""
+
+    name: str
+    figures: dict[str, float]
+    reading: str
+    """One sentence."""
+    series: Series
+    """For a chart; empty where there is none to draw."""
+    across: str = ""
+    up: str = ""

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rtd_adapters.clip.text import TextTower
 from rtd_adapters.evaluation.benchmark import EvalQuery
-from rtd_adapters.images import ImageStates
-from rtd_adapters.methods import ImageFeatures, Method, Query
-from rtd_adapters.text import TextTower
-from rtd_adapters.training.engine import encode_query
+from rtd_adapters.methods.method import Method
+from rtd_adapters.methods.query import Composition, embed_composition
+from rtd_adapters.methods.reference import Reference
 
 OPENING = "a photo of"
 
@@ -63,35 +63,42 @@ class Searcher:
     projection: nn.Module
 
     @torch.no_grad()
-    def embed(self, tower: TextTower, queries: Sequence[EvalQuery], images: ImageStates) -> Tensor:
+    def embed(
+        self,
+        tower: TextTower,
+        queries: Sequence[EvalQuery],
+        embedding: Tensor,
+        states: Tensor | None = None,
+    ) -> Tensor:
         """[Q, embed_dim] unit embeddings of composed queries.
 
         Args:
             tower: base or patched.
             queries: with the same number of texts each.
-            images: of the queries' references.
+            embedding: [Q, embed_dim] of the queries' references, not normalised.
+            states: [Q, 1 + patches, image width] of them, for methods that read such.
         """
         tokenizer = self.method.tokenizer(tower.config.context_length)
-        features = ImageFeatures(images.embedding, images.tokens, tower, tokenizer)
+        reference = Reference.of_pictures(embedding, tower, tokenizer, states)
         orders = []
         for texts in zip(*(query.texts for query in queries), strict=True):
             cleaned = [tokenizer.clean(text) for text in texts]
-            query = self._query(features, queries, cleaned)
-            orders.append(F.normalize(encode_query(tower, tokenizer, query).float(), dim=-1))
+            composition = self._composition(reference, queries, cleaned)
+            embeddings = embed_composition(tower, tokenizer, composition)
+            orders.append(F.normalize(embeddings.float(), dim=-1))
         return F.normalize(torch.stack(orders).mean(0), dim=-1)
 
-    def _query(
-        self, features: ImageFeatures, queries: Sequence[EvalQuery], texts: list[str]
-    ) -> Query:
+    def _composition(
+        self, reference: Reference, queries: Sequence[EvalQuery], texts: list[str]
+    ) -> Composition:
         if queries[0].bare is None:
-            return self.method.image_query(self.projection, features, texts)
-        bare = self.method.bare_image_query(self.projection, features, texts)
-        prompts = [
-            prompt.replace(OPENING, query.bare[0], 1) + query.bare[1]
-            for prompt, query in zip(bare.prompts, queries, strict=True)
-            if query.bare is not None
-        ]
-        return Query(prompts, bare.pseudo_tokens)
+            return self.method.composed(self.projection, reference, texts)
+
+        def rewritten(row: int, prompt: str) -> str:
+            opening, ending = queries[row].bare or (OPENING, "")
+            return prompt.replace(OPENING, opening, 1) + ending
+
+        return self.method.bare(self.projection, reference, texts).with_prompts(rewritten)
 
 
 def rankings(

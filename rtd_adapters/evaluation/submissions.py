@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtd_adapters.errors import EvaluationError, UsageError
-from rtd_adapters.files import whole_file
+from rtd_adapters.io.atomic import whole_file
 
 if TYPE_CHECKING:
     from rtd_adapters.evaluation.benchmark import EvalQuery
-    from rtd_adapters.evaluation.evaluate import Outcome
+    from rtd_adapters.evaluation.result import Outcome
 
 DEPTH = 50
 SUBSET_DEPTH = 3

@@ -12,22 +12,24 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from rtd_adapters.errors import PatchError, UsageError
-from rtd_adapters.patch.file import dtype_named, read_patch, write_patch
-from rtd_adapters.patch.metadata import PatchMetadata
-from rtd_adapters.text import (
+from rtd_adapters.clip.precisions import dtype_named
+from rtd_adapters.clip.text import (
     TextTower,
     TowerConfig,
     find_tower,
     fingerprint,
     from_layout,
+    interpolate,
     same_tower,
     to_layout,
 )
+from rtd_adapters.errors import PatchError, UsageError
+from rtd_adapters.patch.file import read_patch, write_patch
+from rtd_adapters.patch.metadata import PatchMetadata
 
 if TYPE_CHECKING:
-    from rtd_adapters.backbones import Backbone
-    from rtd_adapters.methods import Method
+    from rtd_adapters.clip.backbones import Backbone
+    from rtd_adapters.methods.method import Method
     from rtd_adapters.patch.lora import LoRASettings
     from rtd_adapters.patch.trainable import TrainablePatch
 
@@ -105,10 +107,21 @@ class TextEncoderPatch:
         """The patched tower's tensors in a layout, by default the method's own."""
         return to_layout(self.state(), layout or self.metadata.layout)
 
-    def build_tower(self) -> TextTower:
-        """The patched tower by itself, in fp32 and eval mode."""
+    def build_tower(self, base: State | None = None, strength: float = 1.0) -> TextTower:
+        """The patched tower by itself, in fp32 and eval mode.
+
+        Args:
+            base: the tower state it was trained for; needed at another strength than 1.
+            strength: as in `apply`.
+
+        Raises:
+            UsageError: the base is missing.
+        """
+        if base is None and strength != 1.0:
+            raise UsageError(f"a tower at strength {strength:g} needs base=, its base's state.")
+        state = interpolate(base or {}, self.state(), strength)
         tower = TextTower(TowerConfig.from_dict(self.metadata.tower))
-        tower.load_state_dict({name: tensor.float() for name, tensor in self.state().items()})
+        tower.load_state_dict({name: tensor.float() for name, tensor in state.items()})
         return tower.eval().requires_grad_(False)
 
     def save(self, path: str | Path, *, dtype: str = "fp32") -> PatchMetadata:
@@ -145,7 +158,7 @@ class TextEncoderPatch:
         self.require_fit(base, force=force)
         tensors = live.named_tensors()
         self._originals[model] = {name: tensor.detach().clone() for name, tensor in tensors.items()}
-        _copy_into(tensors, to_layout(self._blend(base, strength), live.layout))
+        _copy_into(tensors, to_layout(interpolate(base, self.state(), strength), live.layout))
 
     def revert(self, model: nn.Module) -> None:
         """Give a patched model its own tensors back, bit for bit.
@@ -181,14 +194,6 @@ class TextEncoderPatch:
         if not force:
             self._require_base(base)
         self._require_shapes(base)
-
-    def _blend(self, base: State, strength: float) -> State:
-        if strength == 1.0:
-            return self.state()
-        return {
-            name: torch.lerp(base[name].float(), patched.to(base[name].device).float(), strength)
-            for name, patched in self.state().items()
-        }
 
     def _require_base(self, base: State) -> None:
         if same_tower(self.metadata.base_fingerprint, base):

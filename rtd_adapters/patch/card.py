@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rtd_adapters.files import whole_file
+from rtd_adapters.io.atomic import whole_file
 from rtd_adapters.patch.metadata import PatchMetadata
 
 _CARD = """\

@@ -5,23 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rtd_adapters.checkpoints import read_safetensors
-from rtd_adapters.errors import UsageError
-from rtd_adapters.files import whole_file
+from rtd_adapters.clip.precisions import dtype_named
+from rtd_adapters.io.atomic import whole_file
+from rtd_adapters.io.checkpoints import read_safetensors
 from rtd_adapters.patch.metadata import PatchMetadata
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def dtype_named(name: str) -> torch.dtype:
-    """The torch dtype called fp32, bf16 or fp16."""
-    if name not in DTYPES:
-        raise UsageError(f"Unknown dtype {name!r}. Use one of {', '.join(DTYPES)}.")
-    return DTYPES[name]
 
 
 def write_patch(path: Path, tensors: Mapping[str, Tensor], metadata: PatchMetadata) -> None:

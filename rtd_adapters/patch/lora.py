@@ -14,10 +14,10 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from rtd_adapters.clip.text import TextTower, hf_module_name
 from rtd_adapters.errors import UsageError
-from rtd_adapters.files import require_new_folder, whole_folder
+from rtd_adapters.io.atomic import require_new_folder, whole_folder
 from rtd_adapters.patch.metadata import PatchMetadata
-from rtd_adapters.text import TextTower, hf_module_name
 
 ADAPTER = "default"
 TARGETS = {

@@ -10,13 +10,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from rtd_adapters.backbones import Backbone
+from rtd_adapters.clip.backbones import Backbone
+from rtd_adapters.clip.text import TextTower, fingerprint
 from rtd_adapters.errors import PatchError
-from rtd_adapters.methods import Method
+from rtd_adapters.methods.method import Method
 from rtd_adapters.patch.base import TextEncoderPatch
 from rtd_adapters.patch.lora import LoRASettings, insert_lora, merged_state, write_adapter
 from rtd_adapters.patch.metadata import PatchMetadata, current_versions
-from rtd_adapters.text import TextTower, fingerprint
 
 MERGE_TOLERANCE = 1e-4
 PROBES = ("a photo of a dog", "a photo of $ that is smaller", "three red stars on a dark wall")
@@ -86,7 +86,7 @@ class LoRAPatch(TrainablePatch):
         Raises:
             PatchError: it is above 1e-4, so the merged file would not be what was trained.
         """
-        from rtd_adapters.text import Tokenizer
+        from rtd_adapters.clip.text import Tokenizer
 
         ids = Tokenizer(self.base.config.context_length).encode(PROBES)
         was_training = self.student.training

@@ -1,8 +1,9 @@
 """Training: objective, refined batches, refined concatenation, engines, the loop."""
 
-from rtd_adapters.training.engine import Engine, ReferenceEngine, Towers
 from rtd_adapters.training.fast import FastEngine
-from rtd_adapters.training.settings import TrainingSettings, demo_settings
+from rtd_adapters.training.reference import ReferenceEngine
+from rtd_adapters.training.settings import TrainingSettings
+from rtd_adapters.training.step import Engine, Towers
 from rtd_adapters.training.trainer import RunOptions, Trainer, TrainingRecord
 
 __all__ = [
@@ -14,5 +15,4 @@ __all__ = [
     "Trainer",
     "TrainingRecord",
     "TrainingSettings",
-    "demo_settings",
 ]

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Sequence
@@ -25,7 +24,8 @@ import torch
 from torch import Tensor
 
 from rtd_adapters.errors import FileError
-from rtd_adapters.files import whole_file
+from rtd_adapters.io.atomic import whole_file
+from rtd_adapters.io.cache import cache_root
 
 ROWS = 8192
 """Anchors that wait in memory before they are written; 25 MB at width 768."""
@@ -49,15 +49,6 @@ class CachedTower:
     fingerprint: str
     captions: int
     megabytes: float
-
-
-def cache_root() -> Path:
-    """Where anchors are kept: `$RTD_CACHE`, or `rtd-adapters` in the user's cache folder."""
-    chosen = os.environ.get("RTD_CACHE")
-    if chosen:
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "rtd-adapters"
 
 
 class AnchorStore:

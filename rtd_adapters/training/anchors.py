@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rtd_adapters.text import TextTower, Tokenizer
+from rtd_adapters.clip.text import TextTower, Tokenizer
+from rtd_adapters.methods.query import Query
 from rtd_adapters.training.anchor_store import AnchorStore
+from rtd_adapters.training.packed_texts import embed_queries
 from rtd_adapters.training.processes import Processes
-from rtd_adapters.training.texts import encode_texts
 
 PACKED = 512
 """Captions in one pack at most."""
@@ -64,9 +65,9 @@ class Anchors:
         parts = [captions[s : s + self._packed] for s in range(0, len(captions), self._packed)]
         empty = torch.empty(0, self._tower.config.embed_dim, device=self._device)
         return torch.cat(
-            [empty, *(encode_texts(self._tower, self._tokenizer, [part]) for part in parts)]
+            [empty, *(embed_queries(self._tower, self._tokenizer, [Query(part)]) for part in parts)]
         )
 
     @property
     def _device(self) -> torch.device:
-        return self._tower.positional_embedding.device
+        return self._tower.device

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from rtd_adapters.clip.text import Tokenizer, clean_caption, clean_conditioning
 from rtd_adapters.errors import TripletError
-from rtd_adapters.text import Tokenizer, clean_caption, clean_conditioning
 from rtd_adapters.training.order import ShuffledOrder
 from rtd_adapters.triplets import Triplet
 

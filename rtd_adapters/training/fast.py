@@ -13,10 +13,15 @@ from torch import Tensor
 
 from rtd_adapters.training.anchors import PACKED, Anchors
 from rtd_adapters.training.batches import TripletBatch
-from rtd_adapters.training.engine import Means, Towers, refined_reference, text_prompts
 from rtd_adapters.training.objective import nt_xent
+from rtd_adapters.training.packed_texts import embed_compositions
 from rtd_adapters.training.settings import TrainingSettings
-from rtd_adapters.training.texts import Texts, encode_texts
+from rtd_adapters.training.step import (
+    StepContext,
+    Towers,
+    anchored_captions,
+    refined_compositions,
+)
 
 
 class FastEngine:
@@ -31,14 +36,14 @@ class FastEngine:
         self,
         towers: Towers,
         settings: TrainingSettings,
-        means: Means | None = None,
+        context: StepContext | None = None,
     ) -> None:
-        means = means or Means()
+        context = context or StepContext()
         self._towers, self._settings = towers, settings
-        self._autocast, self._processes = means.autocast, means.processes
+        self._autocast, self._processes = context.autocast, context.processes
         packed = 2 * settings.chunk_size if settings.chunk_size else PACKED
         self._anchors = Anchors(
-            towers.frozen, towers.tokenizer, means.store, means.processes, packed
+            towers.frozen, towers.tokenizer, context.store, context.processes, packed
         )
 
     def step(self, batch: TripletBatch, backward: Callable[[Tensor], None]) -> Tensor:
@@ -46,10 +51,10 @@ class FastEngine:
 
         The parts add up to the gradients of the loss over all processes' rows.
         """
-        kinds = self._captions(batch)
-        found = self._anchors([text for kind in [*kinds, batch.references] for text in kind])
-        found = found.view(len(kinds) + 1, len(batch), -1)
-        anchors, references = found[:-1], found[-1]
+        kinds = anchored_captions(batch, self._settings)
+        frozen = self._anchors([text for kind in [*kinds, batch.references] for text in kind])
+        frozen = frozen.view(len(kinds) + 1, len(batch), -1)
+        anchors, references = frozen[:-1], frozen[-1]
         mine = self._processes.share(len(batch))
         loss = self._pass_back(batch, anchors, references, mine, backward)
         return self._processes.total(loss) if self._settings.local_negatives else loss.detach()
@@ -85,15 +90,6 @@ class FastEngine:
             backward((encode(rows) * wanted[:, own]).sum())
         return loss
 
-    def _captions(self, batch: TripletBatch) -> list[list[str]]:
-        """The captions to be anchored: one list for each kind of pair."""
-        kinds = [batch.targets]
-        if self._settings.refined_batch:
-            kinds.append(batch.references)
-        if batch.plain:
-            kinds.append(batch.plain)
-        return kinds
-
     def _loss(self, anchors: Tensor, queries: Tensor, mine: slice) -> Tensor:
         """The objective over all rows; [kinds, rows, embed_dim] each, queries only `mine`."""
         temperature = self._settings.temperature
@@ -112,24 +108,13 @@ class FastEngine:
         if self._towers.student.training:
             torch.manual_seed(part.noise_seed + part.first)  # dropout: the same in both passes
         with self._autocast():
-            found = encode_texts(
+            embeddings = embed_compositions(
                 self._towers.student,
                 self._towers.tokenizer,
-                self._texts(part, references),
+                refined_compositions(self._towers, part, references, self._settings),
                 self._settings.checkpoint_activations,
             )
-        return found.view(-1, len(part), found.shape[-1]).float()
-
-    def _texts(self, part: TripletBatch, references: Tensor) -> list[Texts]:
-        towers, kinds = self._towers, 1 + self._settings.refined_batch
-        plain = [part.plain] if part.plain else []
-        if self._settings.concat == "text":
-            return [*text_prompts(towers.method, part)[:kinds], *plain]
-        reference = refined_reference(towers, part, references, self._settings.noise_scale)
-        queries = [towers.method.composed_query(towers.projection, reference)]
-        if self._settings.refined_batch:
-            queries.append(towers.method.bare_query(towers.projection, reference))
-        return [*queries, *plain]
+        return torch.stack(embeddings).float()
 
 
 def _parts(rows: slice, size: int) -> list[slice]:

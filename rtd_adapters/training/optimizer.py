@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rtd_adapters.text import TextTower
-from rtd_adapters.training.checkpoints import trained_tensors
+from rtd_adapters.clip.text import TextTower
+from rtd_adapters.training.resume import trained_tensors
 from rtd_adapters.training.settings import TrainingSettings
 
 
@@ -18,7 +18,7 @@ def make_optimizer(tower: TextTower, settings: TrainingSettings) -> torch.optim.
 
     The table takes sparse gradients then, which neither clipping nor MPS can handle.
     """
-    device = tower.positional_embedding.device.type
+    device = tower.device.type
     fused = device in ("cpu", "cuda")
     tower.token_embedding.sparse = (
         settings.engine == "fast" and settings.max_grad_norm is None and fused

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from rtd_adapters.text import TextTower
-from rtd_adapters.training.products import FastLinear
+from rtd_adapters.clip.text import TextTower
+from rtd_adapters.training.onednn import FastLinear
 
 ROUND = 64
 """Packs have a multiple of so many nodes, for oneDNN keeps code for every size it meets. Nobody
@@ -86,7 +86,7 @@ def encode_pack(tower: TextTower, pack: Pack, embedded: Tensor, recompute: bool 
         recompute: keep no activations inside the blocks and compute them again for the gradient.
     """
     x = embedded.flatten(0, 1).index_select(0, pack.fold)
-    x = x + tower.positional_embedding.index_select(0, pack.positions)
+    x = x + tower.positions(pack.positions)
     blocks: list[Any] = list(tower.transformer.resblocks)
     last = blocks.pop()
     for block in blocks:
@@ -95,7 +95,7 @@ def encode_pack(tower: TextTower, pack: Pack, embedded: Tensor, recompute: bool 
             if recompute
             else _block(block, x, pack)
         )
-    return tower.ln_final(_last_block(last, x, pack)) @ tower.text_projection
+    return tower.project(tower.ln_final(_last_block(last, x, pack)))
 
 
 @FastLinear()

@@ -90,17 +90,3 @@ class TrainingSettings:
             for field in fields(self)
             if other.get(field.name) != mine[field.name]
         }
-
-
-def demo_settings(kind: str) -> dict[str, Any]:
-    """The built-in world's recipe, where it differs from the published one.
-
-    A tower of 2 M parameters needs larger steps and far fewer of them; see README, "Figures".
-    """
-    return {
-        "steps": 80,
-        "batch_size": 64,
-        "learning_rate": 3e-3 if kind == "lora" else 5e-4,
-        "warmup_steps": 20,
-        "schedule": "cosine",
-    }

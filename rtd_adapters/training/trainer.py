@@ -16,26 +16,27 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from rtd_adapters.backbones import Backbone
+from rtd_adapters.clip.backbones import Backbone
+from rtd_adapters.clip.text import TextTower, fingerprint
 from rtd_adapters.errors import TrainingError, UsageError
-from rtd_adapters.methods import Method
-from rtd_adapters.text import TextTower, fingerprint
+from rtd_adapters.methods.method import Method
 from rtd_adapters.training.anchor_store import AnchorStore
 from rtd_adapters.training.batches import TripletStream
-from rtd_adapters.training.checkpoints import (
+from rtd_adapters.training.fast import FastEngine
+from rtd_adapters.training.metrics_file import MetricsFile
+from rtd_adapters.training.optimizer import make_optimizer
+from rtd_adapters.training.processes import Processes, launched
+from rtd_adapters.training.reference import ReferenceEngine
+from rtd_adapters.training.resume import (
     RunState,
     list_checkpoints,
     load_checkpoint,
     save_checkpoint,
     trained_tensors,
 )
-from rtd_adapters.training.engine import Engine, Means, ReferenceEngine, Towers
-from rtd_adapters.training.fast import FastEngine
-from rtd_adapters.training.metrics import MetricsFile
-from rtd_adapters.training.optimizer import make_optimizer
-from rtd_adapters.training.processes import Processes, launched
 from rtd_adapters.training.schedule import learning_rate
 from rtd_adapters.training.settings import TrainingSettings
+from rtd_adapters.training.step import Engine, StepContext, Towers
 from rtd_adapters.training.validation import anchor_recall
 from rtd_adapters.triplets import Triplet
 
@@ -197,8 +198,8 @@ class _Loop:
         self.optimizer = accelerator.prepare(make_optimizer(tower, self.settings))
         self.processes = Processes(accelerator.process_index, accelerator.num_processes)
         self.store = _open_store(trainer) if self.options.anchor_cache else None
-        means = Means(accelerator.autocast, self.processes, self.store)
-        self.engine = trainer.engine(self.towers, self.settings, means)
+        context = StepContext(accelerator.autocast, self.processes, self.store)
+        self.engine = trainer.engine(self.towers, self.settings, context)
         folder = self.options.folder if self.processes.is_main else None
         self.metrics = MetricsFile(folder) if folder else None
         self.record = TrainingRecord(steps=self.settings.steps)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from rtd_adapters.methods.query import embed_composition
 from rtd_adapters.training.batches import TripletBatch
-from rtd_adapters.training.engine import Towers, encode_query, refined_reference
+from rtd_adapters.training.step import Towers, refined_reference
 
 RANKS = (1, 5, 10)
 CHUNK = 128
@@ -44,8 +45,8 @@ def _queries(towers: Towers, held_out: TripletBatch, part: slice) -> torch.Tenso
         held_out.references[part], held_out.conditioning[part], held_out.targets[part]
     )
     reference = refined_reference(towers, batch, _embed(towers, batch.references), noise_scale=0)
-    query = towers.method.composed_query(towers.projection, reference)
-    return encode_query(towers.student, towers.tokenizer, query)
+    queries = towers.method.composed(towers.projection, reference, batch.conditioning)
+    return embed_composition(towers.student, towers.tokenizer, queries)
 
 
 def _embed(towers: Towers, captions: list[str]) -> torch.Tensor:

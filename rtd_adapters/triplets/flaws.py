@@ -6,7 +6,7 @@ import re
 import unicodedata
 from hashlib import blake2b
 
-from rtd_adapters.text import Tokenizer
+from rtd_adapters.clip.text import Tokenizer
 from rtd_adapters.triplets.records import Triplet
 
 REPEATED = "repeated triplet"

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rtd_adapters.clip.text import Tokenizer
 from rtd_adapters.errors import TripletError
-from rtd_adapters.text import Tokenizer
 from rtd_adapters.triplets.columns import Columns, EmptyText, to_triplet
 from rtd_adapters.triplets.flaws import Sieve, words
 from rtd_adapters.triplets.formats import Row, read_rows

@@ -8,14 +8,13 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from rtd_adapters.errors import FileError, TripletError
-from rtd_adapters.files import whole_file
+from rtd_adapters.errors import TripletError
+from rtd_adapters.io.atomic import whole_file
+from rtd_adapters.io.hashes import file_sha256
 from rtd_adapters.triplets.columns import OFFICIAL, Columns, to_caption, to_triplet
 from rtd_adapters.triplets.formats import STDIN, read_rows
 from rtd_adapters.triplets.records import Triplet, TripletSet
-from rtd_adapters.triplets.store import hold
-
-BLOCK = 1 << 20
+from rtd_adapters.triplets.spill import hold
 
 
 def read_triplets(source: str | Path, columns: Columns | None = None) -> TripletSet:
@@ -80,22 +79,6 @@ def as_dict(triplet: Triplet) -> dict[str, str]:
     """A triplet under its official names."""
     texts = (triplet.reference, triplet.conditioning, triplet.target)
     return dict(zip(OFFICIAL, texts, strict=True))
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a file's bytes.
-
-    Raises:
-        FileError: it cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as stream:
-            while block := stream.read(BLOCK):
-                digest.update(block)
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
-    return digest.hexdigest()
 
 
 def source_identity(source: str | Path) -> str:

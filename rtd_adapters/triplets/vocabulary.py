@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rtd_adapters.files import whole_file
+from rtd_adapters.io.atomic import whole_file
 from rtd_adapters.triplets.keywords import ADJECTIVE, NOUN
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rtd_adapters.errors import FileError
-from rtd_adapters.files import require_writable, whole_file
+from rtd_adapters.io.atomic import require_writable, whole_file
 
 SETTINGS = "settings.json"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rtd_adapters.errors import FileError, UsageError
-from rtd_adapters.skeleton import write_skeleton
+from rtd_adapters.methods.skeleton import write_skeleton
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "custom_plugin"
 

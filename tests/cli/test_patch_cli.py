@@ -93,8 +93,8 @@ def test_one_seed_one_file_and_another_seed_another(patch, quick, tmp_path):
 def test_the_file_drops_into_openai_clip_as_apply_does(quick):
     """`strict=False` into OpenAI's own model class gives the same features as `apply`."""
     clip = pytest.importorskip("clip.model")
+    from rtd_adapters.clip.text import Tokenizer
     from rtd_adapters.demo.clip import load_demo_clip
-    from rtd_adapters.text import Tokenizer
 
     demo, _ = load_demo_clip()
     by_hand, applied = (

@@ -7,7 +7,7 @@ import json
 import torch
 
 from rtd_adapters import get_method
-from rtd_adapters.backbones import backbone_shape
+from rtd_adapters.clip.backbones import backbone_shape
 
 
 def test_convert_then_patch(rtd, tmp_path):

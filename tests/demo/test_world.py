@@ -123,8 +123,8 @@ def test_the_shipped_clip_loads_as_any_open_clip_model(tmp_path):
 
 
 def test_words_of_the_world_have_rows_and_others_are_zero():
+    from rtd_adapters.clip.text import Tokenizer
     from rtd_adapters.demo.clip import load_demo_clip
-    from rtd_adapters.text import Tokenizer
 
     table = load_demo_clip()[0].token_embedding.weight
     tokenizer = Tokenizer(40)
@@ -141,8 +141,8 @@ def test_words_of_the_world_have_rows_and_others_are_zero():
 def test_embeddings_have_norm_ten_and_captions_find_their_pictures():
     import torch.nn.functional as F
 
+    from rtd_adapters.clip.text import Tokenizer
     from rtd_adapters.demo.clip import load_demo_clip, pixels
-    from rtd_adapters.text import Tokenizer
 
     model, _ = load_demo_clip()
     rng = random.Random(11)

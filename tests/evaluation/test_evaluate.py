@@ -11,7 +11,9 @@ import torch
 import torch.nn.functional as F
 
 from rtd_adapters import BackboneShape, get_method
-from rtd_adapters.backbones import Backbone
+from rtd_adapters.clip.backbones import Backbone
+from rtd_adapters.clip.images import image_head
+from rtd_adapters.clip.text import tower_from_model
 from rtd_adapters.errors import EvaluationError, FileError, UsageError
 from rtd_adapters.evaluation.benchmark import EvalQuery
 from rtd_adapters.evaluation.benchmarks import BENCHMARKS, load_benchmark
@@ -19,13 +21,11 @@ from rtd_adapters.evaluation.bootstrap import interval
 from rtd_adapters.evaluation.evaluate import EvalOptions, Evaluation, compare, submit
 from rtd_adapters.evaluation.features import padded
 from rtd_adapters.evaluation.metrics import average_precision, recalls
-from rtd_adapters.evaluation.report import write_report
+from rtd_adapters.evaluation.report.page import write_report
 from rtd_adapters.evaluation.result import QueryRecord, Result
 from rtd_adapters.evaluation.search import Searcher, rankings
 from rtd_adapters.evaluation.submissions import require_valid
-from rtd_adapters.images import image_head
 from rtd_adapters.patch import TextEncoderPatch
-from rtd_adapters.text import tower_from_model
 
 REAL = [name for name in BENCHMARKS if name != "demo"]
 SHAPE = BackboneShape(32, 64, 64)
@@ -293,7 +293,7 @@ def test_the_report_in_a_real_browser(run, patch, tmp_path):
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         pytest.skip("there is no Chromium here")
-    from rtd_adapters.evaluation.strips import choose, keep_pictures, pictures_of
+    from rtd_adapters.evaluation.report.strips import choose, keep_pictures, pictures_of
 
     prepared = run("cirr")
     result = compare(prepared, patch)

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from rtd_adapters import get_method
-from rtd_adapters.backbones import Backbone
-from rtd_adapters.methods import BackboneShape
+from rtd_adapters.clip.backbones import Backbone
+from rtd_adapters.clip.text import Tokenizer, from_layout, to_layout, tower_from_state_dict
+from rtd_adapters.export.torchscript import write_carrier
+from rtd_adapters.methods.method import BackboneShape
 from rtd_adapters.patch import TextEncoderPatch
-from rtd_adapters.patch.carrier import write_carrier
-from rtd_adapters.text import Tokenizer, from_layout, to_layout, tower_from_state_dict
 
 TEXT = "a photo of a dog"
 LOAD_TWICE = """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from rtd_adapters.clip.text import to_layout
 from rtd_adapters.patch import TextEncoderPatch
-from rtd_adapters.text import to_layout
 from rtd_adapters.training import TrainingSettings
 from rtd_adapters.training.trainer import Trainer
 
@@ -100,7 +100,7 @@ def text_features(model, ids):
 @pytest.fixture
 def ids(toy_tower):
     """Token ids of a few captions."""
-    from rtd_adapters.text import Tokenizer
+    from rtd_adapters.clip.text import Tokenizer
 
     texts = ["a photo of a dog", "two red stars on a dark wall", "a small green circle"]
     return Tokenizer(toy_tower.config.context_length).encode(texts)

@@ -10,9 +10,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from rtd_adapters.clip.text import LAYOUTS, to_layout
 from rtd_adapters.errors import FileError, PatchError, UsageError
 from rtd_adapters.patch import TextEncoderPatch, apply, surviving_share
-from rtd_adapters.text import LAYOUTS, to_layout
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_foreign_model_is_refused_with_both_fingerprints(trained, live_model):
     with pytest.raises(PatchError) as caught:
         trained.apply(model)
     assert trained.metadata.base_fingerprint["fp32"][:12] in str(caught.value)
-    from rtd_adapters.text import find_tower, fingerprint
+    from rtd_adapters.clip.text import find_tower, fingerprint
 
     assert fingerprint(find_tower(model).state())["fp32"][:12] in str(caught.value)
     assert "--force" in str(caught.value)

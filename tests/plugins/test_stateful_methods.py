@@ -15,11 +15,11 @@ from rtd_plugins.fti4cir.inversion import FineGrainedInversion
 from torch import nn
 
 from rtd_adapters import BackboneShape, ImageFeatures, get_method
+from rtd_adapters.clip.images import ImageHead
 from rtd_adapters.errors import BackboneError, FileError
-from rtd_adapters.images import ImageHead
 from rtd_adapters.training import FastEngine, ReferenceEngine, Towers, TrainingSettings
 from rtd_adapters.training.batches import TripletStream
-from rtd_adapters.training.engine import encode_query, refined_reference
+from rtd_adapters.training.reference import encode_query, refined_reference
 
 SHAPE = BackboneShape(embed_dim=32, text_width=64, image_width=48)
 VARIANTS = [
@@ -263,7 +263,7 @@ def test_a_truncated_module(foreign, tmp_path):
 
 @pytest.mark.parametrize("name", ["context_i2w", "fti4cir"])
 def test_a_converted_checkpoint_gives_the_same_projection(name, foreign, tmp_path):
-    from rtd_adapters.projections import convert_projection
+    from rtd_adapters.methods.projections import convert_projection
 
     method, path = get_method(name), tmp_path / "own.pt"
     if name == "fti4cir":
@@ -281,8 +281,8 @@ def test_a_converted_checkpoint_gives_the_same_projection(name, foreign, tmp_pat
 
 
 def test_a_checkpoint_of_another_method_names_it(tmp_path):
-    from rtd_adapters.projections import open_projection
-    from rtd_adapters.registry import registry
+    from rtd_adapters.hooks.registry import registry
+    from rtd_adapters.methods.projections import open_projection
 
     tensors = get_method("pic2word").build_projection(SHAPE).state_dict()
     torch.save({"state_dict_img2text": tensors}, tmp_path / "own.pt")

@@ -25,7 +25,7 @@ from rtd_adapters import (
     TrainingSettings,
     get_method,
 )
-from rtd_adapters.text import TowerConfig
+from rtd_adapters.clip.text import TowerConfig
 from rtd_adapters.training import FastEngine
 from rtd_adapters.triplets import Triplet
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from rtd_adapters.clip.text import Tokenizer
 from rtd_adapters.errors import FileError
-from rtd_adapters.text import Tokenizer
 from rtd_adapters.training import anchor_store, anchors
 from rtd_adapters.training.anchor_store import AnchorStore, cached_towers, clear_cache
 from rtd_adapters.training.anchors import Anchors

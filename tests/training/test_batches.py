@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 import torch
 
+from rtd_adapters.clip.text import Tokenizer
 from rtd_adapters.errors import TripletError
-from rtd_adapters.text import Tokenizer
 from rtd_adapters.training.batches import TripletStream
 from rtd_adapters.training.concatenation import add_noise
 from rtd_adapters.training.order import ShuffledOrder

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rtd_adapters.text import Tokenizer
+from rtd_adapters.clip.text import Tokenizer
 from rtd_adapters.training import ReferenceEngine, Towers, TrainingSettings
 from rtd_adapters.training.batches import TripletStream
 
@@ -91,7 +91,7 @@ def test_text_concatenation_puts_the_words_in(towers, toy_triplets):
     noisy = ReferenceEngine(towers, TrainingSettings(concat="text", noise_scale=0.0)).loss(chosen)
     assert plain == noisy, "no pseudo token, so no noise"
     assert plain != ReferenceEngine(towers, TrainingSettings()).loss(chosen)
-    from rtd_adapters.training.engine import text_prompts
+    from rtd_adapters.training.reference import text_prompts
 
     composed, bare = text_prompts(towers.method, chosen)
     assert composed[0] == f"a photo of {chosen.references[0]} that {chosen.conditioning[0]}"

@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from rtd_adapters.clip.text import Tokenizer
 from rtd_adapters.errors import TripletError
-from rtd_adapters.methods import Query
+from rtd_adapters.methods.method import Query
 from rtd_adapters.patch.lora import LoRASettings, insert_lora
-from rtd_adapters.text import Tokenizer
 from rtd_adapters.training import FastEngine, ReferenceEngine, Towers, TrainingSettings
 from rtd_adapters.training.batches import TripletStream
+from rtd_adapters.training.packed_texts import encode_texts
 from rtd_adapters.training.packing import pack_texts
-from rtd_adapters.training.texts import encode_texts
 
 TEXTS = [
     "a photo of $ that is red",

@@ -107,10 +107,10 @@ def test_local_negatives_average_the_losses_of_the_shares(
     """Each process's gradient is that of its own rows' loss, divided by their number."""
     import copy
 
-    from rtd_adapters.text import Tokenizer
+    from rtd_adapters.clip.text import Tokenizer
     from rtd_adapters.training import FastEngine, ReferenceEngine, Towers, TrainingSettings
     from rtd_adapters.training.batches import TripletStream
-    from rtd_adapters.training.engine import Means
+    from rtd_adapters.training.reference import Means
 
     student = copy.deepcopy(toy_backbone.tower).requires_grad_(True)
     towers = Towers(searle, toy_projection, toy_backbone.tower, student, Tokenizer(32, "$"))

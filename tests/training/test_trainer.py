@@ -11,7 +11,7 @@ from rtd_adapters.errors import FileError, TrainingError, UsageError
 from rtd_adapters.patch import TextEncoderPatch
 from rtd_adapters.patch.lora import LoRASettings
 from rtd_adapters.training import FastEngine, ReferenceEngine, RunOptions, Trainer, TrainingSettings
-from rtd_adapters.training.checkpoints import list_checkpoints
+from rtd_adapters.training.resume import list_checkpoints
 from rtd_adapters.training.schedule import learning_rate
 
 

@@ -28,7 +28,7 @@ from rtd_adapters.triplets.quality import (
     edit_kind,
     measure,
 )
-from rtd_adapters.triplets.report import as_dict, as_html, as_table, as_text
+from rtd_adapters.triplets.quality_report import as_dict, as_html, as_table, as_text
 from rtd_adapters.triplets.verdict import DOUBTFUL, GOOD, UNFIT, judge
 
 CLEAN = [

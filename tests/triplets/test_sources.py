@@ -18,7 +18,7 @@ from rtd_adapters.triplets import Triplet, read_captions, read_triplets, write_t
 from rtd_adapters.triplets.columns import OFFICIAL, parse_columns
 from rtd_adapters.triplets.formats import LONGEST_LINE, read_rows
 from rtd_adapters.triplets.json_list import CHUNK, JsonList
-from rtd_adapters.triplets.store import hold
+from rtd_adapters.triplets.spill import hold
 
 TRIPLETS = [
     Triplet("a red star", "is blue", "a blue star"),

@@ -107,9 +107,9 @@ def small_clip():
 def write_patch(path, clip):
     """A patch of the small CLIP that changes clearly what it finds."""
     from rtd_adapters import BackboneShape, get_method
-    from rtd_adapters.backbones import Backbone
+    from rtd_adapters.clip.backbones import Backbone
+    from rtd_adapters.clip.text import tower_from_state_dict
     from rtd_adapters.patch import TextEncoderPatch
-    from rtd_adapters.text import tower_from_state_dict
 
     tower = tower_from_state_dict(clip, heads=1, activation="quick_gelu")
     backbone = Backbone("small", None, tower, BackboneShape(64, 64, 64), None, None)

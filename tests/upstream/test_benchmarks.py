@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 
 from rtd_adapters import BackboneShape, get_method
-from rtd_adapters.backbones import Backbone
+from rtd_adapters.clip.backbones import Backbone
+from rtd_adapters.clip.images import image_head
+from rtd_adapters.clip.text import tower_from_state_dict
 from rtd_adapters.evaluation.benchmarks import load_benchmark
 from rtd_adapters.evaluation.evaluate import EvalOptions, Evaluation, compare, submit
 from rtd_adapters.evaluation.search import Searcher
-from rtd_adapters.images import image_head
-from rtd_adapters.patch.carrier import write_carrier
-from rtd_adapters.text import tower_from_state_dict
+from rtd_adapters.export.torchscript import write_carrier
 
 pytestmark = pytest.mark.slow
 SHAPE = BackboneShape(64, 64, 64)

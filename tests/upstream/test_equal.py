@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from rtd_adapters import BackboneShape, ImageFeatures, get_method
-from rtd_adapters.text import from_layout, tower_from_state_dict
-from rtd_adapters.training.engine import encode_query
+from rtd_adapters.clip.text import from_layout, tower_from_state_dict
+from rtd_adapters.training.reference import encode_query
 
 pytestmark = pytest.mark.slow
 
@@ -150,7 +150,7 @@ def test_projection_and_embedding_are_theirs(case, checkout, copy, world, shell)
 
 def inputs(world):
     """The small CLIP in both layouts, texts, and random images' embeddings and states."""
-    from rtd_adapters.text import to_layout
+    from rtd_adapters.clip.text import to_layout
 
     generator = torch.Generator().manual_seed(11)
     return {

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from rtd_adapters.export.targets import ExportJob, export_patch
 
 from rtd_adapters import BackboneShape, TextEncoderPatch, get_method
-from rtd_adapters.patch.export import ExportJob, export_patch
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +66,7 @@ def searle_export(copy, world, patch, name):
 def unpatched(world):
     """The patch that changes nothing, to export the base itself."""
     patch = TextEncoderPatch.load(world.patch)
-    from rtd_adapters.text import from_layout
+    from rtd_adapters.clip.text import from_layout
 
     return TextEncoderPatch(from_layout(world.clip)[1], patch.metadata)
 
@@ -214,7 +214,7 @@ def hf_folder(folder, world):
     """A CLIPModel with the small CLIP's text tower and a random image tower."""
     from transformers import CLIPConfig, CLIPModel
 
-    from rtd_adapters.text import from_layout, to_layout
+    from rtd_adapters.clip.text import from_layout, to_layout
 
     text = {
         "vocab_size": 49408,

@@ -1,4 +1,4 @@
-"""The field's benchmarks, one module each."""
+"""The field's benchmarks, one module each, registered as anybody else's are."""
 
 from __future__ import annotations
 
@@ -6,49 +6,31 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from rtd_adapters.errors import UsageError
-from rtd_adapters.evaluation.benchmark import Benchmark
+from rtd_adapters.evaluation.benchmark import Benchmark, BenchmarkSource
+from rtd_adapters.hooks.specs import hookimpl
 
-BENCHMARKS = {
-    "demo": "demo",
-    "cirr": "cirr",
-    "circo": "circo",
-    "fashioniq": "fashioniq",
-    "genecis-focus-attribute": "genecis",
-    "genecis-change-attribute": "genecis",
-    "genecis-focus-object": "genecis",
-    "genecis-change-object": "genecis",
-    "coco-composition": "coco",
-    "imagenet-r": "imagenet_r",
-}
+SERVED = ("val", "test")
+GENECIS = ("focus-attribute", "change-attribute", "focus-object", "change-object")
 
 
-def load_benchmark(name: str, root: Path | None = None, split: str = "val") -> Benchmark:
-    """Read a benchmark's annotations and check that its files are there.
-
-    Args:
-        name: one of `BENCHMARKS`.
-        root: the folder in which it was unpacked; none for the built-in world.
-        split: `val`, or `test` where a server keeps the answers (cirr, circo).
-
-    Raises:
-        UsageError: there is no such benchmark or split, or no folder was named.
-        FileError: files are missing or damaged.
-    """
-    if name not in BENCHMARKS:
-        raise UsageError(f"Unknown benchmark {name!r}. Use one of {', '.join(BENCHMARKS)}.")
-    if root is None and name != "demo":
-        raise UsageError(f"{name} needs --data: the folder in which it was unpacked.")
-    module = import_module(f"rtd_adapters.evaluation.benchmarks.{BENCHMARKS[name]}")
-    load: Callable[[str, Path | None, str], Benchmark] = module.load
-    return load(name, root, split)
+@hookimpl
+def register_benchmarks(register: Callable[[BenchmarkSource], None]) -> None:
+    """Add the built-in ones."""
+    register(BenchmarkSource("cirr", "CIRR: real pictures, one target each", _in("cirr"), SERVED))
+    register(BenchmarkSource("circo", "CIRCO: COCO, several targets", _in("circo"), SERVED))
+    register(BenchmarkSource("fashioniq", "FashionIQ: dress, shirt, toptee", _in("fashioniq")))
+    for task in GENECIS:
+        summary = f"GeneCIS: {task.replace('-', ' ')}, a small gallery for each query"
+        register(BenchmarkSource(f"genecis-{task}", summary, _in("genecis")))
+    register(BenchmarkSource("coco-composition", "COCO: an object and its scene", _in("coco")))
+    register(BenchmarkSource("imagenet-r", "ImageNet-R: the same in a style", _in("imagenet_r")))
 
 
-def only_val(name: str, split: str) -> None:
-    """Refuse other splits than `val`.
+def _in(module: str) -> Callable[[str, Path, str], Benchmark]:
+    """The `load` of a module here, imported when it is called."""
 
-    Raises:
-        UsageError: it is another.
-    """
-    if split != "val":
-        raise UsageError(f"{name} has no split {split!r} here; use val.")
+    def load(name: str, root: Path, split: str) -> Benchmark:
+        benchmark: Benchmark = import_module(f"{__name__}.{module}").load(name, root, split)
+        return benchmark
+
+    return load

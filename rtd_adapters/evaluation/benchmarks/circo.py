@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rtd_adapters.errors import UsageError
 from rtd_adapters.evaluation.benchmark import (
     Benchmark,
     EvalQuery,
@@ -30,11 +29,8 @@ INFO = "COCO2017_unlabeled/annotations/image_info_unlabeled2017.json"
 PICTURES = "COCO2017_unlabeled/unlabeled2017"
 
 
-def load(name: str, root: Path | None, split: str) -> Benchmark:
+def load(name: str, root: Path, split: str) -> Benchmark:
     """220 queries of val, or 800 of test, whose targets the server keeps."""
-    assert root is not None
-    if split not in ("val", "test"):
-        raise UsageError(f"circo has no split {split!r}; use val or test.")
     annotations, info, pictures = required(root, f"annotations/{split}.json", INFO, PICTURES)
     files = {str(image["id"]): image["file_name"] for image in read_json(info)["images"]}
     queries = tuple(_query(entry) for entry in read_json(annotations))

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rtd_adapters.errors import UsageError
 from rtd_adapters.evaluation.benchmark import (
     Benchmark,
     EvalQuery,
@@ -30,11 +29,8 @@ SUBSET_CUTOFFS = (1, 2, 3)
 SPLITS = {"val": "val", "test": "test1"}
 
 
-def load(name: str, root: Path | None, split: str) -> Benchmark:
+def load(name: str, root: Path, split: str) -> Benchmark:
     """4,181 queries of val, or 4,148 of test1, whose targets the server keeps."""
-    assert root is not None
-    if split not in SPLITS:
-        raise UsageError(f"cirr has no split {split!r}; use val or test.")
     part = SPLITS[split]
     captions, index = required(
         root, f"cirr/captions/cap.rc2.{part}.json", f"cirr/image_splits/split.rc2.{part}.json"

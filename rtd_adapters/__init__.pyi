@@ -1,0 +1,75 @@
+"""The public names: all that plugins and other people's code may import."""
+
+from .clip.backbones import Backbone as Backbone, load_backbone as load_backbone
+from .clip.images import ImageStates as ImageStates, image_states as image_states
+from .clip.shapes import BackboneShape as BackboneShape
+from .clip.sources import BackboneSource as BackboneSource
+from .clip.text import TextTower as TextTower, Tokenizer as Tokenizer
+from .errors import (
+    BackboneError as BackboneError,
+    EvaluationError as EvaluationError,
+    FileError as FileError,
+    PatchError as PatchError,
+    RtdError as RtdError,
+    TrainingError as TrainingError,
+    TripletError as TripletError,
+    UsageError as UsageError,
+)
+from .evaluation.benchmark import (
+    Benchmark as Benchmark,
+    BenchmarkSource as BenchmarkSource,
+    EvalQuery as EvalQuery,
+    Part as Part,
+    Ranking as Ranking,
+)
+from .evaluation.evaluate import EvalOptions as EvalOptions, evaluate as evaluate
+from .evaluation.result import Diagnosis as Diagnosis, Result as Result
+from .export.base import (
+    ExportBase as ExportBase,
+    read_base as read_base,
+    read_folder_base as read_folder_base,
+    read_resume_base as read_resume_base,
+)
+from .export.exporter import (
+    Exporter as Exporter,
+    ExportJob as ExportJob,
+    everything as everything,
+    held_in_fp16_by_openai as held_in_fp16_by_openai,
+)
+from .export.run import export_patch as export_patch
+from .export.torchscript import write_torchscript as write_torchscript
+from .hooks.registry import get_method as get_method
+from .hooks.specs import hookimpl as hookimpl
+from .io.atomic import whole_file as whole_file, whole_folder as whole_folder
+from .io.checkpoints import read_checkpoint as read_checkpoint
+from .io.pickled_modules import read_pickled_module as read_pickled_module
+from .jobs.diagnose import diagnose as diagnose
+from .jobs.inputs import PatchJob as PatchJob
+from .jobs.patch import PatchResult as PatchResult, run_patch as run_patch
+from .jobs.sweep import run_sweep as run_sweep
+from .methods.method import Method as Method, MethodOption as MethodOption
+from .methods.projections import (
+    convert_projection as convert_projection,
+    fill_projection as fill_projection,
+    load_projection as load_projection,
+    tensors_under as tensors_under,
+)
+from .methods.query import Composition as Composition, Query as Query
+from .methods.reference import Reference as Reference
+from .patch import TextEncoderPatch as TextEncoderPatch, apply as apply
+from .patch.lora import LoRASettings as LoRASettings
+from .training import (
+    RunOptions as RunOptions,
+    Trainer as Trainer,
+    TrainingSettings as TrainingSettings,
+)
+from .triplets import (
+    Triplet as Triplet,
+    read_captions as read_captions,
+    read_triplets as read_triplets,
+    write_triplets as write_triplets,
+)
+from .triplets.rules import RuleSettings as RuleSettings, rule_triplets as rule_triplets
+
+__version__: str
+__all__: list[str]

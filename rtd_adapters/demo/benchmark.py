@@ -1,0 +1,38 @@
+"""The built-in world's held-out queries as a benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rtd_adapters.demo.queries import FINAL_SEED, held_out_queries
+from rtd_adapters.demo.render import draw
+from rtd_adapters.evaluation.benchmark import Benchmark, EvalQuery, Part, Ranking, hits
+from rtd_adapters.evaluation.metrics import recalls
+
+CUTOFFS = (1, 5, 10)
+
+
+def load(name: str, root: Path, split: str) -> Benchmark:
+    """1,000 queries over one gallery; the reference stays in it."""
+    found = held_out_queries()
+    queries = tuple(
+        EvalQuery(str(row), str(reference), (text,), (str(target),), family)
+        for row, (reference, text, target, family) in enumerate(
+            zip(found.references, found.texts, found.targets, found.families, strict=True)
+        )
+    )
+    gallery = tuple(map(str, range(len(found.gallery))))
+    return Benchmark(
+        name,
+        split,
+        (Part("", gallery, queries),),
+        lambda image: draw(found.gallery[int(image)], found.seeds[int(image)]),
+        _score,
+        {"reference": "stays in the gallery", "seed": FINAL_SEED},
+        f"built-in world, seed {FINAL_SEED}",
+    )
+
+
+def _score(query: EvalQuery, ranking: Ranking) -> Mapping[str, float]:
+    return recalls("recall", hits(query.targets, ranking.top(max(CUTOFFS))), CUTOFFS)

@@ -1,0 +1,1 @@
+"""Results and diagnoses as HTML pages that need nothing else."""

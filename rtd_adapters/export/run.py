@@ -1,0 +1,56 @@
+"""Writes a patch as the very file or folder that an upstream repository's own flags load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from rtd_adapters.errors import PatchError
+from rtd_adapters.export.exporter import ExportJob
+from rtd_adapters.hooks.registry import get_exporter
+from rtd_adapters.io.atomic import require_new_folder, require_writable
+from rtd_adapters.patch.base import TextEncoderPatch
+from rtd_adapters.patch.precision import surviving_share
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written."""
+
+    out: Path
+    use: str
+    """What to type in the repository."""
+    surviving: float | None
+    """Share of the change that the repository's own rounding leaves; None where it rounds none."""
+
+
+def export_patch(job: ExportJob, target: str) -> Exported:
+    """Write the patch for a repository.
+
+    Raises:
+        UsageError: the target is unknown, or an input that it needs was not given.
+        PatchError: the patch does not fit the base or the repository.
+        FileError, BackboneError: an input is damaged, or the output cannot be written.
+    """
+    exporter = get_exporter(target)
+    (require_new_folder if exporter.folder else require_writable)(job.out, overwrite=job.overwrite)
+    if exporter.openai_builder:
+        _require_openai_builder(job.patch, target)
+    base = exporter.write(job)
+    surviving = None
+    if exporter.rounded:
+        state = job.patch.state()
+        surviving = surviving_share(base.tower, state, torch.float16, exporter.rounded)
+    return Exported(job.out, exporter.use.format(out=job.out, name=job.out.name), surviving)
+
+
+def _require_openai_builder(patch: TextEncoderPatch, target: str) -> None:
+    tower = patch.metadata.tower
+    if tower["heads"] * 64 != tower["width"] or tower["activation"] != "quick_gelu":
+        raise PatchError(
+            f"{target} builds its text tower with QuickGELU and heads of width 64; this patch is "
+            f"for {patch.metadata.backbone}, with {tower['activation']} and {tower['heads']} heads "
+            f"in width {tower['width']}. It would compute something else there."
+        )

@@ -1,0 +1,1 @@
+"""What is read from disk and written to it: whole or not at all, and nothing of it is run."""

@@ -1,0 +1,26 @@
+"""The hash by which files are told apart."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from rtd_adapters.errors import FileError
+
+BLOCK = 1 << 20
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes, in hexadecimal; memory does not grow with the file.
+
+    Raises:
+        FileError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
+    return digest.hexdigest()

@@ -1,0 +1,154 @@
+"""What a run needs, asked for, loaded, and checked against each other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from rtd_adapters.clip.backbones import DEFAULT, Backbone, load_backbone
+from rtd_adapters.clip.precisions import dtype_named
+from rtd_adapters.clip.sources import BackboneSource
+from rtd_adapters.errors import FileError, UsageError
+from rtd_adapters.hooks.registry import backbone_source, get_method
+from rtd_adapters.io.atomic import require_new_folder, require_writable
+from rtd_adapters.methods.method import Method
+from rtd_adapters.methods.projections import load_projection
+from rtd_adapters.patch import KINDS
+from rtd_adapters.patch.lora import LoRASettings
+from rtd_adapters.training import RunOptions, Trainer, TrainingSettings
+from rtd_adapters.training.trainer import has_checkpoint, remove_run
+from rtd_adapters.triplets import Triplet, read_triplets
+from rtd_adapters.triplets.columns import parse_columns
+
+Say = Callable[[str], None]
+
+
+def silent(line: str) -> None:
+    """A `Say` that says nothing."""
+
+
+@dataclass(frozen=True)
+class PatchJob:
+    """One `rtd patch`: what goes in, what is computed, what comes out."""
+
+    method: str
+    out: Path
+    backbone: str = DEFAULT
+    pretrained: str | None = None
+    projection: Path | None = None
+    method_options: Mapping[str, str] = field(default_factory=dict)
+    """Chosen options of the method, by name."""
+    triplets: str | Path | None = None
+    columns: str | None = None
+    """Names of the triplets' columns, as in `reference=src,conditioning=edit,target=dst`."""
+    kind: str = "full"
+    lora: LoRASettings = field(default_factory=LoRASettings)
+    settings: TrainingSettings = field(default_factory=TrainingSettings)
+    options: RunOptions = field(default_factory=RunOptions)
+    dtype: str = "fp32"
+    adapter_out: Path | None = None
+    card: Path | None = None
+    command: str = ""
+    """The command line, for the card."""
+    overwrite: bool = False
+
+    @property
+    def source(self) -> BackboneSource | None:
+        """What brings the backbone, where a plugin does: it may bring further inputs."""
+        return backbone_source(self.backbone)
+
+    @property
+    def run_folder(self) -> Path:
+        """Checkpoints and metrics of this run: beside the output unless the options name one."""
+        return self.options.folder or self.out.with_name(f"{self.out.name}.run")
+
+    def chosen_method(self) -> Method:
+        """The method, with its options.
+
+        Raises:
+            UsageError: there is no such method or option.
+        """
+        return get_method(self.method).configured(self.method_options)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything a job needs, loaded and checked against each other."""
+
+    method: Method
+    backbone: Backbone
+    projection: nn.Module
+    triplets: Sequence[Triplet]
+    triplets_source: dict[str, Any]
+    projection_source: dict[str, Any]
+
+    def trainer(self, job: PatchJob, options: RunOptions | None = None) -> Trainer:
+        """What trains on them; it keeps its checkpoints in the job's run folder by default."""
+        options = options or replace(job.options, folder=job.run_folder)
+        return Trainer(
+            self.method, self.projection, self.backbone, self.triplets, job.settings, options
+        )
+
+
+def check_request(job: PatchJob) -> None:
+    """Check what can be checked before anything heavy is loaded.
+
+    Raises:
+        UsageError: options contradict each other or a real backbone lacks an input.
+        FileError: an output is in the way, or an unfinished run is.
+    """
+    if job.kind not in KINDS:
+        raise UsageError(f"Unknown kind {job.kind!r}. Use one of {', '.join(KINDS)}.")
+    if job.adapter_out and job.kind != "lora":
+        raise UsageError("--adapter-out needs --kind lora.")
+    dtype_named(job.dtype)
+    method = job.chosen_method()
+    needed = ["projection"] * method.needs_projection + ["triplets"]
+    lacking = [name for name in needed if getattr(job, name) is None]
+    if lacking and job.source is None:
+        flags = " and ".join(f"--{name}" for name in lacking)
+        raise UsageError(f"backbone {job.backbone} needs {flags}; only the demo brings its own.")
+    require_writable(job.out, overwrite=job.overwrite)
+    if job.card:
+        require_writable(job.card, overwrite=job.overwrite)
+    if job.adapter_out:
+        require_new_folder(job.adapter_out, overwrite=job.overwrite)
+    if has_checkpoint(job.run_folder) and not job.options.resume:
+        if not job.overwrite:
+            raise FileError(
+                f"{job.run_folder} holds an unfinished run. "
+                "Pass --resume to go on with it, or --overwrite to start anew."
+            )
+        remove_run(job.run_folder)
+
+
+def load_inputs(job: PatchJob, say: Say = silent) -> Inputs:
+    """Load method, backbone, projection and triplets, and check that they fit.
+
+    Raises:
+        RtdError: an input is missing, damaged, or does not fit another.
+    """
+    method = job.chosen_method()
+    triplets, triplets_source = _load_triplets(job)
+    say(f"loading backbone {job.backbone}")
+    backbone = load_backbone(job.backbone, job.pretrained)
+    projection, projection_source = load_projection(method, backbone, job.projection)
+    if job.method_options:
+        projection_source["options"] = dict(job.method_options)
+    return Inputs(method, backbone, projection, triplets, triplets_source, projection_source)
+
+
+def _load_triplets(job: PatchJob) -> tuple[Sequence[Triplet], dict[str, Any]]:
+    if job.triplets is not None:
+        read = read_triplets(job.triplets, parse_columns(job.columns) if job.columns else None)
+        return read, {"source": read.source, "sha256": read.sha256, "count": len(read)}
+    made = job.source.triplets() if job.source else None
+    if made is None:
+        raise UsageError(f"backbone {job.backbone} needs --triplets.")
+    digest = hashlib.sha256(repr(made).encode()).hexdigest()
+    return made, {"source": "built-in world", "sha256": digest, "count": len(made)}

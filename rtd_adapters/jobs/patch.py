@@ -1,0 +1,143 @@
+"""`rtd patch`, end to end: inputs checked, a patch trained, figures taken, files written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from rtd_adapters.clip.precisions import dtype_named
+from rtd_adapters.clip.text import TextTower
+from rtd_adapters.jobs.inputs import Inputs, PatchJob, Say, check_request, load_inputs, silent
+from rtd_adapters.patch import TextEncoderPatch, surviving_share
+from rtd_adapters.patch.card import write_card
+from rtd_adapters.patch.metadata import PatchMetadata
+from rtd_adapters.patch.trainable import LoRAPatch, TrainablePatch
+from rtd_adapters.training import Trainer, TrainingRecord
+from rtd_adapters.training.processes import launched
+from rtd_adapters.training.step import Towers
+from rtd_adapters.training.trainer import remove_run
+from rtd_adapters.training.validation import anchor_recall
+
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class PatchResult:
+    """What `rtd patch` prints."""
+
+    out: Path
+    metadata: PatchMetadata
+    record: TrainingRecord
+    before: Figures
+    after: Figures
+    seconds: float
+    """Wall time of the training loop alone."""
+    surviving: float | None
+    """Share of the change that survives the file's precision; None for fp32."""
+    merge_difference: float | None
+    """LoRA: largest difference between merged and adapter outputs."""
+
+
+def run_patch(job: PatchJob, say: Say = silent) -> PatchResult:
+    """Learn a patch and write it; of several processes, the first one does the latter.
+
+    Args:
+        job: what to do.
+        say: told in a line what happens next.
+
+    Raises:
+        RtdError: whatever is wrong with the request, an input or the disk; nothing half-written.
+    """
+    check_request(job)
+    inputs = load_inputs(job, say)
+    patch = new_patch(job, inputs)
+    trainer = inputs.trainer(job)
+    measure = _measure(job, inputs, trainer, say) if launched().is_main else _nothing
+    inputs.backbone.drop_images()
+
+    before = measure(inputs.backbone.tower)
+    say(f"training: {job.settings.steps} steps of {job.settings.batch_size} triplets")
+    started = time.perf_counter()
+    record = patch.fit(trainer)
+    seconds = time.perf_counter() - started
+    merge_difference = patch.merge_difference() if isinstance(patch, LoRAPatch) else None
+    after = measure(patch.build_tower())
+
+    _describe(job, patch, record, before, after)
+    metadata = patch.metadata
+    if launched().is_main:
+        metadata = _write(job, patch)
+        if job.options.folder is None:
+            remove_run(job.run_folder)
+    surviving = _surviving(job, patch)
+    return PatchResult(
+        job.out, metadata, record, before, after, seconds, surviving, merge_difference
+    )
+
+
+def new_patch(job: PatchJob, inputs: Inputs) -> TrainablePatch:
+    """The patch to be trained, which knows what it will be trained on."""
+    patch = TextEncoderPatch.create(
+        job.kind, inputs.backbone, inputs.method, lora=job.lora, seed=job.settings.seed
+    )
+    patch.metadata.triplets = inputs.triplets_source
+    patch.metadata.projection = inputs.projection_source
+    return patch
+
+
+def _measure(
+    job: PatchJob, inputs: Inputs, trainer: Trainer, say: Say
+) -> Callable[[TextTower], Figures]:
+    """What takes a tower's figures: on the backbone's own pictures if it brings some, and on
+    held-out triplets otherwise."""
+    if job.source:
+        say(f"drawing the pictures of {job.backbone}")
+        world = job.source.world(inputs.method, inputs.projection, inputs.backbone)
+        if world:
+            return world.evaluate
+    held_out = trainer.stream.held_out()
+    return lambda tower: anchor_recall(_towers(inputs, tower), held_out)
+
+
+def _nothing(tower: TextTower) -> Figures:
+    """What the other processes measure, for the first one does."""
+    return {}
+
+
+def _towers(inputs: Inputs, tower: TextTower) -> Towers:
+    backbone, tokenizer = inputs.backbone, inputs.method.tokenizer(tower.config.context_length)
+    return Towers(
+        inputs.method, inputs.projection, backbone.tower, tower, tokenizer, backbone.image_head
+    )
+
+
+def _describe(
+    job: PatchJob, patch: TrainablePatch, record: TrainingRecord, before: Figures, after: Figures
+) -> None:
+    patch.metadata.figures = {"before": before, "after": after}
+    patch.metadata.training = job.settings.to_dict() | {
+        "selected_step": record.selected_step,
+        "texts_cut": record.texts_cut,
+        "texts_cleaned": record.texts_cleaned,
+    }
+
+
+def _write(job: PatchJob, patch: TrainablePatch) -> PatchMetadata:
+    metadata = patch.save(job.out, dtype=job.dtype)
+    if job.adapter_out and isinstance(patch, LoRAPatch):
+        patch.save_adapter(job.adapter_out, overwrite=job.overwrite)
+    if job.card:
+        write_card(job.card, metadata, weights=job.out.name, command=job.command)
+    return metadata
+
+
+def _surviving(job: PatchJob, patch: TrainablePatch) -> float | None:
+    if job.dtype == "fp32":
+        return None
+    base = patch.base.state_dict()
+    with torch.no_grad():
+        return surviving_share(base, patch.state(), dtype_named(job.dtype))

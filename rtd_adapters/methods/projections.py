@@ -1,0 +1,172 @@
+"""Projections: filled from a foreign checkpoint, strictly and with clear words, and converted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from rtd_adapters.errors import BackboneError, RtdError, UsageError
+from rtd_adapters.hooks.registry import backbone_source, registry
+from rtd_adapters.io.atomic import whole_file
+from rtd_adapters.io.checkpoints import read_header
+from rtd_adapters.io.hashes import file_sha256
+
+if TYPE_CHECKING:
+    from rtd_adapters.clip.backbones import Backbone
+    from rtd_adapters.clip.shapes import BackboneShape
+    from rtd_adapters.methods.method import Method
+
+SHOWN_KEYS = 3
+KEY = "rtd_projection"
+"""Of the metadata in a converted file."""
+
+
+def tensors_under(checkpoint: object, key: str, path: Path) -> dict[str, Tensor]:
+    """The tensors a checkpoint holds under `key`, or the checkpoint itself if it is flat.
+
+    A flat mapping of tensors is what `rtd projection convert` and the built-in world write.
+
+    Raises:
+        BackboneError: the file holds something else; the message lists its keys.
+    """
+    if not isinstance(checkpoint, Mapping):
+        raise BackboneError(f"{path} holds a {type(checkpoint).__name__}, not a checkpoint dict.")
+    found = checkpoint.get(key, checkpoint)
+    if isinstance(found, Mapping) and found and all(isinstance(v, Tensor) for v in found.values()):
+        return {name.removeprefix("module."): tensor for name, tensor in found.items()}
+    present = ", ".join(sorted(map(str, checkpoint))[:8])
+    raise BackboneError(
+        f"{path} has no tensors under {key!r}; it holds: {present}. "
+        "Pass the projection checkpoint that belongs to this method."
+    )
+
+
+def fill_projection(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> nn.Module:
+    """Copy `tensors` into `module` key for key and return it in fp32, frozen and in eval mode.
+
+    Raises:
+        BackboneError: a key is missing or unknown, or a shape differs; both shapes are named.
+    """
+    expected = module.state_dict()
+    missing = [name for name in expected if name not in tensors]
+    unknown = [name for name in tensors if name not in expected]
+    if missing or unknown:
+        raise BackboneError(
+            f"{path} is not a {type(module).__name__} checkpoint: {_listed('missing', missing)}; "
+            f"{_listed('unknown', unknown)}. Check --method and --projection."
+        )
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            raise BackboneError(
+                f"{path} does not fit the backbone: {name} is {list(tensor.shape)} in the file "
+                f"and {list(expected[name].shape)} for this backbone. "
+                "Pass the projection trained for it, or the backbone it was trained for."
+            )
+    module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    return module.float().eval().requires_grad_(False)
+
+
+def open_projection(
+    method: Method, path: Path, shape: BackboneShape, others: Iterable[Method] = ()
+) -> nn.Module:
+    """The projection in a checkpoint of the method's repository or in a converted file.
+
+    Args:
+        others: installed methods, one of which the file may belong to if not to `method`.
+
+    Raises:
+        FileError: the file is missing, damaged or needs more than tensors.
+        BackboneError: it is another method's, which is named, or does not fit the backbone.
+    """
+    owner = converted_for(path)
+    if owner and owner != method.name:
+        raise BackboneError(
+            f"{path} is a projection of {owner}, not of {method.name}. Check --method."
+        )
+    try:
+        return method.load_projection(path, shape)
+    except BackboneError as error:
+        fitting = [
+            other.name for other in others if other is not method and _reads(other, path, shape)
+        ]
+        if not fitting:
+            raise
+        raise BackboneError(
+            f"{path} is a checkpoint of {' or '.join(fitting)}, not of {method.name}. "
+            f"Check --method and --projection. ({error})"
+        ) from error
+
+
+def load_projection(
+    method: Method, backbone: Backbone, path: Path | None
+) -> tuple[nn.Module, dict[str, Any]]:
+    """A method's projection, and where it came from.
+
+    Args:
+        path: its file; the one that the backbone brings where it is None.
+
+    Raises:
+        UsageError: the backbone brings none.
+        FileError, BackboneError: as `open_projection`.
+    """
+    if not method.needs_projection:
+        return method.build_projection(backbone.shape), {}
+    source = backbone_source(backbone.name)
+    if path is None:
+        path = source.projection(method.name) if source else None
+    if path is None:
+        raise UsageError(f"backbone {backbone.name} needs --projection.")
+    others = registry().methods.values()
+    projection = open_projection(method, path, backbone.shape, others)
+    return projection, {"source": path.name, "sha256": file_sha256(path)}
+
+
+def convert_projection(
+    method: Method, path: Path, shape: BackboneShape, backbone: str, out: Path
+) -> dict[str, object]:
+    """Write a repository's checkpoint anew as safetensors, in fp32, and return its metadata.
+
+    Raises:
+        FileError, BackboneError: as `open_projection`; nothing is written then.
+    """
+    projection = open_projection(method, path, shape)
+    metadata: dict[str, object] = {
+        "method": method.name,
+        "backbone": backbone,
+        "shape": asdict(shape),
+        "source": path.name,
+        "sha256": file_sha256(path),
+    }
+    tensors = {name: tensor.contiguous() for name, tensor in projection.state_dict().items()}
+    with whole_file(out) as temporary:
+        save_file(tensors, temporary, metadata={KEY: json.dumps(metadata)})
+    return metadata
+
+
+def converted_for(path: Path) -> str | None:
+    """The method that a converted file was made for; None for every other file."""
+    if path.suffix != ".safetensors":
+        return None
+    _, header = read_header(path)
+    return json.loads(header[KEY])["method"] if KEY in header else None
+
+
+def _reads(method: Method, path: Path, shape: BackboneShape) -> bool:
+    try:
+        method.load_projection(path, shape)
+    except RtdError:
+        return False
+    return True
+
+
+def _listed(what: str, names: list[str]) -> str:
+    if not names:
+        return f"nothing {what}"
+    more = f" and {len(names) - SHOWN_KEYS} more" if len(names) > SHOWN_KEYS else ""
+    return f"{what} {', '.join(names[:SHOWN_KEYS])}{more}"

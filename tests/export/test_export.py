@@ -1,0 +1,266 @@
+"""Exported files: what the real loaders make of them computes what `apply` computes."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+import torch
+from rtd_adapters.export.targets import TARGETS, ExportJob, export_patch
+
+import rtd_adapters
+from rtd_adapters.clip.backbones import Backbone
+from rtd_adapters.clip.text import Tokenizer, from_layout, tower_from_state_dict
+from rtd_adapters.errors import BackboneError, FileError, PatchError, UsageError
+from rtd_adapters.methods.method import BackboneShape
+from rtd_adapters.patch import TextEncoderPatch
+
+SHAPE = BackboneShape(32, 64, 64)
+
+
+@pytest.fixture(scope="module")
+def clip():
+    """A whole small CLIP in OpenAI's names, with heads 64 wide."""
+    from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+
+    torch.manual_seed(0)
+    vision = CLIPVisionCfg(layers=1, width=64, head_width=64, patch_size=16, image_size=32)
+    text = CLIPTextCfg(context_length=77, vocab_size=49408, width=64, heads=1, layers=2)
+    model = CLIP(32, vision, text, quick_gelu=True).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "ln_" not in name and name != "logit_scale":
+                parameter.copy_(torch.randn_like(parameter) * 0.1)
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+@pytest.fixture(scope="module")
+def base(clip, tmp_path_factory):
+    path = tmp_path_factory.mktemp("base") / "clip.pt"
+    torch.save(clip, path)
+    return path
+
+
+def patch_of(clip):
+    """A patch that changes every tensor of the text tower."""
+    tower = tower_from_state_dict(clip, heads=1, activation="quick_gelu")
+    backbone = Backbone("small", None, tower, SHAPE, None, None)
+    patch = TextEncoderPatch.create("full", backbone, rtd_adapters.get_method("searle"))
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in patch.student.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.03)
+    return patch
+
+
+@pytest.fixture(scope="module")
+def patch(clip):
+    return patch_of(clip)
+
+
+@pytest.fixture
+def ids():
+    return Tokenizer(77).encode(["a photo of a dog", "two red stars on a dark wall"])
+
+
+@pytest.fixture
+def expected(clip, patch, ids):
+    """Embeddings by the patched tower in fp32."""
+    tower = tower_from_state_dict(clip, heads=1, activation="quick_gelu")
+    tower.load_state_dict(patch.state())
+    with torch.no_grad():
+        return tower(ids)
+
+
+def openai_load(path):
+    clip = pytest.importorskip("clip")
+    return clip.load(str(path), device="cpu", jit=False)[0].float().eval()
+
+
+@pytest.mark.parametrize("target", ["searle", "fti4cir"])
+def test_openai_clip_loads_the_carrier(target, patch, base, tmp_path, ids, expected):
+    out, phi = tmp_path / "out", tmp_path / "phi.pt"
+    module = rtd_adapters.get_method("searle").build_projection(SHAPE)
+    torch.save({"Phi": module.state_dict()}, phi)
+    done = export_patch(ExportJob(patch, out, base, phi), target)
+    path = out / "clip.pt" if target == "searle" else out
+    with torch.no_grad():
+        found = openai_load(path).encode_text(ids)
+    # OpenAI's loader rounds most weights to fp16, and nothing but that sets the two apart.
+    assert not torch.equal(found, expected)
+    torch.testing.assert_close(found, expected, rtol=2e-2, atol=5e-3)
+    assert done.surviving == pytest.approx(_share_kept(openai_load(path), patch, base), abs=1e-3)
+    if target == "searle":
+        settings = json.loads((out / "hyperparameters.json").read_text())
+        assert settings == {"clip_model_name": str(path.resolve()), "phi_dropout": 0.5}
+        kept = torch.load(out / "checkpoints" / "phi.pt", weights_only=True)["Phi"]
+        assert all(torch.equal(kept[key], value) for key, value in module.state_dict().items())
+
+
+def _share_kept(loaded, patch, base):
+    """1 - ||loaded - patched|| / ||patched - base||, over the whole text tower, by hand."""
+    _, found = from_layout(dict(loaded.state_dict()))
+    _, before = from_layout(torch.load(base, weights_only=True))
+    wanted = patch.state()
+    lost = sum((found[n].double() - wanted[n].double()).square().sum() for n in wanted)
+    change = sum((wanted[n].double() - before[n].double()).square().sum() for n in wanted)
+    return 1 - (lost / change).sqrt().item()
+
+
+@pytest.mark.parametrize("target", ["pic2word", "context_i2w"])
+def test_a_resume_checkpoint_keeps_the_users_projection(target, patch, clip, tmp_path):
+    own = {
+        "epoch": 7,
+        "name": "mine",
+        "state_dict": {f"module.{name}": tensor for name, tensor in clip.items()},
+        "state_dict_img2text": {"module.fc_out.weight": torch.randn(3, 3)},
+        "optimizer": {"state": {}},
+    }
+    torch.save(own, tmp_path / "own.pt")
+    done = export_patch(ExportJob(patch, tmp_path / "new.pt", tmp_path / "own.pt"), target)
+    found = torch.load(tmp_path / "new.pt", weights_only=True)
+    assert done.surviving is None
+    assert found["epoch"] == 7
+    weight = found["state_dict_img2text"]["module.fc_out.weight"]
+    assert torch.equal(weight, own["state_dict_img2text"]["module.fc_out.weight"])
+    assert found["state_dict"].keys() == clip.keys()
+    _, tower = from_layout(found["state_dict"])
+    assert all(torch.equal(tower[name], tensor) for name, tensor in patch.state().items())
+    assert torch.equal(found["state_dict"]["visual.proj"], clip["visual.proj"])
+
+
+def hf_folder(folder, clip):
+    from transformers import CLIPConfig, CLIPModel
+
+    from rtd_adapters.clip.text import to_layout
+
+    text = {
+        "vocab_size": 49408,
+        "hidden_size": 64,
+        "intermediate_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 1,
+        "max_position_embeddings": 77,
+        "hidden_act": "quick_gelu",
+        "eos_token_id": 2,
+        "projection_dim": 32,
+    }
+    vision = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "image_size": 32,
+        "patch_size": 16,
+        "projection_dim": 32,
+    }
+    torch.manual_seed(2)
+    model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=32))
+    model.load_state_dict(to_layout(from_layout(clip)[1], "hf"), strict=False)
+    model.save_pretrained(folder)
+    return model
+
+
+def test_a_transformers_folder_has_both_towers(patch, clip, tmp_path, ids, expected):
+    from transformers import CLIPModel, CLIPTextModelWithProjection, CLIPVisionModelWithProjection
+
+    original = hf_folder(tmp_path / "base", clip)
+    done = export_patch(ExportJob(patch, tmp_path / "new", tmp_path / "base"), "lincir")
+    assert 0 < done.surviving < 1
+    text = CLIPTextModelWithProjection.from_pretrained(tmp_path / "new").eval()
+    with torch.no_grad():
+        found = text(input_ids=ids).text_embeds
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    vision, report = CLIPVisionModelWithProjection.from_pretrained(
+        tmp_path / "new", output_loading_info=True
+    )
+    assert not report["missing_keys"]
+    own = original.vision_model.state_dict()
+    assert all(torch.equal(vision.vision_model.state_dict()[name], own[name]) for name in own)
+    assert CLIPModel.from_pretrained(tmp_path / "new").config.projection_dim == 32
+
+
+def test_the_official_scripts_file_holds_the_text_tower(patch, base, tmp_path):
+    export_patch(ExportJob(patch, tmp_path / "rtd.pt", base), "rtd")
+    found = torch.load(tmp_path / "rtd.pt", weights_only=True)
+    _, tower = from_layout(found["CLIPTextModelWithProjection"])
+    assert all(torch.equal(tower[name], tensor) for name, tensor in patch.state().items())
+
+
+# What bad input gets
+
+
+def refused(job, target, error, match):
+    before = sorted(job.out.parent.rglob("*"))
+    with pytest.raises(error, match=match):
+        export_patch(job, target)
+    assert sorted(job.out.parent.rglob("*")) == before, "something was left behind"
+
+
+def test_missing_inputs_are_asked_for(patch, base, tmp_path):
+    out = tmp_path / "out"
+    refused(ExportJob(patch, out, base), "searle", UsageError, "needs --projection")
+    refused(ExportJob(patch, out), "pic2word", UsageError, "Pass --base")
+    refused(ExportJob(patch, out, base), "lincir", UsageError, "folder of the transformers")
+    refused(ExportJob(patch, out, base), "combiner", UsageError, "Use one of searle")
+    refused(ExportJob(patch, out, base), "pic2word", BackboneError, "no 'state_dict_img2text'")
+
+
+def test_a_base_that_the_patch_was_not_made_for(patch, clip, tmp_path):
+    other = dict(clip, positional_embedding=clip["positional_embedding"] + 1)
+    torch.save(other, tmp_path / "other.pt")
+    job = ExportJob(patch, tmp_path / "out.pt", tmp_path / "other.pt")
+    refused(job, "fti4cir", PatchError, "force")
+    forced = ExportJob(patch, tmp_path / "out.pt", tmp_path / "other.pt", force=True)
+    assert export_patch(forced, "fti4cir").out.exists()
+
+
+def test_a_base_without_an_image_tower(patch, clip, tmp_path):
+    text = {name: t for name, t in clip.items() if not name.startswith("visual")}
+    torch.save(text, tmp_path / "text.pt")
+    job = ExportJob(patch, tmp_path / "out.pt", tmp_path / "text.pt")
+    refused(job, "fti4cir", PatchError, "no image tower")
+
+
+def test_a_truncated_base(patch, base, tmp_path):
+    short = tmp_path / "short.pt"
+    short.write_bytes(base.read_bytes()[:5000])
+    refused(ExportJob(patch, tmp_path / "out.pt", short), "fti4cir", FileError, "truncated")
+
+
+def test_a_folder_that_lacks_its_image_tower(patch, clip, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    hf_folder(tmp_path / "base", clip)
+    file = tmp_path / "base" / "model.safetensors"
+    tensors = load_file(file)
+    text = {name: t for name, t in tensors.items() if not name.startswith("vision")}
+    save_file(text, file, metadata={"format": "pt"})
+    job = ExportJob(patch, tmp_path / "new", tmp_path / "base")
+    refused(job, "lincir", BackboneError, "lacks")
+
+
+def test_a_tower_that_openais_builder_cannot_make(trained, tmp_path):
+    job = ExportJob(trained, tmp_path / "out.pt", tmp_path / "any.pt")
+    refused(job, "fti4cir", PatchError, "heads of width 64")
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_nothing_is_replaced_unasked(target, patch, base, tmp_path):
+    out = tmp_path / "out"
+    if TARGETS[target].folder:
+        out.mkdir()
+        (out / "mine").write_text("mine")
+    else:
+        out.write_text("mine")
+    refused(ExportJob(patch, out, base, base), target, FileError, "--overwrite")
+
+
+@pytest.mark.parametrize("target", ["fti4cir", "rtd"])
+def test_a_full_disk_leaves_nothing(target, patch, base, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    refused(ExportJob(patch, tmp_path / "out", base), target, FileError, "No space left")

@@ -1,0 +1,198 @@
+"""Plugins are found one by one; a broken one is reported and takes nothing else down."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from types import ModuleType
+
+import click
+import pytest
+
+from rtd_adapters import Method, hookimpl
+from rtd_adapters.errors import UsageError
+from rtd_adapters.hooks.registry import load_registry
+
+
+class Stub(Method):
+    """A method that does nothing."""
+
+    name = "stub"
+    summary = "a stub"
+    reference_url = "https://example.org"
+    layout = "openai"
+
+    def build_projection(self, shape):
+        raise NotImplementedError
+
+    def load_projection(self, path, shape):
+        raise NotImplementedError
+
+
+@dataclass
+class Distribution:
+    name: str
+    version: str = "1.0"
+
+
+class Entry:
+    """An entry point that loads what it is given."""
+
+    def __init__(self, name, loaded, dist="their-plugin"):
+        self.name, self.value, self.dist, self._loaded = (
+            name,
+            f"{name}_module",
+            Distribution(dist),
+            loaded,
+        )
+
+    def load(self):
+        if isinstance(self._loaded, Exception):
+            raise self._loaded
+        return self._loaded
+
+
+def plugin(name: str = "stub", **functions) -> ModuleType:
+    """A plugin module with the given hook implementations."""
+    module = ModuleType(f"plugin_{name}")
+    for attribute, function in functions.items():
+        setattr(module, attribute, hookimpl(function))
+    return module
+
+
+def registers(*methods):
+    def register_methods(register):
+        for method in methods:
+            register(method)
+
+    return register_methods
+
+
+def named(name: str) -> Stub:
+    method = Stub()
+    method.name = name
+    return method
+
+
+def test_hook_register_methods():
+    found = load_registry([Entry("stub", plugin(register_methods=registers(Stub())))])
+    assert found.method("stub").summary == "a stub"
+    assert found.plugins[0].methods == ("stub",)
+
+
+def test_hook_register_commands():
+    def register_commands(cli):
+        @cli.command("hello")
+        def hello():
+            click.echo("hello")
+
+    found = load_registry([Entry("stub", plugin(register_commands=register_commands))])
+    group = click.Group("rtd")
+    found.add_commands(group)
+    assert "hello" in group.commands
+
+
+def test_a_failing_command_hook_is_noted_and_the_others_run():
+    def bad(cli):
+        raise RuntimeError("boom")
+
+    def good(cli):
+        cli.add_command(click.Command("fine"))
+
+    found = load_registry(
+        [
+            Entry("bad", plugin("bad", register_commands=bad)),
+            Entry("good", plugin("good", register_commands=good)),
+        ]
+    )
+    group = click.Group("rtd")
+    found.add_commands(group)
+    assert "fine" in group.commands
+    assert "boom" in found.plugins[0].error
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        (ImportError("no module named their_torch"), "their_torch"),
+        (plugin("typo", register_method=registers(Stub())), "register_method"),
+        (plugin("type", register_methods=registers("not a method")), "Method object"),
+        (plugin("argument", register_methods=lambda registre: None), "registre"),
+    ],
+)
+def test_a_broken_plugin_is_reported_and_the_others_load(broken, why):
+    found = load_registry(
+        [
+            Entry("broken", broken, "bad-dist"),
+            Entry("stub", plugin(register_methods=registers(Stub()))),
+        ]
+    )
+    assert list(found.methods) == ["stub"]
+    failed = next(entry for entry in found.plugins if entry.name == "broken")
+    assert why in failed.error
+    assert failed.distribution == "bad-dist 1.0"
+
+
+def test_strict_mode_raises(monkeypatch):
+    monkeypatch.setenv("RTD_STRICT_PLUGINS", "1")
+    with pytest.raises(ImportError, match="boom"):
+        load_registry([Entry("broken", ImportError("boom"))])
+
+
+def test_two_plugins_of_one_name_name_both_distributions():
+    found = load_registry(
+        [
+            Entry("one", plugin("one", register_methods=registers(Stub())), "first-dist"),
+            Entry("two", plugin("two", register_methods=registers(Stub())), "second-dist"),
+        ]
+    )
+    with pytest.raises(UsageError, match=r"first-dist 1\.0 and second-dist 1\.0"):
+        found.method("stub")
+
+
+def test_unknown_method_suggests_the_nearest():
+    found = load_registry(
+        [Entry("stub", plugin(register_methods=registers(named("searle"), named("pic2word"))))]
+    )
+    with pytest.raises(UsageError, match="Did you mean 'searle'") as caught:
+        found.method("serle")
+    assert "pic2word" in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_every_hook_has_a_test_here():
+    from pathlib import Path
+
+    from rtd_adapters import hookspecs
+
+    tests = Path(__file__).read_text(encoding="utf-8")
+    hooks = [name for name in vars(hookspecs) if name.startswith("register_")]
+    assert hooks
+    for hook in hooks:
+        assert f"def test_hook_{hook}(" in tests
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["methods"], ["patch", "--help"]])
+def test_light_commands_import_nothing_heavy(arguments):
+    code = (
+        "import sys\n"
+        "from rtd_adapters.cli import cli\n"
+        f"cli.main({arguments!r}, standalone_mode=False)\n"
+        "heavy = {'torch', 'open_clip', 'peft', 'transformers', 'accelerate', 'numpy', 'PIL'}\n"
+        "sys.exit(' '.join(sorted(heavy & set(sys.modules))) or 0)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
+def test_completion_imports_no_plugin():
+    code = (
+        "import sys\n"
+        "from rtd_adapters.cli.options import complete_methods\n"
+        "assert 'searle' in complete_methods(None, None, 'se')\n"
+        "loaded = [name for name in sys.modules if name.startswith(('rtd_plugins', 'torch'))]\n"
+        "sys.exit(' '.join(loaded) or 0)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
