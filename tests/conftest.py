@@ -36,7 +36,7 @@ def toy_backbone(toy_tower):
     import copy
 
     from rtd_adapters.clip.backbones import Backbone
-    from rtd_adapters.methods.method import BackboneShape
+    from rtd_adapters.clip.shapes import BackboneShape
 
     return Backbone(
         "toy", "random", copy.deepcopy(toy_tower), BackboneShape(32, 64, 64), None, None
@@ -85,7 +85,7 @@ def benchmark_folder(tmp_path_factory):
     import importlib.util
     from pathlib import Path
 
-    path = Path(__file__).with_name("benchmark_folders.py")
+    path = Path(__file__).parent / "evaluation" / "benchmark_folders.py"
     spec = importlib.util.spec_from_file_location("benchmark_folders", path)
     folders = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(folders)

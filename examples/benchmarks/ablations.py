@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import mean
 
 from rtd_adapters import PatchJob, RunOptions, TrainingSettings, run_patch
-from rtd_adapters.training import demo_settings
+from rtd_adapters.hooks.registry import backbone_source
 
 SEEDS = (0, 1, 2)
 METRICS = {
@@ -39,7 +39,7 @@ ARMS = {
 
 def figures(kind: str, changes: dict, seed: int) -> tuple[dict, dict]:
     """Before and after of one run."""
-    settings = TrainingSettings(**{**demo_settings(kind), **changes, "seed": seed})
+    settings = TrainingSettings(**{**backbone_source("demo").recipe(kind), **changes, "seed": seed})
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "w.safetensors"
         result = run_patch(

@@ -11,13 +11,8 @@ about seven minutes on two cores.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean
-
-from rtd_plugins.context_i2w import ContextI2W
-from rtd_plugins.fti4cir import Fti4cir
 
 from rtd_adapters import (
     Method,
@@ -31,9 +26,8 @@ from rtd_adapters import (
 )
 from rtd_adapters.demo.projections import projection_path
 from rtd_adapters.demo.queries import DEV_SEED, FINAL_SEED, held_out_queries
-from rtd_adapters.demo.world import DemoWorld
-from rtd_adapters.hooks.registry import registry
-from rtd_adapters.training import demo_settings
+from rtd_adapters.demo.world import demo_world
+from rtd_adapters.hooks.registry import backbone_source
 
 SEEDS = (0, 1, 2)
 ROWS: list[tuple[str, str, Method]] = [
@@ -41,25 +35,13 @@ ROWS: list[tuple[str, str, Method]] = [
     ("pic2word", "own projection", get_method("pic2word")),
     ("pic2word", "reuse", get_method("searle")),
     ("lincir", "own projection", get_method("lincir")),
-    ("context_i2w", "tokens", ContextI2W("tokens")),
-    ("context_i2w", "caption", ContextI2W("caption")),
+    ("context_i2w", "tokens", get_method("context_i2w")),
+    ("context_i2w", "caption", get_method("context_i2w").configured({"stand_in": "caption"})),
     ("context_i2w", "reuse", get_method("searle")),
-    ("fti4cir", "states", Fti4cir("states")),
-    ("fti4cir", "words", Fti4cir("words")),
+    ("fti4cir", "tokens", get_method("fti4cir")),
+    ("fti4cir", "words", get_method("fti4cir").configured({"stand_in": "words"})),
     ("fti4cir", "reuse", get_method("searle")),
 ]
-
-
-@contextmanager
-def installed(method: Method) -> Iterator[None]:
-    """A variant in the place of the method it varies."""
-    found = registry().methods
-    usual = found[method.name]
-    found[method.name] = method
-    try:
-        yield
-    finally:
-        found[method.name] = usual
 
 
 class Worlds:
@@ -69,7 +51,7 @@ class Worlds:
         method, self.backbone = get_method(name), load_backbone()
         projection = method.load_projection(projection_path(name), self.backbone.shape)
         self._worlds = [
-            DemoWorld.build(method, projection, self.backbone, held_out_queries(seed))
+            demo_world(method, projection, self.backbone, held_out_queries(seed))
             for seed in (DEV_SEED, FINAL_SEED)
         ]
 
@@ -81,13 +63,19 @@ class Worlds:
 
 def train(trained: Method, seed: int, folder: Path):
     """The patched tower of one run; runs of one method and seed are not repeated."""
-    settings = TrainingSettings(**{**demo_settings("full"), "seed": seed})
-    variant = getattr(trained, "_surrogate", "own")
-    out = folder / f"{trained.name}-{variant}-{seed}.safetensors"
+    settings = TrainingSettings(**backbone_source("demo").recipe("full"), seed=seed)
+    chosen = {"stand_in": trained.stand_in} if trained.stand_in else {}
+    out = folder / f"{trained.name}-{trained.stand_in}-{seed}.safetensors"
     if not out.exists():
-        with installed(trained):
-            job = PatchJob(trained.name, out, settings=settings, options=RunOptions(quiet=True))
-            run_patch(job)
+        run_patch(
+            PatchJob(
+                trained.name,
+                out,
+                method_options=chosen,
+                settings=settings,
+                options=RunOptions(quiet=True),
+            )
+        )
     return TextEncoderPatch.load(out).build_tower()
 
 

@@ -15,24 +15,27 @@ from unittest.mock import patch
 import torch
 
 from rtd_adapters.jobs.bench import BenchCase, Stepper, _stream
-from rtd_adapters.methods.method import Query
-from rtd_adapters.training import anchors, fast, packing, products, texts
-from rtd_adapters.training.reference import prompt_ids
+from rtd_adapters.methods.query import query_ids
+from rtd_adapters.training import anchors, fast, onednn, packed_texts, packing
 
 ROUNDS = 5
 
 
-def padded(tower, tokenizer, groups, recompute=False):
-    """All texts by the tower's own forward, padded to the longest of their group."""
-    found = []
-    for group in groups:
-        if isinstance(group, Query):
-            ids = prompt_ids(tokenizer, group.prompts)
-            extra = (group.pseudo_tokens, tokenizer.placeholder_id)
-        else:
-            ids, extra = tokenizer.encode(group), ()
-        found.append(tower(ids[:, : int(ids.argmax(1).max()) + 1], *extra))
-    return torch.cat(found)
+def padded(tower, tokenizer, queries, recompute=False):
+    """All prompts by the tower's own forward, padded to the longest of their query."""
+    rows = []
+    for query in queries:
+        ids = tower.trimmed(query_ids(tokenizer, query))
+        rows.append(tower(ids, query.pseudo_tokens, tokenizer.placeholder_id))
+    return torch.cat(rows)
+
+
+def padded_compositions(tower, tokenizer, compositions, recompute=False):
+    """All compositions likewise."""
+    return [
+        part.combined([padded(tower, tokenizer, [q]) for q in part.queries])
+        for part in compositions
+    ]
 
 
 def without_sharing(keys, ends):
@@ -48,10 +51,10 @@ def whole_last_block(block, x, pack):
     return packing._block(block, x, pack).index_select(0, ends)
 
 
-PADDED = [(fast, "encode_texts", padded), (anchors, "encode_texts", padded)]
-APART = (texts, "pack_texts", without_sharing)
+PADDED = [(fast, "embed_compositions", padded_compositions), (anchors, "embed_queries", padded)]
+APART = (packed_texts, "pack_texts", without_sharing)
 WHOLE = (packing, "_last_block", whole_last_block)
-MKL = (products, "_pays", lambda: False)
+MKL = (onednn, "_pays", lambda: False)
 
 
 class Variant:

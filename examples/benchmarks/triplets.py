@@ -20,7 +20,7 @@ from rtd_adapters import PatchJob, RunOptions, TrainingSettings, load_backbone, 
 from rtd_adapters.demo.captions import SYNONYMS, caption
 from rtd_adapters.demo.scenes import HELD_OUT, draw_training_scene
 from rtd_adapters.demo.triplets import demo_triplets
-from rtd_adapters.training import demo_settings
+from rtd_adapters.hooks.registry import backbone_source
 from rtd_adapters.triplets import Triplet, read_triplets, write_triplets
 from rtd_adapters.triplets.rules import RuleSettings, rule_triplets
 
@@ -55,7 +55,7 @@ def rules(folder: Path, *, band: bool) -> Iterable[Triplet]:
 
 def figures(triplets: Path, seed: int) -> tuple[dict, dict]:
     """Before and after of one run."""
-    settings = TrainingSettings(**{**demo_settings("full"), "seed": seed})
+    settings = TrainingSettings(**backbone_source("demo").recipe("full"), seed=seed)
     job = PatchJob(
         "searle",
         triplets.with_suffix(".safetensors"),

@@ -9,7 +9,8 @@ import click
 
 from rtd_adapters.cli.options import json_option
 from rtd_adapters.cli.plugins import failures, records
-from rtd_adapters.hooks.registry import Registry, registry
+from rtd_adapters.hooks.plugins import Registry
+from rtd_adapters.hooks.registry import registry
 
 
 @click.group(invoke_without_command=True)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import click
 
 from rtd_adapters.cli.options import json_option
-from rtd_adapters.hooks.registry import Registry, registry
+from rtd_adapters.hooks.plugins import Registry
+from rtd_adapters.hooks.registry import registry
 
 
 @click.command()

@@ -10,7 +10,7 @@ import pluggy
 
 from rtd_adapters.hooks import specs
 from rtd_adapters.hooks.kinds import KINDS, Kind
-from rtd_adapters.hooks.registry import Plugin, Registry, strict
+from rtd_adapters.hooks.plugins import Plugin, Registry, strict
 
 
 def load_registry(entries: Iterable[EntryPoint]) -> Registry:

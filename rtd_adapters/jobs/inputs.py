@@ -18,7 +18,7 @@ from rtd_adapters.hooks.registry import backbone_source, get_method
 from rtd_adapters.io.atomic import require_new_folder, require_writable
 from rtd_adapters.methods.method import Method
 from rtd_adapters.methods.projections import load_projection
-from rtd_adapters.patch import KINDS
+from rtd_adapters.patch import TextEncoderPatch
 from rtd_adapters.patch.lora import LoRASettings
 from rtd_adapters.training import RunOptions, Trainer, TrainingSettings
 from rtd_adapters.training.trainer import has_checkpoint, remove_run
@@ -102,8 +102,9 @@ def check_request(job: PatchJob) -> None:
         UsageError: options contradict each other or a real backbone lacks an input.
         FileError: an output is in the way, or an unfinished run is.
     """
-    if job.kind not in KINDS:
-        raise UsageError(f"Unknown kind {job.kind!r}. Use one of {', '.join(KINDS)}.")
+    kinds = TextEncoderPatch.kinds
+    if job.kind not in kinds:
+        raise UsageError(f"Unknown kind {job.kind!r}. Use one of {', '.join(kinds)}.")
     if job.adapter_out and job.kind != "lora":
         raise UsageError("--adapter-out needs --kind lora.")
     dtype_named(job.dtype)

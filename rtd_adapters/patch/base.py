@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from rtd_adapters.patch.lora import LoRASettings
     from rtd_adapters.patch.trainable import TrainablePatch
 
-KINDS = ("full", "lora")
-
 State = Mapping[str, Tensor]
 
 
@@ -47,6 +45,14 @@ class TextEncoderPatch:
         state: the patched tower's tensors, under `TextTower`'s names.
         metadata: what the file says about itself.
     """
+
+    kinds: ClassVar[dict[str, type[TrainablePatch]]] = {}
+    """What `create` can make, by name: `class ...(TrainablePatch, kind="full")` adds itself."""
+
+    def __init_subclass__(cls, kind: str | None = None, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        if kind is not None:
+            TextEncoderPatch.kinds[kind] = cast("type[TrainablePatch]", cls)
 
     def __init__(self, state: State, metadata: PatchMetadata) -> None:
         self._state = state
@@ -93,11 +99,10 @@ class TextEncoderPatch:
         Raises:
             UsageError: the kind is unknown, or `lora` names no layer.
         """
-        from rtd_adapters.patch.trainable import create_patch
-
-        if kind not in KINDS:
-            raise UsageError(f"Unknown kind {kind!r}. Use one of {', '.join(KINDS)}.")
-        return create_patch(kind, backbone, method, lora=lora, seed=seed)
+        kinds = TextEncoderPatch.kinds
+        if kind not in kinds:
+            raise UsageError(f"Unknown kind {kind!r}. Use one of {', '.join(kinds)}.")
+        return kinds[kind].begin(backbone, method, lora=lora, seed=seed)
 
     def state(self) -> State:
         """The patched tower's tensors, under `TextTower`'s names."""

@@ -7,10 +7,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -18,6 +16,9 @@ from rtd_adapters.clip.text import TextTower, hf_module_name
 from rtd_adapters.errors import UsageError
 from rtd_adapters.io.atomic import require_new_folder, whole_folder
 from rtd_adapters.patch.metadata import PatchMetadata
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
 
 ADAPTER = "default"
 TARGETS = {
@@ -76,6 +77,8 @@ def insert_lora(tower: TextTower, settings: LoRASettings) -> None:
     The tower's projections are plain Linears, so peft needs no special case for attention, and
     nothing outside the text tower can match by accident.
     """
+    from peft import inject_adapter_in_model
+
     layers = settings.layers(tower.config.layers)
     inject_adapter_in_model(_peft_config(settings, layers), tower, adapter_name=ADAPTER)
 
@@ -119,6 +122,8 @@ def write_adapter(
 
 
 def _peft_config(settings: LoRASettings, layers: list[str]) -> LoraConfig:
+    from peft import LoraConfig
+
     return LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
@@ -130,6 +135,8 @@ def _peft_config(settings: LoRASettings, layers: list[str]) -> LoraConfig:
 
 
 def _lora_layers(tower: nn.Module) -> Iterator[tuple[str, Any]]:
+    from peft.tuners.lora import LoraLayer
+
     for name, module in tower.named_modules():
         if isinstance(module, LoraLayer):
             yield name, module

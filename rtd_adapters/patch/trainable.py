@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ from rtd_adapters.methods.method import Method
 from rtd_adapters.patch.base import TextEncoderPatch
 from rtd_adapters.patch.lora import LoRASettings, insert_lora, merged_state, write_adapter
 from rtd_adapters.patch.metadata import PatchMetadata, current_versions
+
+P = TypeVar("P", bound="TrainablePatch")
 
 MERGE_TOLERANCE = 1e-4
 PROBES = ("a photo of a dog", "a photo of $ that is smaller", "three red stars on a dark wall")
@@ -35,12 +37,45 @@ class Trains(Protocol):
 class TrainablePatch(TextEncoderPatch):
     """A patch in the making: `student` is the copy of the backbone's tower that is trained."""
 
-    kind: str
-
     def __init__(self, student: TextTower, base: TextTower, metadata: PatchMetadata) -> None:
         super().__init__({}, metadata)
         self.student = student
         self.base = base
+
+    @classmethod
+    def begin(
+        cls: type[P],
+        backbone: Backbone,
+        method: Method,
+        *,
+        lora: LoRASettings | None = None,
+        seed: int = 0,
+    ) -> P:
+        """A patch that equals its base until it is trained. See `TextEncoderPatch.create`."""
+        base = backbone.tower
+        student = copy.deepcopy(base).requires_grad_(True)
+        added = cls.prepare(student, lora, seed)
+        base_fingerprint = fingerprint(base.state_dict())
+        metadata = PatchMetadata(
+            method=method.name,
+            layout=method.layout,
+            kind=next(name for name, kind in cls.kinds.items() if kind is cls),
+            backbone=backbone.label,
+            tower=base.config.to_dict(),
+            placeholder=method.placeholder,
+            composed_prompt=method.composed_prompt,
+            bare_prompt=method.bare_prompt,
+            base_fingerprint=base_fingerprint,
+            fingerprint=base_fingerprint,
+            lora=added,
+            versions=current_versions(),
+        )
+        return cls(student, base, metadata)
+
+    @classmethod
+    def prepare(cls, student: TextTower, lora: LoRASettings | None, seed: int) -> dict[str, Any]:
+        """Ready a copy of the tower for training, in place; returns the settings of its factors."""
+        return {}
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must share with a run that resumes it."""
@@ -60,20 +95,25 @@ class TrainablePatch(TextEncoderPatch):
         return record
 
 
-class FullPatch(TrainablePatch):
+class FullPatch(TrainablePatch, kind="full"):
     """Every tensor of the tower is trained, embeddings included, as in the published run."""
-
-    kind = "full"
 
     def state(self) -> Mapping[str, Tensor]:
         """The patched tower's tensors as they stand now, under `TextTower`'s names."""
         return {name: tensor.detach() for name, tensor in self.student.state_dict().items()}
 
 
-class LoRAPatch(TrainablePatch):
+class LoRAPatch(TrainablePatch, kind="lora"):
     """Low-rank factors on the tower's linear layers; saved merged, and apart if asked."""
 
-    kind = "lora"
+    @classmethod
+    def prepare(cls, student: TextTower, lora: LoRASettings | None, seed: int) -> dict[str, Any]:
+        """Add factors, drawn from the seed."""
+        settings = lora or LoRASettings()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            insert_lora(student, settings)
+        return settings.to_dict()
 
     def state(self) -> Mapping[str, Tensor]:
         """The tower with its factors merged in fp32, under `TextTower`'s names."""
@@ -110,37 +150,3 @@ class LoRAPatch(TrainablePatch):
             FileError: the folder exists and `overwrite` is off, or the disk refuses.
         """
         write_adapter(self.student, Path(folder), self.metadata, overwrite=overwrite)
-
-
-def create_patch(
-    kind: str,
-    backbone: Backbone,
-    method: Method,
-    *,
-    lora: LoRASettings | None = None,
-    seed: int = 0,
-) -> TrainablePatch:
-    """A patch that equals its base until it is trained. See `TextEncoderPatch.create`."""
-    base = backbone.tower
-    student = copy.deepcopy(base).requires_grad_(True)
-    if kind == "lora":
-        lora = lora or LoRASettings()
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            insert_lora(student, lora)
-    base_fingerprint = fingerprint(base.state_dict())
-    metadata = PatchMetadata(
-        method=method.name,
-        layout=method.layout,
-        kind=kind,
-        backbone=backbone.label,
-        tower=base.config.to_dict(),
-        placeholder=method.placeholder,
-        composed_prompt=method.composed_prompt,
-        bare_prompt=method.bare_prompt,
-        base_fingerprint=base_fingerprint,
-        fingerprint=base_fingerprint,
-        lora=lora.to_dict() if kind == "lora" and lora else {},
-        versions=current_versions(),
-    )
-    return (LoRAPatch if kind == "lora" else FullPatch)(student, base, metadata)

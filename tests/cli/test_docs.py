@@ -38,10 +38,10 @@ def test_every_option_has_a_help_text():
 
 
 def test_every_hook_is_documented_with_its_arguments():
-    from rtd_adapters import hookspecs
+    from rtd_adapters.hooks import specs
 
     page = text_of(DOCS / "plugins.md")
-    for name, hook in vars(hookspecs).items():
+    for name, hook in vars(specs).items():
         if name.startswith("register_"):
             arguments = ", ".join(inspect.signature(hook).parameters)
             assert f"### `{name}({arguments})`" in page

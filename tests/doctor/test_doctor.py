@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from rtd_adapters import BackboneShape, get_method
-from rtd_adapters.doctor import examine, repositories
+from rtd_adapters.doctor import checkouts, examine
 from rtd_adapters.errors import FileError, UsageError
 from rtd_adapters.methods.projections import convert_projection
 
@@ -75,7 +75,7 @@ def test_a_loading_point_that_is_gone_is_named(tmp_path):
     [("4.53.3", None), ("4.57.6", "fails"), ("5.23.0", "wrong numbers")],
 )
 def test_transformers_is_judged_by_its_version(installed, words, tmp_path, monkeypatch):
-    monkeypatch.setattr(repositories, "version", lambda package: installed)
+    monkeypatch.setattr(checkouts, "version", lambda package: installed)
     traps = examine(checkout(tmp_path, FILES["lincir"])).traps
     said = [trap for trap in traps if "encode_with_pseudo_tokens_HF" in trap]
     assert [words in trap for trap in said] == ([True] if words else [])
@@ -84,7 +84,7 @@ def test_transformers_is_judged_by_its_version(installed, words, tmp_path, monke
 def test_torch_is_judged_by_its_version(tmp_path, monkeypatch):
     folder = checkout(tmp_path, FILES["fti4cir"])
     for installed, warned in (("2.5.1", False), ("2.14.1+cu130", True)):
-        monkeypatch.setattr(repositories, "version", lambda package, v=installed: v)
+        monkeypatch.setattr(checkouts, "version", lambda package, v=installed: v)
         assert any("refuses its checkpoint" in trap for trap in examine(folder).traps) is warned
 
 
@@ -148,9 +148,9 @@ def test_our_own_files(tmp_path):
 
 
 def test_a_torchscript_archive(tmp_path):
-    from rtd_adapters.export.torchscript import write_carrier
+    from rtd_adapters.export.torchscript import write_torchscript
 
-    write_carrier(tmp_path / "clip.pt", {"a.b": torch.ones(1)})
+    write_torchscript(tmp_path / "clip.pt", {"a.b": torch.ones(1)})
     assert "TorchScript" in examine(tmp_path / "clip.pt").found
 
 

@@ -9,61 +9,61 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rtd_adapters import PatchJob, TextTower, TrainingSettings, get_method, load_backbone, sweeps
+from rtd_adapters import PatchJob, TextTower, TrainingSettings, get_method, load_backbone
 from rtd_adapters.demo.projections import projection_path
 from rtd_adapters.demo.queries import held_out_queries
-from rtd_adapters.demo.world import DemoWorld
+from rtd_adapters.demo.world import demo_world
 from rtd_adapters.errors import FileError
-from rtd_adapters.evaluation.diagnosis import CHANGES, DIAGNOSTICS, Patient
+from rtd_adapters.evaluation.diagnosis import CHANGES, DIAGNOSTICS, BeforeAfter
 from rtd_adapters.evaluation.report.page import write_diagnoses
-from rtd_adapters.jobs.sweep import ABLATION, noise_changes, reading, sweep
+from rtd_adapters.jobs.sweep import ABLATION, noise_changes, reading, run_sweep
 
 
 @pytest.fixture(scope="module")
-def patient():
+def pair():
     backbone, method = load_backbone(), get_method("searle")
     projection = method.load_projection(projection_path("searle"), backbone.shape)
-    world = DemoWorld.build(method, projection, backbone, held_out_queries(5, 8))
+    world = demo_world(method, projection, backbone, held_out_queries(5, 8))
     torch.manual_seed(0)
     patched = TextTower(backbone.tower.config).eval()
     patched.load_state_dict(backbone.tower.state_dict())
     with torch.no_grad():
         for parameter in patched.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.02)
-    return Patient(world, backbone.tower, patched.requires_grad_(False))
+    return BeforeAfter(world, backbone.tower, patched.requires_grad_(False))
 
 
 @pytest.fixture(scope="module")
-def found(patient):
-    return {name: diagnose(patient) for name, diagnose in DIAGNOSTICS.items()}
+def found(pair):
+    return {name: diagnose(pair) for name, diagnose in DIAGNOSTICS.items()}
 
 
-def test_anchor_alignment_by_hand(patient, found):
-    world = patient.world
+def test_anchor_alignment_by_hand(pair, found):
+    world = pair.world
     tokenizer = world.method.tokenizer(40)
     cosines = []
     for caption, target in zip(world.queries.target_captions, world.queries.targets, strict=True):
-        text = patient.patched(tokenizer.encode([caption]))[0]
-        cosines.append(F.cosine_similarity(text, world.gallery[target], dim=0).item())
+        text = pair.patched(tokenizer.encode([caption]))[0]
+        cosines.append(F.cosine_similarity(text, world.gallery.embedding[target], dim=0).item())
     figures = found["anchor-alignment"].figures
     assert figures["cosine_after"] == pytest.approx(sum(cosines) / len(cosines), abs=1e-5)
     assert figures["cosine_before"] != pytest.approx(figures["cosine_after"], abs=1e-3)
 
 
-def test_strength_runs_from_base_to_patched(patient, found):
+def test_strength_runs_from_base_to_patched(pair, found):
     figures = found["strength"].figures
-    for strength, tower in (("0", patient.base), ("1", patient.patched)):
-        evaluated = patient.world.evaluate(tower)
+    for strength, tower in (("0", pair.base), ("1", pair.patched)):
+        evaluated = pair.world.evaluate(tower)
         assert figures[f"recall@1_at_{strength}"] == evaluated["recall@1"]
-    half = patient.at(0.5).state_dict()
-    for name, tensor in patient.base.state_dict().items():
-        between = (tensor + patient.patched.state_dict()[name]) / 2
+    half = pair.at(0.5).state_dict()
+    for name, tensor in pair.base.state_dict().items():
+        between = (tensor + pair.patched.state_dict()[name]) / 2
         torch.testing.assert_close(half[name], between)
 
 
-def test_unchanged_texts_score_as_ever(patient, found):
+def test_unchanged_texts_score_as_ever(pair, found):
     figures = found["robustness"].figures
-    assert figures["unchanged_before"] == patient.world.evaluate(patient.base)["recall@1"]
+    assert figures["unchanged_before"] == pair.world.evaluate(pair.base)["recall@1"]
     assert figures["empty_before"] < figures["unchanged_before"]
     assert len(figures) == 2 * len(CHANGES)
 
@@ -98,17 +98,19 @@ def test_the_page_has_every_answer(found, tmp_path):
 @pytest.mark.slow
 def test_a_sweep_learns_nothing_twice(tmp_path, monkeypatch):
     learned = []
-    original = sweeps.run_patch
+    from rtd_adapters.jobs import sweep
+
+    original = sweep.run_patch
 
     def counted(job):
         learned.append(job.out.name)
         return original(job)
 
-    monkeypatch.setattr(sweeps, "run_patch", counted)
+    monkeypatch.setattr(sweep, "run_patch", counted)
     settings = TrainingSettings(steps=2, batch_size=8, learning_rate=5e-4)
     job = PatchJob("searle", Path("unused"), settings=settings)
     changes = noise_changes([0.5, 0.0])
-    rows = sweep(job, changes, tmp_path)
+    rows = run_sweep(job, changes, tmp_path)
     assert [row.name for row in rows] == ["noise-0.5", "noise-0"]
     assert rows[0].after != rows[0].before
     best = max(rows, key=lambda row: row.after["recall@1"])
@@ -118,11 +120,11 @@ def test_a_sweep_learns_nothing_twice(tmp_path, monkeypatch):
         (0.0, rows[1].after["recall@1"]),
         (0.5, rows[0].after["recall@1"]),
     ]
-    assert sweep(job, changes, tmp_path) == rows
+    assert run_sweep(job, changes, tmp_path) == rows
     assert learned == ["noise-0.5.safetensors", "noise-0.safetensors"]
     other = PatchJob("searle", Path("unused"), settings=TrainingSettings(steps=3, batch_size=8))
     with pytest.raises(FileError, match="learned with other settings"):
-        sweep(other, changes, tmp_path)
+        run_sweep(other, changes, tmp_path)
 
 
 def test_the_ablation_takes_one_component_out_at_a_time():

@@ -15,8 +15,7 @@ from rtd_adapters.clip.backbones import Backbone
 from rtd_adapters.clip.images import image_head
 from rtd_adapters.clip.text import tower_from_model
 from rtd_adapters.errors import EvaluationError, FileError, UsageError
-from rtd_adapters.evaluation.benchmark import EvalQuery
-from rtd_adapters.evaluation.benchmarks import BENCHMARKS, load_benchmark
+from rtd_adapters.evaluation.benchmark import EvalQuery, load_benchmark
 from rtd_adapters.evaluation.bootstrap import interval
 from rtd_adapters.evaluation.evaluate import EvalOptions, Evaluation, compare, submit
 from rtd_adapters.evaluation.features import padded
@@ -25,9 +24,10 @@ from rtd_adapters.evaluation.report.page import write_report
 from rtd_adapters.evaluation.result import QueryRecord, Result
 from rtd_adapters.evaluation.search import Searcher, rankings
 from rtd_adapters.evaluation.submissions import require_valid
+from rtd_adapters.hooks.registry import registry
 from rtd_adapters.patch import TextEncoderPatch
 
-REAL = [name for name in BENCHMARKS if name != "demo"]
+REAL = [name for name, source in registry().benchmarks.items() if source.needs_data]
 SHAPE = BackboneShape(32, 64, 64)
 
 

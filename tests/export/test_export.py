@@ -7,13 +7,15 @@ import os
 
 import pytest
 import torch
-from rtd_adapters.export.targets import TARGETS, ExportJob, export_patch
 
 import rtd_adapters
 from rtd_adapters.clip.backbones import Backbone
+from rtd_adapters.clip.shapes import BackboneShape
 from rtd_adapters.clip.text import Tokenizer, from_layout, tower_from_state_dict
 from rtd_adapters.errors import BackboneError, FileError, PatchError, UsageError
-from rtd_adapters.methods.method import BackboneShape
+from rtd_adapters.export.exporter import ExportJob
+from rtd_adapters.export.run import export_patch
+from rtd_adapters.hooks.registry import registry
 from rtd_adapters.patch import TextEncoderPatch
 
 SHAPE = BackboneShape(32, 64, 64)
@@ -203,7 +205,9 @@ def test_missing_inputs_are_asked_for(patch, base, tmp_path):
     refused(ExportJob(patch, out, base), "searle", UsageError, "needs --projection")
     refused(ExportJob(patch, out), "pic2word", UsageError, "Pass --base")
     refused(ExportJob(patch, out, base), "lincir", UsageError, "folder of the transformers")
-    refused(ExportJob(patch, out, base), "combiner", UsageError, "Use one of searle")
+    refused(
+        ExportJob(patch, out, base), "combiner", UsageError, "'combiner'.*searle"
+    )
     refused(ExportJob(patch, out, base), "pic2word", BackboneError, "no 'state_dict_img2text'")
 
 
@@ -241,15 +245,16 @@ def test_a_folder_that_lacks_its_image_tower(patch, clip, tmp_path):
     refused(job, "lincir", BackboneError, "lacks")
 
 
-def test_a_tower_that_openais_builder_cannot_make(trained, tmp_path):
-    job = ExportJob(trained, tmp_path / "out.pt", tmp_path / "any.pt")
+def test_a_tower_that_openais_builder_cannot_make(toy_backbone, searle, tmp_path):
+    untrained = TextEncoderPatch.create("full", toy_backbone, searle)  # heads of width 32
+    job = ExportJob(untrained, tmp_path / "out.pt", tmp_path / "any.pt")
     refused(job, "fti4cir", PatchError, "heads of width 64")
 
 
-@pytest.mark.parametrize("target", sorted(TARGETS))
+@pytest.mark.parametrize("target", sorted(registry().exporters))
 def test_nothing_is_replaced_unasked(target, patch, base, tmp_path):
     out = tmp_path / "out"
-    if TARGETS[target].folder:
+    if registry().exporters[target].folder:
         out.mkdir()
         (out / "mine").write_text("mine")
     else:

@@ -10,9 +10,18 @@ from types import ModuleType
 import click
 import pytest
 
-from rtd_adapters import Method, hookimpl
+from rtd_adapters import (
+    BackboneShape,
+    BackboneSource,
+    BenchmarkSource,
+    Exporter,
+    Method,
+    hookimpl,
+)
 from rtd_adapters.errors import UsageError
-from rtd_adapters.hooks.registry import load_registry
+from rtd_adapters.hooks.kinds import BACKBONE, BENCHMARK, EXPORTER, METHOD
+from rtd_adapters.hooks.loading import load_registry
+from rtd_adapters.hooks.registry import registry as get_registry
 
 
 class Stub(Method):
@@ -77,8 +86,48 @@ def named(name: str) -> Stub:
 
 def test_hook_register_methods():
     found = load_registry([Entry("stub", plugin(register_methods=registers(Stub())))])
-    assert found.method("stub").summary == "a stub"
-    assert found.plugins[0].methods == ("stub",)
+    assert found.find(METHOD, "stub").summary == "a stub"
+    assert found.plugins[0].provides == {"method": ("stub",)}
+
+
+def test_hook_register_backbones():
+    """A backbone of a plugin is loaded by its name, and refuses weights beside its own."""
+
+    class Tiny(BackboneSource):
+        name = "tiny"
+        summary = "a backbone"
+
+        def load(self):
+            raise NotImplementedError
+
+        def shape(self):
+            return BackboneShape(1, 2, 3)
+
+    found = load_registry([Entry("tiny", plugin(register_backbones=registers(Tiny())))])
+    assert found.find(BACKBONE, "tiny").shape() == BackboneShape(1, 2, 3)
+    assert found.find(BACKBONE, "tiny").triplets() is None
+
+
+def test_hook_register_benchmarks():
+    source = BenchmarkSource("mine", "a benchmark", lambda name, root, split: (name, root, split))
+    found = load_registry([Entry("mine", plugin(register_benchmarks=registers(source)))])
+    assert found.find(BENCHMARK, "mine").load("mine", "there", "val") == ("mine", "there", "val")
+    assert "cirr" in get_registry().benchmarks  # our own come the same way
+
+
+def test_hook_register_exporters():
+    exporter = Exporter("mine", "type {out}", lambda job: job)
+    found = load_registry([Entry("mine", plugin(register_exporters=registers(exporter)))])
+    assert found.find(EXPORTER, "mine") is exporter
+    assert "searle" in get_registry().exporters  # our own come the same way
+
+
+@pytest.mark.parametrize("hook", ["backbones", "benchmarks", "exporters"])
+def test_what_lacks_a_part_is_refused(hook):
+    lacking = Exporter("mine", None, None)
+    found = load_registry([Entry("bad", plugin(**{f"register_{hook}": registers(lacking)}))])
+    assert "register() takes a" in found.plugins[0].error
+    assert not any(found.things.values())
 
 
 def test_hook_register_commands():
@@ -148,7 +197,7 @@ def test_two_plugins_of_one_name_name_both_distributions():
         ]
     )
     with pytest.raises(UsageError, match=r"first-dist 1\.0 and second-dist 1\.0"):
-        found.method("stub")
+        found.find(METHOD, "stub")
 
 
 def test_unknown_method_suggests_the_nearest():
@@ -156,7 +205,7 @@ def test_unknown_method_suggests_the_nearest():
         [Entry("stub", plugin(register_methods=registers(named("searle"), named("pic2word"))))]
     )
     with pytest.raises(UsageError, match="Did you mean 'searle'") as caught:
-        found.method("serle")
+        found.find(METHOD, "serle")
     assert "pic2word" in str(caught.value)
     assert caught.value.exit_code == 2
 
@@ -164,10 +213,10 @@ def test_unknown_method_suggests_the_nearest():
 def test_every_hook_has_a_test_here():
     from pathlib import Path
 
-    from rtd_adapters import hookspecs
+    from rtd_adapters.hooks import specs
 
     tests = Path(__file__).read_text(encoding="utf-8")
-    hooks = [name for name in vars(hookspecs) if name.startswith("register_")]
+    hooks = [name for name in vars(specs) if name.startswith("register_")]
     assert hooks
     for hook in hooks:
         assert f"def test_hook_{hook}(" in tests

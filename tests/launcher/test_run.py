@@ -12,9 +12,9 @@ import torch
 
 from rtd_adapters import get_method
 from rtd_adapters.clip.backbones import Backbone
+from rtd_adapters.clip.shapes import BackboneShape
 from rtd_adapters.clip.text import Tokenizer, from_layout, to_layout, tower_from_state_dict
-from rtd_adapters.export.torchscript import write_carrier
-from rtd_adapters.methods.method import BackboneShape
+from rtd_adapters.export.torchscript import write_torchscript
 from rtd_adapters.patch import TextEncoderPatch
 
 TEXT = "a photo of a dog"
@@ -65,8 +65,8 @@ def folder(tmp_path_factory):
     text = CLIPTextCfg(context_length=77, vocab_size=49408, width=64, heads=1, layers=1)
     model = CLIP(32, vision, text, quick_gelu=True)
     state = {name: tensor.half().float() for name, tensor in model.state_dict().items()}
-    write_carrier(root / "clip.pt", state)
-    write_carrier(root / "other.pt", {name: tensor * 1.01 for name, tensor in state.items()})
+    write_torchscript(root / "clip.pt", state)
+    write_torchscript(root / "other.pt", {name: tensor * 1.01 for name, tensor in state.items()})
     hf_model(state).save_pretrained(root / "hf")
     tower = tower_from_state_dict(state, heads=1, activation="quick_gelu")
     backbone = Backbone("small", None, tower, BackboneShape(32, 64, 64), None, None)

@@ -14,19 +14,20 @@ from rtd_plugins.fti4cir import Fti4cir
 from rtd_plugins.fti4cir.inversion import FineGrainedInversion
 from torch import nn
 
-from rtd_adapters import BackboneShape, ImageFeatures, get_method
+from rtd_adapters import BackboneShape, Reference, get_method
 from rtd_adapters.clip.images import ImageHead
-from rtd_adapters.errors import BackboneError, FileError
+from rtd_adapters.errors import BackboneError, FileError, UsageError
+from rtd_adapters.methods.query import embed_query
 from rtd_adapters.training import FastEngine, ReferenceEngine, Towers, TrainingSettings
 from rtd_adapters.training.batches import TripletStream
-from rtd_adapters.training.reference import encode_query, refined_reference
+from rtd_adapters.training.step import refined_reference
 
 SHAPE = BackboneShape(embed_dim=32, text_width=64, image_width=48)
 VARIANTS = [
-    ContextI2W("tokens"),
-    ContextI2W("caption"),
-    Fti4cir("states"),
-    Fti4cir("words"),
+    ContextI2W(),
+    ContextI2W().configured({"stand_in": "caption"}),
+    Fti4cir(),
+    Fti4cir().configured({"stand_in": "words"}),
 ]
 
 
@@ -62,7 +63,7 @@ def gradients(engine, towers, settings, batch):
     return loss.item(), {n: p.grad.clone() for n, p in towers.student.named_parameters()}
 
 
-@pytest.mark.parametrize("method", VARIANTS, ids=lambda m: f"{m.name}-{m._surrogate}")
+@pytest.mark.parametrize("method", VARIANTS, ids=lambda m: f"{m.name}-{m.stand_in}")
 @pytest.mark.parametrize("chunk_size", [None, 3])
 def test_the_fast_step_equals_the_reference_step(method, chunk_size, towers, toy_triplets):
     parts = towers(method)
@@ -111,47 +112,55 @@ def test_stand_in_states_have_noise_of_their_own(towers, toy_triplets):
 
 def test_the_context_comes_from_the_tower_in_use(towers, toy_triplets):
     parts = towers(ContextI2W())
-    _, reference = reference_of(parts, toy_triplets)
-    own = parts.method.composed_query(parts.projection, reference).pseudo_tokens
+    batch, reference = reference_of(parts, toy_triplets)
+    own = tokens_of(parts.method.composed(parts.projection, reference, batch.conditioning))
     other = replace(reference, tower=parts.frozen)
-    frozen = parts.method.composed_query(parts.projection, other).pseudo_tokens
+    frozen = tokens_of(parts.method.composed(parts.projection, other, batch.conditioning))
     assert not torch.allclose(own, frozen)
     assert not own.requires_grad
 
 
-def image(parts, count=4):
+def tokens_of(composition):
+    (query,) = composition.queries
+    return query.pseudo_tokens
+
+
+def pictures(parts, count=4):
     torch.manual_seed(6)
-    return ImageFeatures(
-        torch.randn(count, 32), torch.randn(count, 7, 48), parts.student, parts.tokenizer
-    )
+    embedding, states = torch.randn(count, 32), torch.randn(count, 7, 48)
+    return Reference.of_pictures(embedding, parts.student, parts.tokenizer, states)
 
 
 def test_context_prompts_depend_on_the_text_and_bare_ones_show_it(towers):
     parts = towers(ContextI2W())
     texts = ["is red", "is red", "is blue", "was a dog"]
-    composed = parts.method.image_query(parts.projection, image(parts), texts)
-    bare = parts.method.bare_image_query(parts.projection, image(parts), texts)
-    assert composed.prompts[0] == "a photo of <|replace|> , is red"
-    assert set(bare.prompts) == {"a photo of <|replace|>"}
-    assert torch.equal(composed.pseudo_tokens, bare.pseudo_tokens)
-    other = parts.method.image_query(parts.projection, image(parts), ["is old"] * 4)
-    assert not torch.allclose(composed.pseudo_tokens, other.pseudo_tokens)
+    method, projection = parts.method, parts.projection
+    composed = method.composed(projection, pictures(parts), texts)
+    bare = method.bare(projection, pictures(parts), texts)
+    assert composed.queries[0].prompts[0] == "a photo of <|replace|> , is red"
+    assert set(bare.queries[0].prompts) == {"a photo of <|replace|>"}
+    assert torch.equal(tokens_of(composed), tokens_of(bare))
+    other = method.composed(projection, pictures(parts), ["is old"] * 4)
+    assert not torch.allclose(tokens_of(composed), tokens_of(other))
+    alone = method.bare(projection, pictures(parts))
+    assert not torch.allclose(tokens_of(bare), tokens_of(alone))
 
 
 def test_attributes_vary_in_number_and_all_reach_the_tower(towers):
     parts = towers(Fti4cir())
     parts.projection.selection[1] = 0.045
-    query = parts.method.image_query(parts.projection, image(parts, 12), ["is * red"] * 12)
+    reference = pictures(parts, 12)
+    (query,) = parts.method.composed(parts.projection, reference, ["is red"] * 12).queries
     counts = [prompt.count("*") - 1 for prompt in query.prompts]
     assert len(set(counts)) > 1
-    assert query.prompts[0] == f"a photo of * with {' '.join('*' * counts[0])} but is  red"
+    assert query.prompts[0] == f"a photo of * with {' '.join('*' * counts[0])} but is red"
     with torch.no_grad():
-        found = encode_query(parts.student, parts.tokenizer, query)
+        found = embed_query(parts.student, parts.tokenizer, query)
         changed = query.pseudo_tokens.clone()
         changed[0, counts[0]] += 1.0  # the last one that counts
-        moved = encode_query(parts.student, parts.tokenizer, replace(query, pseudo_tokens=changed))
+        moved = embed_query(parts.student, parts.tokenizer, replace(query, pseudo_tokens=changed))
         changed[:, 1 + max(counts) :] += 1.0  # those that do not
-        still = encode_query(parts.student, parts.tokenizer, replace(query, pseudo_tokens=changed))
+        still = embed_query(parts.student, parts.tokenizer, replace(query, pseudo_tokens=changed))
     assert not torch.allclose(found[0], moved[0])
     assert torch.equal(moved, still)
 
@@ -174,9 +183,9 @@ def test_selection_against_a_plain_loop():
 def test_pictures_without_states_are_refused(towers):
     for method in (ContextI2W(), Fti4cir()):
         parts = towers(method)
-        without = replace(image(parts), tokens=None)
-        with pytest.raises(ValueError, match="states"):
-            method.image_query(parts.projection, without, ["is red"] * 4)
+        without = replace(pictures(parts), make_states=None)
+        with pytest.raises(UsageError, match="states"):
+            method.composed(parts.projection, without, ["is red"] * 4)
 
 
 # FTI4CIR's checkpoint: a module pickled whole

@@ -24,13 +24,13 @@ def cache(tmp_path, monkeypatch):
 def computed(monkeypatch):
     """Captions that met the tower, in order."""
     seen = []
-    original = anchors.encode_texts
+    original = anchors.embed_queries
 
-    def watched(tower, tokenizer, groups):
-        seen.extend(*groups)
-        return original(tower, tokenizer, groups)
+    def watched(tower, tokenizer, queries):
+        seen.extend(text for query in queries for text in query.prompts)
+        return original(tower, tokenizer, queries)
 
-    monkeypatch.setattr(anchors, "encode_texts", watched)
+    monkeypatch.setattr(anchors, "embed_queries", watched)
     return seen
 
 

@@ -91,8 +91,8 @@ def test_text_concatenation_puts_the_words_in(towers, toy_triplets):
     noisy = ReferenceEngine(towers, TrainingSettings(concat="text", noise_scale=0.0)).loss(chosen)
     assert plain == noisy, "no pseudo token, so no noise"
     assert plain != ReferenceEngine(towers, TrainingSettings()).loss(chosen)
-    from rtd_adapters.training.reference import text_prompts
+    from rtd_adapters.training.step import text_compositions
 
-    composed, bare = text_prompts(towers.method, chosen)
+    composed, bare = (part.queries[0].prompts for part in text_compositions(towers.method, chosen))
     assert composed[0] == f"a photo of {chosen.references[0]} that {chosen.conditioning[0]}"
     assert bare[0] == f"a photo of {chosen.references[0]}"

@@ -10,11 +10,11 @@ import torch
 
 from rtd_adapters.clip.text import Tokenizer
 from rtd_adapters.errors import TripletError
-from rtd_adapters.methods.method import Query
+from rtd_adapters.methods.query import Composition, Query
 from rtd_adapters.patch.lora import LoRASettings, insert_lora
 from rtd_adapters.training import FastEngine, ReferenceEngine, Towers, TrainingSettings
 from rtd_adapters.training.batches import TripletStream
-from rtd_adapters.training.packed_texts import encode_texts
+from rtd_adapters.training.packed_texts import embed_queries
 from rtd_adapters.training.packing import pack_texts
 
 TEXTS = [
@@ -101,18 +101,17 @@ class Changed:
     def __getattr__(self, name):
         return self._changes.get(name, getattr(self._method, name))
 
-    def composed_query(self, projection, reference):
-        query = self._method.composed_query(projection, reference)
-        return replace(
-            query, prompts=[self._changes.get("composed", "{}").format(p) for p in query.prompts]
-        )
+    def composed(self, projection, reference, texts):
+        template = self._changes.get("opening", "{}")
+        composition = self._method.composed(projection, reference, texts)
+        return composition.with_prompts(lambda row, prompt: template.format(prompt))
 
-    def bare_query(self, projection, reference):
-        query = self._method.bare_query(projection, reference)
-        return Query(query.prompts, query.pseudo_tokens * self._changes.get("scale", 1.0))
+    def bare(self, projection, reference, texts=None):
+        (query,) = self._method.bare(projection, reference, texts).queries
+        return Composition.of(query.prompts, query.pseudo_tokens * self._changes.get("scale", 1.0))
 
 
-@pytest.mark.parametrize("changes", [{"scale": 2.0}, {"composed": "look , {}"}])
+@pytest.mark.parametrize("changes", [{"scale": 2.0}, {"opening": "look , {}"}])
 def test_prompts_that_share_no_beginning_or_token_are_packed_apart(changes, towers, toy_triplets):
     changed = replace(towers, method=Changed(towers.method, **changes))
     batch = TripletStream(toy_triplets, towers.tokenizer, batch_size=5, seed=0).batch(0)
@@ -143,17 +142,17 @@ def test_a_pack_has_a_node_for_each_beginning():
 
 def test_placeholders_with_tokens_of_their_own_are_not_shared(towers, monkeypatch):
     """Composed and bare prompts share up to the pseudo token where theirs is the same."""
-    from rtd_adapters.training import texts
+    from rtd_adapters.training import packed_texts
 
     sizes = []
     monkeypatch.setattr(
-        texts, "pack_texts", lambda *given: sizes.append(pack_texts(*given)) or sizes[-1]
+        packed_texts, "pack_texts", lambda *given: sizes.append(pack_texts(*given)) or sizes[-1]
     )
     tokens = torch.randn(3, 1, 64)
     composed, bare = Query(TEXTS, tokens), Query(["a photo of $"] * 3, tokens)
-    encode_texts(towers.frozen, towers.tokenizer, [composed])
-    encode_texts(towers.frozen, towers.tokenizer, [composed, bare])
-    encode_texts(towers.frozen, towers.tokenizer, [composed, replace(bare, pseudo_tokens=-tokens)])
+    embed_queries(towers.frozen, towers.tokenizer, [composed])
+    embed_queries(towers.frozen, towers.tokenizer, [composed, bare])
+    embed_queries(towers.frozen, towers.tokenizer, [composed, replace(bare, pseudo_tokens=-tokens)])
     alone, shared, apart = map(nodes, sizes)
     assert shared == alone + 3  # the bare prompts' ends of text
     assert apart == shared + 3  # and their pseudo tokens
@@ -163,7 +162,7 @@ def test_placeholders_with_tokens_of_their_own_are_not_shared(towers, monkeypatc
 def test_one_text_alone_and_texts_that_are_equal(texts, toy_tower):
     tokenizer = Tokenizer(32)
     with torch.no_grad():
-        found = encode_texts(toy_tower, tokenizer, [texts])
+        found = embed_queries(toy_tower, tokenizer, [Query(texts)])
         assert torch.allclose(found, toy_tower(tokenizer.encode(texts)), atol=1e-5)
 
 
@@ -171,7 +170,7 @@ def test_texts_as_long_as_the_context(toy_tower):
     tokenizer = Tokenizer(32)
     texts = ["dog " * 60, "a dog"]
     with pytest.warns(UserWarning, match="was cut"), torch.no_grad():
-        found = encode_texts(toy_tower, tokenizer, [texts])
+        found = embed_queries(toy_tower, tokenizer, [Query(texts)])
         assert torch.allclose(found, toy_tower(tokenizer.encode(texts)), atol=1e-5)
 
 
@@ -180,7 +179,7 @@ def test_several_pseudo_tokens_in_a_text(towers):
     query = Query(prompts, torch.randn(3, 3, 64))
     ids = towers.tokenizer.encode(prompts)
     with torch.no_grad():
-        found = encode_texts(towers.frozen, towers.tokenizer, [query])
+        found = embed_queries(towers.frozen, towers.tokenizer, [query])
         expected = towers.frozen(ids, query.pseudo_tokens, 259)
     assert torch.allclose(found, expected, atol=1e-5)
 
@@ -188,7 +187,7 @@ def test_several_pseudo_tokens_in_a_text(towers):
 def test_a_query_with_more_placeholders_than_tokens_is_refused(towers):
     query = Query(["a $ and $"], torch.randn(1, 1, 64))
     with pytest.raises(TripletError, match="2 placeholders"):
-        encode_texts(towers.frozen, towers.tokenizer, [query])
+        embed_queries(towers.frozen, towers.tokenizer, [query])
 
 
 def test_parts_with_dropout_are_dropped_alike_in_both_passes(towers, toy_triplets):
@@ -211,11 +210,13 @@ def test_parts_with_dropout_are_dropped_alike_in_both_passes(towers, toy_triplet
 
 
 def test_chunks_bound_what_is_in_a_pack(towers, toy_triplets, monkeypatch):
-    from rtd_adapters.training import texts
+    from rtd_adapters.training import packed_texts
 
     sizes = []
     monkeypatch.setattr(
-        texts, "pack_texts", lambda keys, ends: sizes.append(len(keys)) or pack_texts(keys, ends)
+        packed_texts,
+        "pack_texts",
+        lambda keys, ends: sizes.append(len(keys)) or pack_texts(keys, ends),
     )
     for count in (8, 32):
         batch = TripletStream(toy_triplets, towers.tokenizer, batch_size=count, seed=0).batch(0)

@@ -9,11 +9,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
-from rtd_adapters.training import products
+from rtd_adapters.training import onednn
 from rtd_adapters.training.onednn import FastLinear, product_operations
 
 needs_onednn = pytest.mark.skipif(
-    not products._pays(), reason="this processor leaves fp32 products to PyTorch's own choice"
+    not onednn._pays(), reason="this processor leaves fp32 products to PyTorch's own choice"
 )
 
 
@@ -89,7 +89,7 @@ def test_autocast_is_left_alone(layer):
 
 
 def test_other_processors_are_left_alone(layer, monkeypatch):
-    monkeypatch.setattr(products, "_pays", lambda: False)
+    monkeypatch.setattr(onednn, "_pays", lambda: False)
     with Calls() as calls, FastLinear():
         layer(torch.randn(5, 96))
     assert calls.count == 0

@@ -110,7 +110,7 @@ def test_local_negatives_average_the_losses_of_the_shares(
     from rtd_adapters.clip.text import Tokenizer
     from rtd_adapters.training import FastEngine, ReferenceEngine, Towers, TrainingSettings
     from rtd_adapters.training.batches import TripletStream
-    from rtd_adapters.training.reference import Means
+    from rtd_adapters.training.step import StepContext
 
     student = copy.deepcopy(toy_backbone.tower).requires_grad_(True)
     towers = Towers(searle, toy_projection, toy_backbone.tower, student, Tokenizer(32, "$"))
@@ -126,7 +126,7 @@ def test_local_negatives_average_the_losses_of_the_shares(
             return slice(4, 8) if length == 8 else slice(0, length)
 
     settings = TrainingSettings(local_negatives=True)
-    FastEngine(towers, settings, Means(processes=Second(1, 2))).step(
+    FastEngine(towers, settings, StepContext(processes=Second(1, 2))).step(
         batch, lambda loss: loss.backward()
     )
     found = student.text_projection.grad.clone()

@@ -13,10 +13,10 @@ from rtd_adapters import BackboneShape, get_method
 from rtd_adapters.clip.backbones import Backbone
 from rtd_adapters.clip.images import image_head
 from rtd_adapters.clip.text import tower_from_state_dict
-from rtd_adapters.evaluation.benchmarks import load_benchmark
+from rtd_adapters.evaluation.benchmark import load_benchmark
 from rtd_adapters.evaluation.evaluate import EvalOptions, Evaluation, compare, submit
 from rtd_adapters.evaluation.search import Searcher
-from rtd_adapters.export.torchscript import write_carrier
+from rtd_adapters.export.torchscript import write_torchscript
 
 pytestmark = pytest.mark.slow
 SHAPE = BackboneShape(64, 64, 64)
@@ -76,7 +76,7 @@ def test_searles_own_evaluation(
     work, root = copy(checkout("SEARLE")), benchmark_folder(name)
     folder = work / "data/phi_models/small"
     (folder / "checkpoints").mkdir(parents=True)
-    write_carrier(folder / "clip.pt", rounded)
+    write_torchscript(folder / "clip.pt", rounded)
     state = projection_of("searle").state_dict()
     torch.save({"epoch": 1, "Phi": state}, folder / "checkpoints/phi.pt")
     settings = {"clip_model_name": str(folder / "clip.pt"), "phi_dropout": 0.5}

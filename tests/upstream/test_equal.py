@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from rtd_adapters import BackboneShape, ImageFeatures, get_method
+from rtd_adapters import BackboneShape, Reference, get_method
 from rtd_adapters.clip.text import from_layout, tower_from_state_dict
-from rtd_adapters.training.reference import encode_query
+from rtd_adapters.methods.query import embed_composition
 
 pytestmark = pytest.mark.slow
 
@@ -139,10 +139,11 @@ def test_projection_and_embedding_are_theirs(case, checkout, copy, world, shell)
     tower = tower_from_state_dict(theirs["clip"], heads=1, activation="quick_gelu").float().eval()
     projection = method.load_projection(Path(work / "own.pt"), SHAPE)
     tokenizer = method.tokenizer(77)
-    image = ImageFeatures(given["embedding"], given["states"], tower, tokenizer)
+    reference = Reference.of_pictures(given["embedding"], tower, tokenizer, given["states"])
     with torch.no_grad():
-        query = method.image_query(projection, image, TEXTS)
-        found = encode_query(tower, tokenizer, query)
+        composition = method.composed(projection, reference, TEXTS)
+        found = embed_composition(tower, tokenizer, composition)
+    (query,) = composition.queries
     assert query.pseudo_tokens.shape == theirs["pseudo"].shape
     torch.testing.assert_close(query.pseudo_tokens, theirs["pseudo"], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found, theirs["found"].float(), rtol=1e-5, atol=1e-5)

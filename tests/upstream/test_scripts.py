@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from rtd_adapters.export.targets import ExportJob, export_patch
 
 from rtd_adapters import BackboneShape, TextEncoderPatch, get_method
+from rtd_adapters.export.exporter import ExportJob
+from rtd_adapters.export.run import export_patch
 
 pytestmark = pytest.mark.slow
 
