@@ -22,8 +22,12 @@ from .evaluation.benchmark import (
     Part as Part,
     Ranking as Ranking,
 )
-from .evaluation.evaluate import EvalOptions as EvalOptions, evaluate as evaluate
+from .evaluation.evaluate import evaluate as evaluate
+from .evaluation.inputs import EvalOptions as EvalOptions, patched_tower as patched_tower
+from .evaluation.pictures import embed_pictures as embed_pictures
+from .evaluation.queries import embed_composed as embed_composed
 from .evaluation.result import Diagnosis as Diagnosis, Result as Result
+from .evaluation.search import search_gallery as search_gallery
 from .export.base import (
     ExportBase as ExportBase,
     read_base as read_base,

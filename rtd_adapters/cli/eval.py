@@ -13,6 +13,7 @@ import click
 from rtd_adapters.cli import options
 
 if TYPE_CHECKING:
+    from rtd_adapters.evaluation.benchmark import Benchmark
     from rtd_adapters.evaluation.result import Result
 
 RESULT = "result.json"
@@ -107,8 +108,7 @@ def evaluate(
           --pretrained openai --projection SEARLE_ViT-L14.pt --patch weights.safetensors --out run
     """
     from rtd_adapters.evaluation.evaluate import EvalOptions, compare, prepare, submit
-    from rtd_adapters.evaluation.report.strips import choose, keep_pictures, pictures_of
-    from rtd_adapters.io.atomic import require_writable, whole_file
+    from rtd_adapters.io.atomic import require_writable
     from rtd_adapters.patch import TextEncoderPatch
 
     if split == "test" and out is None:
@@ -118,26 +118,41 @@ def evaluate(
         require_writable(path, overwrite=overwrite)
     chosen = EvalOptions(preprocess, strength, batch_size, cache, quiet or as_json)
     loaded = TextEncoderPatch.load(patch) if patch else None
-    evaluation = prepare(method, benchmark, data, split, backbone, pretrained, projection, chosen)
+    evaluation = prepare(
+        method=method,
+        benchmark=benchmark,
+        data=data,
+        split=split,
+        backbone=backbone,
+        pretrained=pretrained,
+        projection=projection,
+        options=chosen,
+    )
     if split == "test":
         for path in submit(evaluation, loaded, out):
             click.echo(f"wrote {path}")
         return
     result = compare(evaluation, loaded)
     if out:
-        strips = choose(result)
-        keep_pictures(evaluation.benchmark, pictures_of(strips), out)
-        result.save(out / RESULT)
+        _keep(result, evaluation.benchmark, out)
     if csv_file:
-        with whole_file(csv_file) as temporary:
-            temporary.write_text(_csv(result.records()), encoding="utf-8")
-    if as_json:
-        shown = {name: value for name, value in result.to_dict().items() if name != "queries"}
-        click.echo(json.dumps(shown, indent=2))
-        return
-    click.echo(_table(result))
-    if out:
+        _write_csv(result.records(), csv_file)
+    click.echo(_json(result) if as_json else _table(result))
+    if out and not as_json:
         click.echo(f"\nSee them: rtd report {out} --out report.html")
+
+
+def _keep(result: Result, benchmark: Benchmark, out: Path) -> None:
+    """What `rtd report` reads."""
+    from rtd_adapters.evaluation.report.strips import choose, keep_pictures, pictures_of
+
+    keep_pictures(benchmark, pictures_of(choose(result)), out)
+    result.save(out / RESULT)
+
+
+def _json(result: Result) -> str:
+    shown = {name: value for name, value in result.to_dict().items() if name != "queries"}
+    return json.dumps(shown, indent=2)
 
 
 def _table(result: Result) -> str:
@@ -154,9 +169,12 @@ def _table(result: Result) -> str:
     return "\n".join(lines)
 
 
-def _csv(records: list[dict[str, Any]]) -> str:
+def _write_csv(records: list[dict[str, Any]], path: Path) -> None:
+    from rtd_adapters.io.atomic import whole_file
+
     text = io.StringIO()
     writer = csv.DictWriter(text, list(records[0]))
     writer.writeheader()
     writer.writerows(records)
-    return text.getvalue()
+    with whole_file(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")

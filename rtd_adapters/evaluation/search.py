@@ -1,21 +1,96 @@
-"""Composed queries against a gallery, by one text tower."""
+"""Query embeddings against a gallery: scores, and rankings made of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from rtd_adapters.clip.text import TextTower
+from rtd_adapters.errors import UsageError
 from rtd_adapters.evaluation.benchmark import EvalQuery
-from rtd_adapters.methods.method import Method
-from rtd_adapters.methods.query import Composition, embed_composition
-from rtd_adapters.methods.reference import Reference
 
-OPENING = "a photo of"
+CHUNK = 64
+"""Queries at a time, which bounds the memory of their scores."""
+
+
+def search_gallery(
+    queries: Tensor, gallery: Tensor, ids: Sequence[str], depth: int = 10
+) -> tuple[list[list[str]], Tensor]:
+    """The best pictures of a gallery for each query, in the order in which `evaluate` ranks them.
+
+    Args:
+        queries: [Q, embed_dim] unit embeddings, as `embed_composed` gives them.
+        gallery: [N, embed_dim] of the pictures, normalised or not, as `embed_pictures` gives them.
+        ids: N names of the pictures.
+        depth: how many are wanted; no more come than there are.
+
+    Returns:
+        Q lists of K ids, best first, ties by place in the gallery, and their scores [Q, K], cosine
+        similarities; K is the lesser of `depth` and N.
+
+    Raises:
+        UsageError: there are not as many ids as pictures.
+    """
+    if len(ids) != len(gallery):
+        raise UsageError(f"{len(gallery)} pictures and {len(ids)} ids. Pass one id for each.")
+    depth = min(depth, len(ids))
+    searched = Gallery(ids, gallery)
+    named: list[list[str]] = []
+    scored = [torch.empty(0, depth)]
+    for chunk in queries.split(CHUNK):
+        for scores in searched.scores(chunk):
+            places = first_places(scores, depth)
+            named.append([ids[place] for place in places.tolist()])
+            scored.append(scores[places][None])
+    return named, torch.cat(scored[1:] or scored)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures that queries are scored against."""
+
+    ids: Sequence[str]
+    embeddings: Tensor
+    """[N, embed_dim] of them, normalised or not."""
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Id -> row."""
+        return {image: row for row, image in enumerate(self.ids)}
+
+    def scores(self, queries: Tensor) -> Tensor:
+        """[Q, N] cosine similarities to queries' unit embeddings [Q, embed_dim]."""
+        return queries @ self._unit.T
+
+    @cached_property
+    def _unit(self) -> Tensor:
+        return F.normalize(self.embeddings.float(), dim=-1)
+
+
+def rankings(
+    embeddings: Tensor, gallery: Gallery, queries: Sequence[EvalQuery]
+) -> Iterator[ScoredRanking]:
+    """Each query's ranking of a gallery.
+
+    Args:
+        embeddings: [Q, embed_dim] of the queries, units.
+        gallery: what they search.
+        queries: say who is out.
+    """
+    places = gallery.places
+    for query, scores in zip(queries, gallery.scores(embeddings), strict=True):
+        if query.candidates:
+            inside = torch.tensor([places[image] for image in query.candidates])
+            kept = torch.full_like(scores, -torch.inf)
+            kept[inside] = scores[inside]
+            scores = kept
+        outside = [places[image] for image in query.excluded if image in places]
+        scores[outside] = -torch.inf
+        yield ScoredRanking(scores, gallery)
 
 
 @dataclass(frozen=True)
@@ -27,100 +102,41 @@ class ScoredRanking:
 
     scores: Tensor
     """[N] similarity of each gallery item; -inf for those that are out."""
-    ids: Sequence[str]
-    place: dict[str, int]
+    gallery: Gallery
 
     def top(self, depth: int) -> list[str]:
         """The first `depth` ids."""
-        order = self.scores.sort(descending=True, stable=True).indices
         inside = int((self.scores > -torch.inf).sum())
-        return [self.ids[item] for item in order[: min(depth, inside)].tolist()]
+        return self._named(first_places(self.scores, min(depth, inside)))
 
     def among(self, ids: Sequence[str]) -> list[str]:
         """Those of the ids that are in the gallery, best first."""
-        places = torch.tensor([self.place[i] for i in ids if i in self.place], dtype=torch.long)
+        places = torch.tensor(self._places(ids), dtype=torch.long)
         order = self.scores[places].sort(descending=True, stable=True).indices
-        return [self.ids[item] for item in places[order].tolist()]
+        return self._named(places[order])
 
     def rank(self, ids: Sequence[str]) -> int | None:
         """1 for the top; the best of the ids, None if none is in the gallery."""
-        found = [self.place[i] for i in ids if i in self.place]
-        if not found:
-            return None
         places = torch.arange(len(self.scores))
         ahead = [
-            ((self.scores > self.scores[p]) | ((self.scores == self.scores[p]) & (places < p)))
-            for p in found
+            (self.scores > self.scores[p]) | ((self.scores == self.scores[p]) & (places < p))
+            for p in self._places(ids)
         ]
-        return 1 + min(int(mask.sum()) for mask in ahead)
+        return 1 + min(int(mask.sum()) for mask in ahead) if ahead else None
+
+    def _places(self, ids: Sequence[str]) -> list[int]:
+        return [self.gallery.places[i] for i in ids if i in self.gallery.places]
+
+    def _named(self, places: Tensor) -> list[str]:
+        return [self.gallery.ids[place] for place in places.tolist()]
 
 
-@dataclass(frozen=True)
-class Searcher:
-    """A method with its projection, ready to search with any text tower."""
-
-    method: Method
-    projection: nn.Module
-
-    @torch.no_grad()
-    def embed(
-        self,
-        tower: TextTower,
-        queries: Sequence[EvalQuery],
-        embedding: Tensor,
-        states: Tensor | None = None,
-    ) -> Tensor:
-        """[Q, embed_dim] unit embeddings of composed queries.
-
-        Args:
-            tower: base or patched.
-            queries: with the same number of texts each.
-            embedding: [Q, embed_dim] of the queries' references, not normalised.
-            states: [Q, 1 + patches, image width] of them, for methods that read such.
-        """
-        tokenizer = self.method.tokenizer(tower.config.context_length)
-        reference = Reference.of_pictures(embedding, tower, tokenizer, states)
-        orders = []
-        for texts in zip(*(query.texts for query in queries), strict=True):
-            cleaned = [tokenizer.clean(text) for text in texts]
-            composition = self._composition(reference, queries, cleaned)
-            embeddings = embed_composition(tower, tokenizer, composition)
-            orders.append(F.normalize(embeddings.float(), dim=-1))
-        return F.normalize(torch.stack(orders).mean(0), dim=-1)
-
-    def _composition(
-        self, reference: Reference, queries: Sequence[EvalQuery], texts: list[str]
-    ) -> Composition:
-        if queries[0].bare is None:
-            return self.method.composed(self.projection, reference, texts)
-
-        def rewritten(row: int, prompt: str) -> str:
-            opening, ending = queries[row].bare or (OPENING, "")
-            return prompt.replace(OPENING, opening, 1) + ending
-
-        return self.method.bare(self.projection, reference, texts).with_prompts(rewritten)
-
-
-def rankings(
-    embeddings: Tensor, gallery: Tensor, ids: Sequence[str], queries: Sequence[EvalQuery]
-) -> Iterator[ScoredRanking]:
-    """Each query's ranking of a gallery.
-
-    Args:
-        embeddings: [Q, embed_dim] of the queries.
-        gallery: [N, embed_dim] of the pictures, unnormalised.
-        ids: of the pictures.
-        queries: say who is out.
-    """
-    place = {image: row for row, image in enumerate(ids)}
-    unit = F.normalize(gallery.float(), dim=-1)
-    for query, embedding in zip(queries, embeddings, strict=True):
-        scores = unit @ embedding
-        if query.candidates:
-            inside = torch.tensor([place[image] for image in query.candidates])
-            kept = torch.full_like(scores, -torch.inf)
-            kept[inside] = scores[inside]
-            scores = kept
-        outside = [place[image] for image in query.excluded if image in place]
-        scores[outside] = -torch.inf
-        yield ScoredRanking(scores, ids, place)
+def first_places(scores: Tensor, depth: int) -> Tensor:
+    """[depth] places of the highest of the scores [N], as a stable descending sort has them."""
+    if depth < 1:
+        return torch.empty(0, dtype=torch.long)
+    least = scores.topk(depth).values[-1]
+    # topk alone leaves open which of several equal scores it takes, and in which order.
+    places = (scores >= least).nonzero().flatten()
+    order = scores[places].sort(descending=True, stable=True).indices
+    return places[order[:depth]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,12 +18,13 @@ from rtd_adapters.clip.text import tower_from_model
 from rtd_adapters.errors import EvaluationError, FileError, UsageError
 from rtd_adapters.evaluation.benchmark import EvalQuery, load_benchmark
 from rtd_adapters.evaluation.bootstrap import interval
-from rtd_adapters.evaluation.evaluate import EvalOptions, Evaluation, compare, submit
-from rtd_adapters.evaluation.features import padded
+from rtd_adapters.evaluation.evaluate import compare, submit
+from rtd_adapters.evaluation.inputs import EvalOptions, Evaluation
 from rtd_adapters.evaluation.metrics import average_precision, recalls
+from rtd_adapters.evaluation.pictures import padded
 from rtd_adapters.evaluation.report.page import write_report
 from rtd_adapters.evaluation.result import QueryRecord, Result
-from rtd_adapters.evaluation.search import Searcher, rankings
+from rtd_adapters.evaluation.search import Gallery, rankings
 from rtd_adapters.evaluation.submissions import require_valid
 from rtd_adapters.hooks.registry import registry
 from rtd_adapters.patch import TextEncoderPatch
@@ -61,7 +63,7 @@ def run(backbone, benchmark_folder):
         projection = chosen.build_projection(SHAPE).eval().requires_grad_(False)
         benchmark = load_benchmark(name, benchmark_folder(name), split)
         chosen_options = EvalOptions(**{"cache": False, "quiet": True, **options})
-        return Evaluation(chosen, benchmark, backbone, Searcher(chosen, projection), chosen_options)
+        return Evaluation(chosen, projection, benchmark, backbone, chosen_options)
 
     return make
 
@@ -105,14 +107,14 @@ def test_rankings_with_ties_exclusions_and_candidates_against_sorted():
         excluded = tuple(draw.sample(ids, 2))
         candidates = tuple(draw.sample(ids, 9)) if draw.random() < 0.5 else ()
         query = EvalQuery("q", "i0", ("",), ("i3",), excluded=excluded, candidates=candidates)
-        (found,) = rankings(torch.tensor([[1.0, 0.0]]), gallery, ids, [query])
+        (ranking,) = rankings(torch.tensor([[1.0, 0.0]]), Gallery(ids, gallery), [query])
         scores = (F.normalize(gallery, dim=-1) @ torch.tensor([1.0, 0.0])).tolist()
         inside = [i for i in ids if i not in excluded and (not candidates or i in candidates)]
         wanted = sorted(inside, key=lambda i: -scores[ids.index(i)])  # stable
-        assert found.top(50) == wanted
+        assert ranking.top(50) == wanted
         if "i3" in inside:
-            assert found.rank(["i3"]) == 1 + wanted.index("i3")
-        assert found.rank(["elsewhere"]) is None
+            assert ranking.rank(["i3"]) == 1 + wanted.index("i3")
+        assert ranking.rank(["elsewhere"]) is None
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -139,7 +141,7 @@ def test_a_figure_by_hand(run, backbone):
     with torch.no_grad():
         gallery = F.normalize(model.encode_image(torch.stack(list(images.values()))), dim=-1)
         raw = model.encode_image(torch.stack([images[q.reference] for q in part.queries]))
-        pseudo = prepared.searcher.projection(raw)
+        pseudo = prepared.projection(raw)
         tokenizer = method.tokenizer(77)
         ids = tokenizer.encode([f"a photo of $ that {q.texts[0]}" for q in part.queries])
         queries = F.normalize(backbone.tower(ids, pseudo, 259), dim=-1)
@@ -173,13 +175,7 @@ def test_embeddings_are_kept_and_found_again(run, tmp_path, monkeypatch):
         raise AssertionError("a picture was opened again")
 
     again = compare(
-        Evaluation(
-            prepared.method,
-            type(prepared.benchmark)(**{**vars(prepared.benchmark), "open_image": closed}),
-            prepared.backbone,
-            prepared.searcher,
-            prepared.options,
-        ),
+        replace(prepared, benchmark=replace(prepared.benchmark, open_image=closed)),
         None,
     )
     assert again.base == first.base

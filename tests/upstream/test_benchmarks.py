@@ -14,8 +14,10 @@ from rtd_adapters.clip.backbones import Backbone
 from rtd_adapters.clip.images import image_head
 from rtd_adapters.clip.text import tower_from_state_dict
 from rtd_adapters.evaluation.benchmark import load_benchmark
-from rtd_adapters.evaluation.evaluate import EvalOptions, Evaluation, compare, submit
-from rtd_adapters.evaluation.search import Searcher
+from rtd_adapters.evaluation.evaluate import compare, submit
+from rtd_adapters.evaluation.features import Pictures
+from rtd_adapters.evaluation.inputs import EvalOptions, Evaluation
+from rtd_adapters.evaluation.queries import QueryEmbedder
 from rtd_adapters.export.torchscript import write_torchscript
 
 pytestmark = pytest.mark.slow
@@ -54,9 +56,8 @@ def projection_of(method):
 
 def evaluation(method, name, root, backbone, split="val"):
     benchmark = load_benchmark(name, root, split)
-    searcher = Searcher(get_method(method), projection_of(method))
     options = EvalOptions(cache=False, quiet=True)
-    return Evaluation(get_method(method), benchmark, backbone, searcher, options)
+    return Evaluation(get_method(method), projection_of(method), benchmark, backbone, options)
 
 
 SEARLE_NAMES = {
@@ -116,9 +117,10 @@ print("FOUND", json.dumps({"coco": plain(coco), "imagenet": [plain(f) for f in i
 
 def features(run, method, part):
     """Unit embeddings of a part's queries and gallery, as our own search makes them."""
-    pictures = run._pictures()
+    pictures = Pictures(run.backbone, run.benchmark, quiet=True)
     images = pictures.states([query.reference for query in part.queries])
-    queries = run.searcher.embed(run.backbone.tower, part.queries, images)
+    embedder = QueryEmbedder(run.method, run.projection)
+    queries = embedder.embed(run.backbone.tower, part.queries, images.embedding, images.tokens)
     return queries, F.normalize(pictures.embeddings(part.gallery), dim=-1)
 
 

@@ -1,0 +1,105 @@
+"""What is evaluated: method, backbone and benchmark, loaded and checked, and the options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from rtd_adapters.clip.backbones import DEFAULT, Backbone, load_backbone
+from rtd_adapters.clip.text import TextTower
+from rtd_adapters.errors import UsageError
+from rtd_adapters.evaluation.benchmark import Benchmark, load_benchmark
+from rtd_adapters.evaluation.pictures import require_preprocessing
+from rtd_adapters.hooks.registry import get_benchmark, get_method, registry
+from rtd_adapters.methods.method import Method
+from rtd_adapters.methods.projections import load_projection
+from rtd_adapters.patch import TextEncoderPatch
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """How an evaluation is carried out."""
+
+    preprocess: str = "clip"
+    """Pictures as the backbone's own transform wants them, or padded first (`targetpad`, SEARLE's
+    default)."""
+    strength: float = 1.0
+    """Of the patch: 0 is the base encoder, 1 the patched one."""
+    batch_size: int = 64
+    cache: bool = True
+    """Keep picture embeddings on disk."""
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A method on a benchmark, ready to be searched with any text tower."""
+
+    method: Method
+    projection: nn.Module
+    benchmark: Benchmark
+    backbone: Backbone
+    options: EvalOptions
+
+
+def prepare(
+    *,
+    method: str,
+    benchmark: str = DEFAULT,
+    data: Path | None = None,
+    split: str = "val",
+    backbone: str = DEFAULT,
+    pretrained: str | None = None,
+    projection: Path | None = None,
+    options: EvalOptions | None = None,
+) -> Evaluation:
+    """Load method, benchmark, backbone and projection, cheapest checks first.
+
+    Arguments as in `evaluate`.
+
+    Raises:
+        RtdError: an input is missing, damaged, or does not fit another.
+    """
+    chosen = options or EvalOptions()
+    asked = get_method(method)
+    require_preprocessing(chosen.preprocess)
+    _require_partners(benchmark, backbone)
+    searched = load_benchmark(benchmark, data, split)
+    clip = load_backbone(backbone, pretrained)
+    module, _ = load_projection(asked, clip, projection)
+    return Evaluation(asked, module, searched, clip, chosen)
+
+
+def _require_partners(benchmark: str, backbone: str) -> None:
+    """Refuse pictures that a backbone knows nothing of.
+
+    Raises:
+        UsageError: the benchmark's pictures are another backbone's own, or the other way round.
+    """
+    sources = registry().benchmarks.values()
+    owners = {source.backbone for source in sources if source.backbone}
+    bound = get_benchmark(benchmark).backbone
+    if bound != (backbone if backbone in owners else None):
+        raise UsageError(
+            f"the benchmark {benchmark} and the backbone {backbone} do not go together: the "
+            "built-in world's CLIP knows no photographs, and no other knows its pictures. Pass "
+            "both --benchmark and --backbone."
+        )
+
+
+def patched_tower(backbone: Backbone, patch: TextEncoderPatch, strength: float = 1.0) -> TextTower:
+    """The backbone's text tower with a patch in it; the backbone keeps its own.
+
+    Args:
+        backbone: whose tower the patch was made for.
+        patch: as `run_patch` made it or `TextEncoderPatch.load` read it.
+        strength: 0 is the base encoder, 1 the patched one, values between interpolate.
+
+    Raises:
+        PatchError: the patch was made for another tower.
+    """
+    base = backbone.tower.state_dict()
+    patch.require_fit(base)
+    return patch.build_tower(base, strength).to(backbone.tower.device)
