@@ -156,6 +156,18 @@ def test_a_figure_by_hand(run, backbone):
         assert base[f"recall@{k}"] == pytest.approx(100 * count / len(part.queries))
 
 
+@pytest.mark.parametrize("name", ["coco-composition", "imagenet-r"])
+def test_a_bare_prompt_that_opens_in_another_way(name, run):
+    """Such a benchmark changes the opening; a prompt without it would be asked unchanged."""
+    prepared = run(name)
+    method = get_method("searle").configured({})
+    method.bare_prompt = "an image showing $"
+    with pytest.raises(EvaluationError, match="an image showing") as caught:
+        compare(replace(prepared, method=method), None)
+    for word in (name, "searle", "'a photo of'", "bare_prompt"):
+        assert word in str(caught.value)
+
+
 def test_strength(run, patch, backbone):
     whole = compare(run("circo"), patch)
     none = compare(run("circo", strength=0.0), patch)
