@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rtd_adapters.clip.images import ImageHead, image_head, image_width
+from rtd_adapters.clip.image_head import ImageHead, image_head
+from rtd_adapters.clip.images import image_width
 from rtd_adapters.clip.open_clip_models import load_open_clip, open_clip_shape
 from rtd_adapters.clip.shapes import BackboneShape
 from rtd_adapters.clip.text import TextTower, Tokenizer, tower_from_model

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rtd_adapters.clip.images import ImageHead
+from rtd_adapters.clip.image_head import ImageHead
 from rtd_adapters.clip.text import TextTower, Tokenizer
 from rtd_adapters.methods.method import Method
 from rtd_adapters.methods.reference import Reference

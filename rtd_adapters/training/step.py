@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor, nn
 
-from rtd_adapters.clip.images import ImageHead
+from rtd_adapters.clip.image_head import ImageHead
 from rtd_adapters.clip.text import TextTower, Tokenizer
 from rtd_adapters.methods.method import Method
 from rtd_adapters.methods.query import Composition

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from rtd_adapters.clip.images import ImageHead, image_head, image_states, image_width
+from rtd_adapters.clip.image_head import ImageHead, image_head
+from rtd_adapters.clip.images import image_states, image_width
 from rtd_adapters.errors import BackboneError
 
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from rtd_adapters import BackboneShape, get_method
 from rtd_adapters.clip.backbones import Backbone
-from rtd_adapters.clip.images import image_head
+from rtd_adapters.clip.image_head import image_head
 from rtd_adapters.clip.text import tower_from_model
 from rtd_adapters.errors import EvaluationError, FileError, UsageError
 from rtd_adapters.evaluation.benchmark import EvalQuery, load_benchmark

@@ -15,7 +15,7 @@ from rtd_plugins.fti4cir.inversion import FineGrainedInversion
 from torch import nn
 
 from rtd_adapters import BackboneShape, Reference, get_method
-from rtd_adapters.clip.images import ImageHead
+from rtd_adapters.clip.image_head import ImageHead
 from rtd_adapters.errors import BackboneError, FileError, UsageError
 from rtd_adapters.methods.query import embed_query
 from rtd_adapters.training import FastEngine, ReferenceEngine, Towers, TrainingSettings

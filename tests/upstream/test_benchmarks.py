@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from rtd_adapters import BackboneShape, get_method
 from rtd_adapters.clip.backbones import Backbone
-from rtd_adapters.clip.images import image_head
+from rtd_adapters.clip.image_head import image_head
 from rtd_adapters.clip.text import tower_from_state_dict
 from rtd_adapters.evaluation.benchmark import load_benchmark
 from rtd_adapters.evaluation.evaluate import compare, submit
