@@ -46,8 +46,8 @@ def average_precision(hits: Sequence[bool], answers: int, cutoff: int) -> float:
         answers: how many right answers there are.
         cutoff: K; the sum is divided by min(answers, K), as CIRCO does (Baldrati et al. 2023).
     """
-    found, total = 0, 0.0
+    right, total = 0, 0.0
     for place, hit in enumerate(hits[:cutoff], start=1):
-        found += hit
-        total += hit * found / place
+        right += hit
+        total += hit * right / place
     return total / min(answers, cutoff) if answers else 0.0

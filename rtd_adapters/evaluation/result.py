@@ -84,11 +84,11 @@ class Result:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Result:
+    def from_dict(cls, values: Mapping[str, Any]) -> Result:
         """The inverse of `to_dict`."""
-        rest = {k: v for k, v in found.items() if k not in ("queries", "intervals")}
-        intervals = {name: (low, high) for name, (low, high) in found["intervals"].items()}
-        queries = [QueryRecord(**query) for query in found["queries"]]
+        rest = {k: v for k, v in values.items() if k not in ("queries", "intervals")}
+        intervals = {name: (low, high) for name, (low, high) in values["intervals"].items()}
+        queries = [QueryRecord(**query) for query in values["queries"]]
         return cls(**rest, intervals=intervals, queries=queries)
 
     def save(self, path: Path) -> None:

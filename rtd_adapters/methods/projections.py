@@ -37,9 +37,9 @@ def tensors_under(checkpoint: object, key: str, path: Path) -> dict[str, Tensor]
     """
     if not isinstance(checkpoint, Mapping):
         raise BackboneError(f"{path} holds a {type(checkpoint).__name__}, not a checkpoint dict.")
-    found = checkpoint.get(key, checkpoint)
-    if isinstance(found, Mapping) and found and all(isinstance(v, Tensor) for v in found.values()):
-        return {name.removeprefix("module."): tensor for name, tensor in found.items()}
+    state = checkpoint.get(key, checkpoint)
+    if isinstance(state, Mapping) and state and all(isinstance(v, Tensor) for v in state.values()):
+        return {name.removeprefix("module."): tensor for name, tensor in state.items()}
     present = ", ".join(sorted(map(str, checkpoint))[:8])
     raise BackboneError(
         f"{path} has no tensors under {key!r}; it holds: {present}. "

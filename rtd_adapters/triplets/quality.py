@@ -211,12 +211,8 @@ def _count_tokens(batch: list[Triplet], tokenizer: Tokenizer, found: Measures) -
         "target": [t.target for t in batch],
         "composed prompt": [COMPOSED.format(t.conditioning) for t in batch],
     }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tokenizer's, about texts beyond LONGEST
-        for name, rows in texts.items():
-            # The end token has the greatest id, so its place is the length less one.
-            lengths = tokenizer.encode(rows).argmax(dim=1) + 1
-            found.lengths[name].update(lengths.tolist())
+    for name, rows in texts.items():
+        found.lengths[name].update(tokenizer.lengths(rows))
 
 
 def _units(embed: Embed, texts: list[str]) -> Tensor:

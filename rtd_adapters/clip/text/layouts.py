@@ -225,8 +225,8 @@ def _plain(name: str) -> str:
 
 def _depth(layout: str, names: Iterable[str]) -> int:
     block = re.compile(re.escape(_BLOCK_PREFIXES[layout]) + r"(\d+)\.")
-    found = (block.match(name) for name in names)
-    return max((int(match[1]) + 1 for match in found if match), default=0)
+    matches = (block.match(name) for name in names)
+    return max((int(match[1]) + 1 for match in matches if match), default=0)
 
 
 def _listed(names: list[str]) -> str:

@@ -80,8 +80,8 @@ def _live(model: nn.Module, layout: str, heads: int, mlp: nn.Module, norm: Any) 
             f"The text tower's LayerNorms have eps {norm.eps}; CLIP's have {EPS}. "
             "It cannot be patched."
         )
-    found, tensors = from_layout(model.state_dict())
-    assert found == layout
+    detected, tensors = from_layout(model.state_dict())
+    assert detected == layout
     config = config_from_state(tensors, heads, recognise_activation(_activation(mlp)))
     _require_no_other_tensors(model, layout, config.layers)
     return LiveTower(layout, config, model)

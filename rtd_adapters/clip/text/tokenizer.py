@@ -76,6 +76,10 @@ class Tokenizer:
             ids[row, : len(kept)] = torch.tensor(kept)
         return ids
 
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens `encode` keeps of each text, SOT and EOT among them; nothing is noted."""
+        return [min(len(self._ids(text)), self.context_length) for text in texts]
+
     def encode_prompts(self, prompts: Sequence[str], counts: Sequence[int] | None = None) -> Tensor:
         """[B, context_length] int64 as `encode`, with every placeholder found again as a token.
 
@@ -92,11 +96,11 @@ class Tokenizer:
             raise UsageError("This tokenizer has no placeholder. Pass Tokenizer(placeholder=...).")
         ids = self.encode(prompts)
         wanted = torch.ones(len(prompts), dtype=torch.int64) if counts is None else counts
-        found = (ids == self.placeholder_id).sum(dim=1)
-        wrong = (found != torch.as_tensor(wanted)).nonzero().flatten().tolist()
+        present = (ids == self.placeholder_id).sum(dim=1)
+        wrong = (present != torch.as_tensor(wanted)).nonzero().flatten().tolist()
         if wrong:
             row = wrong[0]
-            raise TripletError(self._complaint(prompts[row], int(found[row]), int(wanted[row])))
+            raise TripletError(self._complaint(prompts[row], int(present[row]), int(wanted[row])))
         return ids
 
     def clean(self, text: str) -> str:
@@ -141,7 +145,7 @@ class Tokenizer:
             )
         self._truncated.add(hash(text))
 
-    def _complaint(self, prompt: str, found: int, wanted: int) -> str:
+    def _complaint(self, prompt: str, present: int, wanted: int) -> str:
         sign, whole = self.placeholder, self._ids(prompt).count(self.placeholder_id or 0)
         if whole == wanted:
             return (
@@ -150,7 +154,7 @@ class Tokenizer:
             )
         if whole < wanted:
             return (
-                f"The prompt needs {wanted} placeholder(s) {sign!r}, but {found} came out of "
+                f"The prompt needs {wanted} placeholder(s) {sign!r}, but {present} came out of "
                 f"tokenization: {prompt!r}. Put spaces round it, for signs beside it glue to it."
             )
         return (

@@ -58,6 +58,6 @@ def _query(entry: Mapping) -> EvalQuery:
 
 def _score(query: EvalQuery, ranking: Ranking) -> Mapping[str, float]:
     top = ranking.top(max(CUTOFFS))
-    found = hits(query.targets, top)
-    precision = {f"map@{k}": average_precision(found, len(query.targets), k) for k in CUTOFFS}
+    right = hits(query.targets, top)
+    precision = {f"map@{k}": average_precision(right, len(query.targets), k) for k in CUTOFFS}
     return {**precision, **recalls("recall", hits(query.targets[:1], top), CUTOFFS)}

@@ -73,16 +73,16 @@ def _queries(
 
 
 def _labelled(path: Path) -> list[tuple[str, int]]:
-    found = []
+    labelled = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         picture, _, label = line.strip().rpartition(" ")
         if not picture or not label.isdigit():
             raise FileError(f"{path}, line {number}: expected a path and a label, got {line!r}.")
-        found.append((picture, int(label)))
-    return found
+        labelled.append((picture, int(label)))
+    return labelled
 
 
 def _score(query: EvalQuery, ranking: Ranking) -> Mapping[str, float]:
-    found = hits(query.targets, ranking.top(max(CUTOFFS)))
-    shares = {f"recall@{k}": sum(found[:k]) / max(len(query.targets), 1) for k in CUTOFFS}
-    return {**shares, **{f"precision@{k}": sum(found[:k]) / k for k in CUTOFFS}}
+    right = hits(query.targets, ranking.top(max(CUTOFFS)))
+    shares = {f"recall@{k}": sum(right[:k]) / max(len(query.targets), 1) for k in CUTOFFS}
+    return {**shares, **{f"precision@{k}": sum(right[:k]) / k for k in CUTOFFS}}

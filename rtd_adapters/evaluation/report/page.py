@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from rtd_adapters.errors import FileError
-from rtd_adapters.evaluation.report.charts import bar_chart, line_chart
-from rtd_adapters.evaluation.report.strips import SHOWN, Strip, choose, picture_uri
-from rtd_adapters.evaluation.result import Diagnosis, QueryRecord, Result
+from rtd_adapters.evaluation.report.cards import queries_section
+from rtd_adapters.evaluation.report.sections import (
+    conditions_section,
+    curves_section,
+    diagnosis_section,
+    figures_section,
+)
+from rtd_adapters.evaluation.report.strips import Strip, choose
+from rtd_adapters.evaluation.result import Diagnosis, Result
 from rtd_adapters.io.atomic import whole_file
 
 TEMPLATE = Path(__file__).with_name("page.html")
-GROUPS = {"": "All", "gain": "Best gains", "loss": "Worst losses", "random": "Random others"}
 
 
 def write_report(folder: Path, out: Path, training: Path | None = None) -> int:
@@ -38,7 +43,7 @@ def write_report(folder: Path, out: Path, training: Path | None = None) -> int:
     return len(strips)
 
 
-def write_diagnoses(found: Sequence[Diagnosis], title: str, out: Path) -> None:
+def write_diagnoses(diagnoses: Sequence[Diagnosis], title: str, out: Path) -> None:
     """Write diagnostics as one HTML page: sentence, numbers, chart.
 
     Raises:
@@ -47,7 +52,7 @@ def write_diagnoses(found: Sequence[Diagnosis], title: str, out: Path) -> None:
     parts = {
         "TITLE": escape(title),
         "SUBTITLE": "Diagnostics in the built-in world; recall in per cent.",
-        "FIGURES": "".join(map(_diagnosis, found)),
+        "FIGURES": "".join(map(diagnosis_section, diagnoses)),
         "CURVES": "",
         "STRIPS": "",
         "SETTINGS": "",
@@ -56,31 +61,19 @@ def write_diagnoses(found: Sequence[Diagnosis], title: str, out: Path) -> None:
         temporary.write_text(_filled(parts), encoding="utf-8")
 
 
-def _diagnosis(one: Diagnosis) -> str:
-    rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{value:.2f}</td></tr>"
-        for name, value in one.figures.items()
-    )
-    chart = line_chart(one.series, one.across, one.up) or bar_chart(one.figures)
-    return (
-        f"<h2>{escape(one.name)}</h2><p>{escape(one.reading)}</p>"
-        f'<div class="charts"><figure>{chart}</figure><table>{rows}</table></div>'
-    )
-
-
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl.
 
     Raises:
         FileError: a line is damaged; it is named.
     """
-    found = []
+    lines = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            found.append(json.loads(line))
+            lines.append(json.loads(line))
         except ValueError as error:
             raise FileError(f"{path}, line {number} is no JSON ({error}).") from error
-    return found
+    return lines
 
 
 def _page(
@@ -91,12 +84,12 @@ def _page(
     parts = {
         "TITLE": escape(f"{result.method} on {result.benchmark}, {what}"),
         "SUBTITLE": escape(
-            f"{result.split} split, {len(result.queries):,} queries. Patch: {patch or 'none'}."
+            f"{result.split} split, {len(result.queries):,} queries. Patch: {patch}."
         ),
-        "FIGURES": _figures(result),
-        "CURVES": _curves(metrics),
-        "STRIPS": _strips(strips, folder, result.patched is not None),
-        "SETTINGS": _settings(result.settings),
+        "FIGURES": figures_section(result),
+        "CURVES": curves_section(metrics),
+        "STRIPS": queries_section(strips, folder, result.patched is not None),
+        "SETTINGS": conditions_section(result.settings),
     }
     return _filled(parts)
 
@@ -108,104 +101,3 @@ def _filled(parts: Mapping[str, str]) -> str:
     return head + "".join(
         parts[part] if number % 2 == 0 else part for number, part in enumerate(rest)
     )
-
-
-def _figures(result: Result) -> str:
-    head = "<tr><th>per cent</th><th>before</th>"
-    if result.patched is not None:
-        head += "<th>after</th><th>change</th><th>95 % interval</th>"
-    rows = [f"{head}</tr>"]
-    for name, old in result.base.items():
-        row = f"<tr><td>{escape(name)}</td><td>{old:.1f}</td>"
-        if result.patched is not None:
-            change = result.patched[name] - old
-            low, high = result.intervals[name]
-            tone = "up" if low > 0 else "down" if high < 0 else ""
-            row += (
-                f'<td>{result.patched[name]:.1f}</td><td class="{tone}">{change:+.1f}</td>'
-                f"<td>{low:+.1f} to {high:+.1f}</td>"
-            )
-        rows.append(f"{row}</tr>")
-    return f"<h2>Figures</h2><table>{''.join(rows)}</table>"
-
-
-def _curves(metrics: Sequence[Mapping[str, Any]]) -> str:
-    losses = [(line["step"], line["loss"]) for line in metrics if "loss" in line]
-    names = {n for line in metrics for n in line if "recall" in n}
-    recalls = {n: [(m["step"], m[n]) for m in metrics if n in m] for n in sorted(names)}
-    charts = [("Training loss", line_chart({"loss": losses}, "step", "loss") if losses else "")]
-    charts.append(
-        ("Validation, per cent", line_chart(recalls, "step", "per cent") if names else "")
-    )
-    drawn = [f"<figure><figcaption>{t}</figcaption>{svg}</figure>" for t, svg in charts if svg]
-    return f'<h2>Training</h2><div class="charts">{"".join(drawn)}</div>' if drawn else ""
-
-
-def _strips(strips: Sequence[Strip], folder: Path, patched: bool) -> str:
-    if not strips:
-        return ""
-    present = {strip.group for strip in strips}
-    buttons = "".join(
-        f'<button type="button" data-group="{group}" aria-pressed="{str(not group).lower()}">'
-        f"{title}</button>"
-        for group, title in GROUPS.items()
-        if not group or group in present
-    )
-    kinds = sorted({strip.query.category for strip in strips} - {""})
-    options = "".join(f'<option value="{escape(kind)}">{escape(kind)}</option>' for kind in kinds)
-    select = (
-        f'<label>Kind <select id="category"><option value="">all</option>{options}</select></label>'
-        if kinds
-        else ""
-    )
-    cards = "".join(_card(strip, folder, patched) for strip in strips)
-    return (
-        "<h2>Queries</h2>"
-        "<p>The right answer is framed. j and k go through them.</p>"
-        f'<div class="bar">{buttons}{select}<output id="count"></output></div>{cards}'
-    )
-
-
-def _card(strip: Strip, folder: Path, patched: bool) -> str:
-    query = strip.query
-    ranks = f"rank {query.base_rank or '?'}"
-    if patched:
-        ranks += f" to {query.patched_rank or '?'}"
-    rows = _row("before", query.base_top, query, folder)
-    if patched:
-        rows += _row("after", query.patched_top, query, folder)
-    reference = _picture(folder, query.reference, "reference picture", right=False)
-    kind = escape(query.category)
-    return (
-        f'<article tabindex="0" data-group="{strip.group}" data-category="{kind}">'
-        f"<h3>{escape(query.text)}<span>{ranks}</span><span>{kind}</span></h3>"
-        f'<div class="ask">{reference}<small>reference</small></div>'
-        f'<div class="rows">{rows}</div></article>'
-    )
-
-
-def _row(title: str, ids: Sequence[str], query: QueryRecord, folder: Path) -> str:
-    pictures = "".join(
-        _picture(folder, image, f"{title}, place {place}", right=image in query.targets)
-        for place, image in enumerate(ids[:SHOWN], start=1)
-    )
-    return f'<div class="row"><small>{title}</small>{pictures}</div>'
-
-
-def _picture(folder: Path, identity: str, what: str, *, right: bool) -> str:
-    uri = picture_uri(folder, identity)
-    mark = " target" if right else ""
-    label = escape(f"{what}: {identity}{', the right answer' if right else ''}")
-    if uri is None:
-        return f'<div class="none{mark}" title="{label}">{escape(identity)}</div>'
-    return f'<img class="{mark.strip()}" src="{uri}" alt="{label}" title="{label}">'
-
-
-def _settings(settings: Mapping[str, Any]) -> str:
-    items = "".join(_setting(name, value) for name, value in settings.items())
-    return f"<h2>Conditions</h2><dl>{items}</dl>"
-
-
-def _setting(name: str, value: Any) -> str:
-    shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-    return f"<dt>{escape(name)}</dt><dd>{escape(str(shown))}</dd>"

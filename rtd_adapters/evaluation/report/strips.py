@@ -54,12 +54,12 @@ def choose(result: Result, seed: int = 0) -> list[Strip]:
 
 def pictures_of(strips: Iterable[Strip]) -> list[str]:
     """Every picture id that some strips show, once."""
-    found: dict[str, None] = {}
+    ids: dict[str, None] = {}
     for strip in strips:
         query = strip.query
         shown = (*query.base_top[:SHOWN], *query.patched_top[:SHOWN], *query.targets[:1])
-        found.update(dict.fromkeys((query.reference, *shown)))
-    return list(found)
+        ids.update(dict.fromkeys((query.reference, *shown)))
+    return list(ids)
 
 
 def keep_pictures(benchmark: Benchmark, ids: Sequence[str], folder: Path) -> None:

@@ -212,3 +212,14 @@ def test_a_tokenizer_can_be_sent_to_another_process(tokenizer):
 
     copy = pickle.loads(pickle.dumps(tokenizer))
     assert torch.equal(copy.encode(TEXTS), tokenizer.encode(TEXTS))
+
+
+def test_lengths_are_those_of_encode():
+    """Against open_clip's ids, whose padding is 0; a cut text counts as what is left of it."""
+    import open_clip
+
+    tokenizer = Tokenizer(16)
+    texts = ["", "a photo of a dog", "one two three four five six seven eight nine ten " * 3]
+    ids = open_clip.get_tokenizer("ViT-L-14", context_length=16)(texts)
+    assert tokenizer.lengths(texts) == (ids != 0).sum(dim=1).tolist() == [2, 7, 16]
+    assert tokenizer.truncated == 0

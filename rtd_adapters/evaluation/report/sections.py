@@ -1,0 +1,69 @@
+"""The report's sections of figures, curves and conditions, as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from rtd_adapters.evaluation.report.charts import bar_chart, line_chart
+from rtd_adapters.evaluation.result import Diagnosis, Result
+
+
+def figures_section(result: Result) -> str:
+    """Before, after, change and interval, a row for each metric; per cent."""
+    head = "<tr><th>per cent</th><th>before</th>"
+    if result.patched is not None:
+        head += "<th>after</th><th>change</th><th>95 % interval</th>"
+    rows = [f"{head}</tr>"]
+    for name, old in result.base.items():
+        row = f"<tr><td>{escape(name)}</td><td>{old:.1f}</td>"
+        if result.patched is not None:
+            change = result.patched[name] - old
+            low, high = result.intervals[name]
+            tone = "up" if low > 0 else "down" if high < 0 else ""
+            row += (
+                f'<td>{result.patched[name]:.1f}</td><td class="{tone}">{change:+.1f}</td>'
+                f"<td>{low:+.1f} to {high:+.1f}</td>"
+            )
+        rows.append(f"{row}</tr>")
+    return f"<h2>Figures</h2><table>{''.join(rows)}</table>"
+
+
+def curves_section(metrics: Sequence[Mapping[str, Any]]) -> str:
+    """Training loss and validation recall over steps, from the lines of a metrics.jsonl."""
+    losses = [(line["step"], line["loss"]) for line in metrics if "loss" in line]
+    names = {n for line in metrics for n in line if "recall" in n}
+    recalls = {n: [(m["step"], m[n]) for m in metrics if n in m] for n in sorted(names)}
+    charts = [("Training loss", line_chart({"loss": losses}, "step", "loss") if losses else "")]
+    charts.append(
+        ("Validation, per cent", line_chart(recalls, "step", "per cent") if names else "")
+    )
+    drawn = [f"<figure><figcaption>{t}</figcaption>{svg}</figure>" for t, svg in charts if svg]
+    return f'<h2>Training</h2><div class="charts">{"".join(drawn)}</div>' if drawn else ""
+
+
+def diagnosis_section(diagnosis: Diagnosis) -> str:
+    """A question's sentence, chart and numbers."""
+    rows = "".join(
+        f"<tr><td>{escape(name)}</td><td>{value:.2f}</td></tr>"
+        for name, value in diagnosis.figures.items()
+    )
+    chart = line_chart(diagnosis.series, diagnosis.across, diagnosis.up) or bar_chart(
+        diagnosis.figures
+    )
+    return (
+        f"<h2>{escape(diagnosis.name)}</h2><p>{escape(diagnosis.reading)}</p>"
+        f'<div class="charts"><figure>{chart}</figure><table>{rows}</table></div>'
+    )
+
+
+def conditions_section(settings: Mapping[str, Any]) -> str:
+    """Under what the figures were taken."""
+    items = "".join(_setting(name, value) for name, value in settings.items())
+    return f"<h2>Conditions</h2><dl>{items}</dl>"
+
+
+def _setting(name: str, value: Any) -> str:
+    shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+    return f"<dt>{escape(name)}</dt><dd>{escape(str(shown))}</dd>"
