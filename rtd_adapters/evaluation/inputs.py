@@ -12,6 +12,7 @@ from rtd_adapters.clip.text import TextTower
 from rtd_adapters.errors import UsageError
 from rtd_adapters.evaluation.benchmark import Benchmark, load_benchmark
 from rtd_adapters.evaluation.pictures import require_preprocessing
+from rtd_adapters.evaluation.queries import require_opening
 from rtd_adapters.hooks.registry import get_benchmark, get_method, registry
 from rtd_adapters.methods.method import Method
 from rtd_adapters.methods.projections import load_projection
@@ -67,6 +68,8 @@ def prepare(
     require_preprocessing(chosen.preprocess)
     _require_partners(benchmark, backbone)
     searched = load_benchmark(benchmark, data, split)
+    if any(query.bare for part in searched.parts for query in part.queries):
+        require_opening(asked.bare_prompt, asked, benchmark)
     clip = load_backbone(backbone, pretrained)
     module, _ = load_projection(asked, clip, projection)
     return Evaluation(asked, module, searched, clip, chosen)

@@ -61,16 +61,15 @@ def embed_composed(
             f"{len(pictures)} reference pictures and {len(texts)} texts make no queries. "
             "Pass one text for each picture."
         )
-    embedder = QueryEmbedder(method, projection)
+    embedder, encoder = QueryEmbedder(method, projection), tower or backbone.tower
     queries = [EvalQuery(str(row), str(row), (text,), ()) for row, text in enumerate(texts)]
-    embeddings = [torch.empty(0, backbone.shape.embed_dim)]
+    embeddings: list[Tensor] = []
     for start in range(0, len(queries), batch_size):
         rows = slice(start, start + batch_size)
         seen = picture_states(backbone, pictures[rows], preprocess)
         states = seen.tokens if method.needs_states else None
-        batch = embedder.embed(tower or backbone.tower, queries[rows], seen.embedding, states)
-        embeddings.append(batch)
-    return torch.cat(embeddings[1:] or embeddings)
+        embeddings.append(embedder.embed(encoder, queries[rows], seen.embedding, states))
+    return torch.cat(embeddings) if embeddings else torch.empty(0, backbone.shape.embed_dim)
 
 
 @dataclass(frozen=True)
@@ -120,15 +119,21 @@ class QueryEmbedder:
 
         def rewritten(row: int, prompt: str) -> str:
             opening, ending = queries[row].bare or (OPENING, "")
-            self._require_opening(prompt)
+            require_opening(prompt, self.method, self.benchmark)
             return prompt.replace(OPENING, opening, 1) + ending
 
         return self.method.bare(self.projection, reference, texts).with_prompts(rewritten)
 
-    def _require_opening(self, prompt: str) -> None:
-        if OPENING not in prompt:
-            raise EvaluationError(
-                f"{self.benchmark} asks in its own words where a bare prompt says {OPENING!r}, and "
-                f"that of {self.method.name} is {prompt!r}. Evaluate it on another benchmark, or "
-                f"write {OPENING!r} into the method's bare_prompt."
-            )
+
+def require_opening(prompt: str, method: Method, benchmark: str) -> None:
+    """Refuse a bare prompt whose opening a benchmark cannot change.
+
+    Raises:
+        EvaluationError: it does not say "a photo of".
+    """
+    if OPENING not in prompt:
+        raise EvaluationError(
+            f"{benchmark} asks in its own words where a bare prompt says {OPENING!r}, and that of "
+            f"{method.name} is {prompt!r}. Evaluate it on another benchmark, or write {OPENING!r} "
+            "into the method's bare_prompt."
+        )

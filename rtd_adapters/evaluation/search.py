@@ -40,13 +40,13 @@ def search_gallery(
     depth = min(depth, len(ids))
     searched = Gallery(ids, gallery)
     named: list[list[str]] = []
-    scored = [torch.empty(0, depth)]
+    best: list[Tensor] = []
     for chunk in queries.split(CHUNK):
         for scores in searched.scores(chunk):
             places = first_places(scores, depth)
             named.append([ids[place] for place in places.tolist()])
-            scored.append(scores[places][None])
-    return named, torch.cat(scored[1:] or scored)
+            best.append(scores[places])
+    return named, torch.stack(best) if best else torch.empty(0, depth)
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from rtd_adapters import BackboneShape, get_method
 from rtd_adapters.clip.backbones import Backbone
 from rtd_adapters.clip.image_head import image_head
 from rtd_adapters.clip.text import tower_from_model
-from rtd_adapters.errors import EvaluationError, FileError, UsageError
+from rtd_adapters.errors import BackboneError, EvaluationError, FileError, UsageError
 from rtd_adapters.evaluation.benchmark import EvalQuery, load_benchmark
 from rtd_adapters.evaluation.bootstrap import interval
 from rtd_adapters.evaluation.evaluate import compare, submit
-from rtd_adapters.evaluation.inputs import EvalOptions, Evaluation
+from rtd_adapters.evaluation.inputs import EvalOptions, Evaluation, prepare
 from rtd_adapters.evaluation.metrics import average_precision, recalls
 from rtd_adapters.evaluation.pictures import padded
 from rtd_adapters.evaluation.report.page import write_report
@@ -156,16 +156,30 @@ def test_a_figure_by_hand(run, backbone):
         assert base[f"recall@{k}"] == pytest.approx(100 * count / len(part.queries))
 
 
-@pytest.mark.parametrize("name", ["coco-composition", "imagenet-r"])
-def test_a_bare_prompt_that_opens_in_another_way(name, run):
-    """Such a benchmark changes the opening; a prompt without it would be asked unchanged."""
-    prepared = run(name)
+@pytest.fixture
+def plain_worded():
+    """A method whose bare prompt does not open with "a photo of"."""
     method = get_method("searle").configured({})
     method.bare_prompt = "an image showing $"
+    return method
+
+
+@pytest.mark.parametrize("name", ["coco-composition", "imagenet-r"])
+def test_a_bare_prompt_that_opens_in_another_way(name, run, plain_worded):
+    """Such a benchmark changes the opening; a prompt without it would be asked unchanged."""
     with pytest.raises(EvaluationError, match="an image showing") as caught:
-        compare(replace(prepared, method=method), None)
+        compare(replace(run(name), method=plain_worded), None)
     for word in (name, "searle", "'a photo of'", "bare_prompt"):
         assert word in str(caught.value)
+
+
+def test_it_is_refused_before_the_backbone_loads(benchmark_folder, plain_worded, monkeypatch):
+    monkeypatch.setattr("rtd_adapters.evaluation.inputs.get_method", lambda name: plain_worded)
+    named = {"method": "searle", "backbone": "no such backbone"}
+    with pytest.raises(EvaluationError, match="coco-composition asks in its own words"):
+        prepare(**named, benchmark="coco-composition", data=benchmark_folder("coco-composition"))
+    with pytest.raises(BackboneError, match="no such backbone"):
+        prepare(**named, benchmark="cirr", data=benchmark_folder("cirr"))
 
 
 def test_strength(run, patch, backbone):
