@@ -16,7 +16,7 @@ import torch
 
 from rtd_adapters.jobs.bench import BenchCase, Stepper, _stream
 from rtd_adapters.methods.query import query_ids
-from rtd_adapters.training import anchors, fast, onednn, packed_texts, packing
+from rtd_adapters.training import anchors, fast_engine, onednn, packed_texts, packing
 
 ROUNDS = 5
 
@@ -51,7 +51,10 @@ def whole_last_block(block, x, pack):
     return packing._block(block, x, pack).index_select(0, ends)
 
 
-PADDED = [(fast, "embed_compositions", padded_compositions), (anchors, "embed_queries", padded)]
+PADDED = [
+    (fast_engine, "embed_compositions", padded_compositions),
+    (anchors, "embed_queries", padded),
+]
 APART = (packed_texts, "pack_texts", without_sharing)
 WHOLE = (packing, "_last_block", whole_last_block)
 MKL = (onednn, "_pays", lambda: False)

@@ -35,11 +35,11 @@ from rtd_adapters.patch.lora import LoRASettings, insert_lora
 from rtd_adapters.training import Engine, Towers, TrainingSettings
 from rtd_adapters.training.anchor_store import AnchorStore
 from rtd_adapters.training.batches import TripletBatch, TripletStream
+from rtd_adapters.training.engines import engine_class
 from rtd_adapters.training.onednn import product, product_operations
 from rtd_adapters.training.optimizer import make_optimizer
 from rtd_adapters.training.settings import EngineName, Precision
 from rtd_adapters.training.step import StepContext
-from rtd_adapters.training.trainer import ENGINES
 
 MEMORY_STEPS = 2
 MATMUL_SIZE = 2048
@@ -120,7 +120,7 @@ class Stepper:
         if case.anchors_cached:
             self._folder = tempfile.TemporaryDirectory()
             context = replace(context, store=self._store(Path(self._folder.name), batches))
-        self.engine: Engine = ENGINES[case.engine](self.towers, settings, context)
+        self.engine: Engine = engine_class(case.engine)(self.towers, settings, context)
         self.optimizer = make_optimizer(student, settings)
 
     def step(self, batch: TripletBatch) -> float:

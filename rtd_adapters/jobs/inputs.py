@@ -21,7 +21,7 @@ from rtd_adapters.methods.projections import load_projection
 from rtd_adapters.patch import TextEncoderPatch
 from rtd_adapters.patch.lora import LoRASettings
 from rtd_adapters.training import RunOptions, Towers, Trainer, TrainingSettings
-from rtd_adapters.training.trainer import has_checkpoint, remove_run
+from rtd_adapters.training.resume import has_checkpoint, remove_run
 from rtd_adapters.triplets import TripletSet, read_triplets
 from rtd_adapters.triplets.columns import parse_columns
 

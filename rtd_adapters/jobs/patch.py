@@ -18,7 +18,7 @@ from rtd_adapters.patch.metadata import PatchMetadata
 from rtd_adapters.patch.trainable import LoRAPatch, TrainablePatch
 from rtd_adapters.training import Trainer, TrainingRecord
 from rtd_adapters.training.processes import launched
-from rtd_adapters.training.trainer import remove_run
+from rtd_adapters.training.resume import remove_run
 from rtd_adapters.training.validation import anchor_recall
 
 Figures = dict[str, float]
