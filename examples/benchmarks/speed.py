@@ -14,7 +14,9 @@ from unittest.mock import patch
 
 import torch
 
-from rtd_adapters.jobs.bench import BenchCase, Stepper, _stream
+from rtd_adapters.jobs.bench.cases import BenchCase
+from rtd_adapters.jobs.bench.stepper import Stepper
+from rtd_adapters.jobs.bench.texts import triplet_stream
 from rtd_adapters.methods.query import query_ids
 from rtd_adapters.training import anchors, fast_engine, onednn, packed_texts, packing
 
@@ -80,7 +82,8 @@ class Variant:
 backbone = sys.argv[1] if len(sys.argv) > 1 else "ViT-B-32"
 batch_size = int(sys.argv[2]) if len(sys.argv) > 2 else 32
 reference, quick, cached, half = BenchCase(backbone, "full", batch_size).variants()
-BATCHES = [_stream(reference).batch(number) for number in range(ROUNDS + 1)]
+STREAM = triplet_stream(batch_size)
+BATCHES = [STREAM.batch(number) for number in range(ROUNDS + 1)]
 variants = [
     Variant("reference", reference),
     Variant("captions once, texts trimmed to the longest", quick, [*PADDED, MKL], dense_table=True),
