@@ -11,8 +11,7 @@ from rtd_adapters.errors import PatchError
 from rtd_adapters.export.exporter import ExportJob
 from rtd_adapters.hooks.registry import get_exporter
 from rtd_adapters.io.atomic import require_new_folder, require_writable
-from rtd_adapters.patch.base import TextEncoderPatch
-from rtd_adapters.patch.precision import surviving_share
+from rtd_adapters.patch import TextEncoderPatch, surviving_share
 
 
 @dataclass(frozen=True)
