@@ -34,7 +34,8 @@ def export_patch(job: ExportJob, target: str) -> Exported:
         FileError, BackboneError: an input is damaged, or the output cannot be written.
     """
     exporter = get_exporter(target)
-    (require_new_folder if exporter.folder else require_writable)(job.out, overwrite=job.overwrite)
+    require_free = require_new_folder if exporter.folder else require_writable
+    require_free(job.out, overwrite=job.overwrite)
     if exporter.openai_builder:
         _require_openai_builder(job.patch, target)
     base = exporter.write(job)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,15 @@ from rtd_adapters.clip.text import TextTower
 from rtd_adapters.errors import FileError, UsageError
 from rtd_adapters.hooks.registry import backbone_source, get_method
 from rtd_adapters.io.atomic import require_new_folder, require_writable
+from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.methods.method import Method
 from rtd_adapters.methods.projections import load_projection
 from rtd_adapters.patch import TextEncoderPatch
 from rtd_adapters.patch.lora import LoRASettings
 from rtd_adapters.training import RunOptions, Towers, Trainer, TrainingSettings
-from rtd_adapters.training.resume import has_checkpoint, remove_run
+from rtd_adapters.training.resume import has_checkpoint
 from rtd_adapters.triplets import TripletSet, read_triplets
 from rtd_adapters.triplets.columns import parse_columns
-
-Say = Callable[[str], None]
-
-
-def silent(line: str) -> None:
-    """A `Say` that says nothing."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +109,7 @@ class Inputs:
 
 
 def check_request(job: PatchJob) -> None:
-    """Check what can be checked before anything heavy is loaded.
+    """Check what can be checked before anything heavy is loaded; nothing is changed.
 
     Raises:
         UsageError: options contradict each other or a real backbone lacks an input.
@@ -126,24 +121,31 @@ def check_request(job: PatchJob) -> None:
     if job.adapter_out and job.kind != "lora":
         raise UsageError("--adapter-out needs --kind lora.")
     dtype_named(job.dtype)
-    method = job.chosen_method()
-    needed = ["projection"] * method.needs_projection + ["triplets"]
-    lacking = [name for name in needed if getattr(job, name) is None]
+    _require_inputs(job)
+    _require_free_outputs(job)
+
+
+def _require_inputs(job: PatchJob) -> None:
+    needed = ["triplets"]
+    if job.chosen_method().needs_projection:
+        needed.insert(0, "projection")
+    lacking = [f"--{name}" for name in needed if getattr(job, name) is None]
     if lacking and job.source is None:
-        flags = " and ".join(f"--{name}" for name in lacking)
+        flags = " and ".join(lacking)
         raise UsageError(f"backbone {job.backbone} needs {flags}; only the demo brings its own.")
+
+
+def _require_free_outputs(job: PatchJob) -> None:
     require_writable(job.out, overwrite=job.overwrite)
     if job.card:
         require_writable(job.card, overwrite=job.overwrite)
     if job.adapter_out:
         require_new_folder(job.adapter_out, overwrite=job.overwrite)
-    if has_checkpoint(job.run_folder) and not job.options.resume:
-        if not job.overwrite:
-            raise FileError(
-                f"{job.run_folder} holds an unfinished run. "
-                "Pass --resume to go on with it, or --overwrite to start anew."
-            )
-        remove_run(job.run_folder)
+    if has_checkpoint(job.run_folder) and not (job.options.resume or job.overwrite):
+        raise FileError(
+            f"{job.run_folder} holds an unfinished run. "
+            "Pass --resume to go on with it, or --overwrite to start anew."
+        )
 
 
 def load_inputs(job: PatchJob, say: Say = silent) -> Inputs:

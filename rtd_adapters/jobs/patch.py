@@ -11,14 +11,15 @@ import torch
 
 from rtd_adapters.clip.precisions import dtype_named
 from rtd_adapters.clip.text import TextTower
-from rtd_adapters.jobs.inputs import Inputs, PatchJob, Say, check_request, load_inputs, silent
+from rtd_adapters.jobs.inputs import Inputs, PatchJob, check_request, load_inputs
+from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.patch import TextEncoderPatch, surviving_share
 from rtd_adapters.patch.card import write_card
 from rtd_adapters.patch.metadata import PatchMetadata
 from rtd_adapters.patch.trainable import LoRAPatch, TrainablePatch
 from rtd_adapters.training import Trainer, TrainingRecord
 from rtd_adapters.training.processes import launched
-from rtd_adapters.training.resume import remove_run
+from rtd_adapters.training.resume import has_checkpoint, remove_run
 from rtd_adapters.training.validation import anchor_recall
 
 Figures = dict[str, float]
@@ -53,6 +54,8 @@ def run_patch(job: PatchJob, say: Say = silent) -> PatchResult:
     """
     check_request(job)
     inputs = load_inputs(job, say)
+    if has_checkpoint(job.run_folder) and not job.options.resume:
+        remove_run(job.run_folder)  # check_request has seen --overwrite
     patch = new_patch(job, inputs)
     trainer = inputs.trainer(job)
     measure = _measuring(job, inputs, trainer, say)

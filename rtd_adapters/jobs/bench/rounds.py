@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -10,8 +10,7 @@ from rtd_adapters.jobs.bench.cases import BenchCase, BenchRow
 from rtd_adapters.jobs.bench.memory import peak_memory
 from rtd_adapters.jobs.bench.stepper import Stepper
 from rtd_adapters.jobs.bench.texts import real_tokens, seconds_of_data, triplet_stream
-
-Say = Callable[[str], None]
+from rtd_adapters.jobs.say import Say
 
 
 @dataclass(frozen=True)
