@@ -69,6 +69,7 @@ from .training import (
 )
 from .triplets import (
     Triplet as Triplet,
+    TripletSet as TripletSet,
     read_captions as read_captions,
     read_triplets as read_triplets,
     write_triplets as write_triplets,

@@ -14,9 +14,11 @@ from unittest.mock import patch
 
 import torch
 
-from rtd_adapters.jobs.bench import BenchCase, Stepper, _stream
+from rtd_adapters.jobs.bench.cases import BenchCase
+from rtd_adapters.jobs.bench.stepper import Stepper
+from rtd_adapters.jobs.bench.texts import triplet_stream
 from rtd_adapters.methods.query import query_ids
-from rtd_adapters.training import anchors, fast, onednn, packed_texts, packing
+from rtd_adapters.training import anchors, fast_engine, onednn, packed_texts, packing
 
 ROUNDS = 5
 
@@ -51,7 +53,10 @@ def whole_last_block(block, x, pack):
     return packing._block(block, x, pack).index_select(0, ends)
 
 
-PADDED = [(fast, "embed_compositions", padded_compositions), (anchors, "embed_queries", padded)]
+PADDED = [
+    (fast_engine, "embed_compositions", padded_compositions),
+    (anchors, "embed_queries", padded),
+]
 APART = (packed_texts, "pack_texts", without_sharing)
 WHOLE = (packing, "_last_block", whole_last_block)
 MKL = (onednn, "_pays", lambda: False)
@@ -77,7 +82,8 @@ class Variant:
 backbone = sys.argv[1] if len(sys.argv) > 1 else "ViT-B-32"
 batch_size = int(sys.argv[2]) if len(sys.argv) > 2 else 32
 reference, quick, cached, half = BenchCase(backbone, "full", batch_size).variants()
-BATCHES = [_stream(reference).batch(number) for number in range(ROUNDS + 1)]
+STREAM = triplet_stream(batch_size)
+BATCHES = [STREAM.batch(number) for number in range(ROUNDS + 1)]
 variants = [
     Variant("reference", reference),
     Variant("captions once, texts trimmed to the longest", quick, [*PADDED, MKL], dense_table=True),

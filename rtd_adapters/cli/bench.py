@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +11,7 @@ import click
 from rtd_adapters.cli.options import json_option, quiet_option
 
 if TYPE_CHECKING:
-    from rtd_adapters.jobs.bench import BenchRow
+    from rtd_adapters.jobs.bench.cases import BenchRow
 
 
 @click.command()
@@ -62,7 +61,8 @@ def bench(
     Example:
       rtd bench --backbone ViT-B-32 --batch-size 32
     """
-    from rtd_adapters.jobs.bench import bench as run, this_machine
+    from rtd_adapters.jobs.bench.machine import this_machine
+    from rtd_adapters.jobs.bench.rounds import bench as run
 
     def say(line: str) -> None:
         if not quiet:
@@ -72,7 +72,7 @@ def bench(
     machine = this_machine()
     if as_json:
         click.echo(
-            json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=2)
+            json.dumps({"machine": machine, "rows": [row.to_dict() for row in rows]}, indent=2)
         )
         return
     click.echo(", ".join(f"{name} {value}" for name, value in machine.items()))
@@ -86,7 +86,7 @@ def _table(rows: Sequence[BenchRow], peak: float) -> str:
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row.backbone} | {row.batch_size} | {row.kind} | {row.label} "
+        f"| {row.case.backbone} | {row.case.batch_size} | {row.case.kind} | {row.case.label} "
         f"| {row.seconds_per_step:.2f} | {row.triplets_per_second:.1f} "
         f"| {row.tokens_per_second:,.0f} | {100 * row.gflops / peak:.0f} % "
         f"| {100 * row.data_share:.1f} % | {row.speedup:.1f} | {row.peak_memory_mb:,.0f} |"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rtd_adapters.clip.shapes import BackboneShape
     from rtd_adapters.evaluation.world import World
     from rtd_adapters.methods.method import Method
-    from rtd_adapters.triplets import Triplet
+    from rtd_adapters.triplets import TripletSet
 
 
 class BackboneSource(ABC):
@@ -47,8 +47,8 @@ class BackboneSource(ABC):
         """
         return None
 
-    def triplets(self) -> Sequence[Triplet] | None:
-        """Triplets to train with."""
+    def triplets(self) -> TripletSet | None:
+        """Triplets to train with, and what a patch's metadata says of them."""
         return None
 
     def recipe(self, kind: str) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rtd_adapters.clip.shapes import BackboneShape
     from rtd_adapters.evaluation.world import World
     from rtd_adapters.methods.method import Method
-    from rtd_adapters.triplets import Triplet
+    from rtd_adapters.triplets import TripletSet
 
 NAME = "demo"
 TRIPLETS, SEED = 20_000, 0
@@ -53,11 +53,11 @@ class DemoBackbone(BackboneSource):
 
         return projection_path(method)
 
-    def triplets(self) -> Sequence[Triplet]:
+    def triplets(self) -> TripletSet:
         """20,000 from its grammar, always the same."""
-        from rtd_adapters.demo.triplets import demo_triplets
+        from rtd_adapters.demo.triplets import training_set
 
-        return demo_triplets(TRIPLETS, SEED)
+        return training_set(TRIPLETS, SEED)
 
     def recipe(self, kind: str) -> Mapping[str, Any]:
         """A tower of 2 M parameters needs larger steps and far fewer of them than the published

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Iterator
 
 from rtd_adapters.demo.captions import caption, draw_mentions
 from rtd_adapters.demo.modifications import Modification, modify
 from rtd_adapters.demo.scenes import FAMILIES, Scene, draw_training_scene, is_training
-from rtd_adapters.triplets import Triplet
+from rtd_adapters.triplets import Triplet, TripletSet
 
 
 def demo_triplets(count: int, seed: int) -> list[Triplet]:
@@ -27,6 +28,13 @@ def demo_triplets(count: int, seed: int) -> list[Triplet]:
         if len(made) == count:
             break
     return made
+
+
+def training_set(count: int, seed: int) -> TripletSet:
+    """The same triplets, with their origin and their hash."""
+    triplets = demo_triplets(count, seed)
+    sha256 = hashlib.sha256(repr(triplets).encode()).hexdigest()
+    return TripletSet(triplets, "built-in world", sha256)
 
 
 def training_changes(rng: random.Random) -> Iterator[tuple[Scene, Modification]]:

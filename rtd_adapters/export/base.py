@@ -53,8 +53,8 @@ def read_base(job: ExportJob) -> ExportBase:
     """
     if job.base is None or job.base.is_dir():
         return _checked(job, _backbone_tensors(job))
-    found = read_checkpoint(job.base, allow_torchscript=job.allow_torchscript)
-    return _checked(job, tensors_under(found, "state_dict", job.base))
+    checkpoint = read_checkpoint(job.base, allow_torchscript=job.allow_torchscript)
+    return _checked(job, tensors_under(checkpoint, "state_dict", job.base))
 
 
 def read_resume_base(job: ExportJob) -> tuple[ExportBase, Mapping[str, Any]]:
@@ -71,15 +71,15 @@ def read_resume_base(job: ExportJob) -> tuple[ExportBase, Mapping[str, Any]]:
             "this repository keeps CLIP and projection in one file. Pass --base: the checkpoint "
             "that you give to its --resume."
         )
-    found = read_checkpoint(job.base)
-    if not isinstance(found, Mapping) or "state_dict_img2text" not in found:
-        keys = ", ".join(sorted(map(str, found))[:5]) if isinstance(found, Mapping) else "no keys"
+    checkpoint = read_checkpoint(job.base)
+    if not isinstance(checkpoint, Mapping) or "state_dict_img2text" not in checkpoint:
         raise BackboneError(
-            f"{job.base} is no --resume checkpoint: it has no 'state_dict_img2text' ({keys})."
+            f"{job.base} is no --resume checkpoint: it has no 'state_dict_img2text' "
+            f"({_first_keys(checkpoint)})."
         )
-    if "state_dict" not in found:
-        return _checked(job, _backbone_tensors(job)), found
-    return _checked(job, tensors_under(found, "state_dict", job.base)), found
+    if "state_dict" not in checkpoint:
+        return _checked(job, _backbone_tensors(job)), checkpoint
+    return _checked(job, tensors_under(checkpoint, "state_dict", job.base)), checkpoint
 
 
 def read_folder_base(job: ExportJob) -> tuple[ExportBase, Path]:
@@ -92,12 +92,19 @@ def read_folder_base(job: ExportJob) -> tuple[ExportBase, Path]:
     folder = job.base or Path(job.patch.metadata.backbone)
     if not folder.is_dir():
         raise UsageError(
-            "lincir needs --base: the folder of the transformers CLIPModel to patch, such as "
-            "models--openai--clip-vit-large-patch14/snapshots/... in Hugging Face's cache."
+            "this repository loads a folder. Pass --base: the folder of the transformers CLIPModel "
+            "to patch, such as models--openai--clip-vit-large-patch14/snapshots/... in Hugging "
+            "Face's cache."
         )
     model = load_backbone(str(folder)).model
     assert model is not None
     return _checked(job, dict(model.state_dict())), folder
+
+
+def _first_keys(checkpoint: Any) -> str:
+    if not isinstance(checkpoint, Mapping):
+        return "no keys"
+    return ", ".join(sorted(map(str, checkpoint))[:5])
 
 
 def _backbone_tensors(job: ExportJob) -> dict[str, Tensor]:

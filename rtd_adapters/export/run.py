@@ -11,8 +11,7 @@ from rtd_adapters.errors import PatchError
 from rtd_adapters.export.exporter import ExportJob
 from rtd_adapters.hooks.registry import get_exporter
 from rtd_adapters.io.atomic import require_new_folder, require_writable
-from rtd_adapters.patch.base import TextEncoderPatch
-from rtd_adapters.patch.precision import surviving_share
+from rtd_adapters.patch import TextEncoderPatch, surviving_share
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,8 @@ def export_patch(job: ExportJob, target: str) -> Exported:
         FileError, BackboneError: an input is damaged, or the output cannot be written.
     """
     exporter = get_exporter(target)
-    (require_new_folder if exporter.folder else require_writable)(job.out, overwrite=job.overwrite)
+    require_free = require_new_folder if exporter.folder else require_writable
+    require_free(job.out, overwrite=job.overwrite)
     if exporter.openai_builder:
         _require_openai_builder(job.patch, target)
     base = exporter.write(job)

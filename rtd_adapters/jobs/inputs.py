@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,23 +12,19 @@ from torch import nn
 from rtd_adapters.clip.backbones import DEFAULT, Backbone, load_backbone
 from rtd_adapters.clip.precisions import dtype_named
 from rtd_adapters.clip.sources import BackboneSource
+from rtd_adapters.clip.text import TextTower
 from rtd_adapters.errors import FileError, UsageError
 from rtd_adapters.hooks.registry import backbone_source, get_method
 from rtd_adapters.io.atomic import require_new_folder, require_writable
+from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.methods.method import Method
 from rtd_adapters.methods.projections import load_projection
 from rtd_adapters.patch import TextEncoderPatch
 from rtd_adapters.patch.lora import LoRASettings
-from rtd_adapters.training import RunOptions, Trainer, TrainingSettings
-from rtd_adapters.training.trainer import has_checkpoint, remove_run
-from rtd_adapters.triplets import Triplet, read_triplets
+from rtd_adapters.training import RunOptions, Towers, Trainer, TrainingSettings
+from rtd_adapters.training.resume import has_checkpoint
+from rtd_adapters.triplets import TripletSet, read_triplets
 from rtd_adapters.triplets.columns import parse_columns
-
-Say = Callable[[str], None]
-
-
-def silent(line: str) -> None:
-    """A `Say` that says nothing."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +78,27 @@ class Inputs:
     method: Method
     backbone: Backbone
     projection: nn.Module
-    triplets: Sequence[Triplet]
-    triplets_source: dict[str, Any]
+    triplets: TripletSet
     projection_source: dict[str, Any]
+    """For the metadata: where the projection comes from, its sha256, and the method's options."""
+
+    @property
+    def triplets_source(self) -> dict[str, Any]:
+        """For the metadata: where the triplets come from."""
+        triplets = self.triplets
+        return {"source": triplets.source, "sha256": triplets.sha256, "count": len(triplets)}
+
+    def towers(self, student: TextTower) -> Towers:
+        """The networks of a run that trains, or judges, this tower."""
+        tokenizer = self.method.tokenizer(student.config.context_length)
+        return Towers(
+            self.method,
+            self.projection,
+            self.backbone.tower,
+            student,
+            tokenizer,
+            self.backbone.image_head,
+        )
 
     def trainer(self, job: PatchJob, options: RunOptions | None = None) -> Trainer:
         """What trains on them; it keeps its checkpoints in the job's run folder by default."""
@@ -96,7 +109,7 @@ class Inputs:
 
 
 def check_request(job: PatchJob) -> None:
-    """Check what can be checked before anything heavy is loaded.
+    """Check what can be checked before anything heavy is loaded; nothing is changed.
 
     Raises:
         UsageError: options contradict each other or a real backbone lacks an input.
@@ -108,24 +121,31 @@ def check_request(job: PatchJob) -> None:
     if job.adapter_out and job.kind != "lora":
         raise UsageError("--adapter-out needs --kind lora.")
     dtype_named(job.dtype)
-    method = job.chosen_method()
-    needed = ["projection"] * method.needs_projection + ["triplets"]
-    lacking = [name for name in needed if getattr(job, name) is None]
+    _require_inputs(job)
+    _require_free_outputs(job)
+
+
+def _require_inputs(job: PatchJob) -> None:
+    needed = ["triplets"]
+    if job.chosen_method().needs_projection:
+        needed.insert(0, "projection")
+    lacking = [f"--{name}" for name in needed if getattr(job, name) is None]
     if lacking and job.source is None:
-        flags = " and ".join(f"--{name}" for name in lacking)
+        flags = " and ".join(lacking)
         raise UsageError(f"backbone {job.backbone} needs {flags}; only the demo brings its own.")
+
+
+def _require_free_outputs(job: PatchJob) -> None:
     require_writable(job.out, overwrite=job.overwrite)
     if job.card:
         require_writable(job.card, overwrite=job.overwrite)
     if job.adapter_out:
         require_new_folder(job.adapter_out, overwrite=job.overwrite)
-    if has_checkpoint(job.run_folder) and not job.options.resume:
-        if not job.overwrite:
-            raise FileError(
-                f"{job.run_folder} holds an unfinished run. "
-                "Pass --resume to go on with it, or --overwrite to start anew."
-            )
-        remove_run(job.run_folder)
+    if has_checkpoint(job.run_folder) and not (job.options.resume or job.overwrite):
+        raise FileError(
+            f"{job.run_folder} holds an unfinished run. "
+            "Pass --resume to go on with it, or --overwrite to start anew."
+        )
 
 
 def load_inputs(job: PatchJob, say: Say = silent) -> Inputs:
@@ -135,21 +155,19 @@ def load_inputs(job: PatchJob, say: Say = silent) -> Inputs:
         RtdError: an input is missing, damaged, or does not fit another.
     """
     method = job.chosen_method()
-    triplets, triplets_source = _load_triplets(job)
+    triplets = _load_triplets(job)
     say(f"loading backbone {job.backbone}")
     backbone = load_backbone(job.backbone, job.pretrained)
     projection, projection_source = load_projection(method, backbone, job.projection)
     if job.method_options:
         projection_source["options"] = dict(job.method_options)
-    return Inputs(method, backbone, projection, triplets, triplets_source, projection_source)
+    return Inputs(method, backbone, projection, triplets, projection_source)
 
 
-def _load_triplets(job: PatchJob) -> tuple[Sequence[Triplet], dict[str, Any]]:
+def _load_triplets(job: PatchJob) -> TripletSet:
     if job.triplets is not None:
-        read = read_triplets(job.triplets, parse_columns(job.columns) if job.columns else None)
-        return read, {"source": read.source, "sha256": read.sha256, "count": len(read)}
-    made = job.source.triplets() if job.source else None
-    if made is None:
+        return read_triplets(job.triplets, parse_columns(job.columns) if job.columns else None)
+    brought = job.source.triplets() if job.source else None
+    if brought is None:
         raise UsageError(f"backbone {job.backbone} needs --triplets.")
-    digest = hashlib.sha256(repr(made).encode()).hexdigest()
-    return made, {"source": "built-in world", "sha256": digest, "count": len(made)}
+    return brought

@@ -20,13 +20,13 @@ def peak_mb() -> float:
     if sys.platform == "linux":
         # Not getrusage: its peak is inherited from the process that started this program.
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-        if found := re.search(r"VmHWM:\s+(\d+) kB", status):
-            return int(found[1]) * 1024 / 1e6
+        if line := re.search(r"VmHWM:\s+(\d+) kB", status):
+            return int(line[1]) * 1024 / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
-def peak_megabytes() -> float:
+def device_peak_mb() -> float:
     """Peak memory in MB: of the GPU where one was used, of this process otherwise."""
     import torch
 

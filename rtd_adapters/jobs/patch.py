@@ -11,15 +11,15 @@ import torch
 
 from rtd_adapters.clip.precisions import dtype_named
 from rtd_adapters.clip.text import TextTower
-from rtd_adapters.jobs.inputs import Inputs, PatchJob, Say, check_request, load_inputs, silent
+from rtd_adapters.jobs.inputs import Inputs, PatchJob, check_request, load_inputs
+from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.patch import TextEncoderPatch, surviving_share
 from rtd_adapters.patch.card import write_card
 from rtd_adapters.patch.metadata import PatchMetadata
 from rtd_adapters.patch.trainable import LoRAPatch, TrainablePatch
 from rtd_adapters.training import Trainer, TrainingRecord
 from rtd_adapters.training.processes import launched
-from rtd_adapters.training.step import Towers
-from rtd_adapters.training.trainer import remove_run
+from rtd_adapters.training.resume import has_checkpoint, remove_run
 from rtd_adapters.training.validation import anchor_recall
 
 Figures = dict[str, float]
@@ -54,9 +54,11 @@ def run_patch(job: PatchJob, say: Say = silent) -> PatchResult:
     """
     check_request(job)
     inputs = load_inputs(job, say)
+    if has_checkpoint(job.run_folder) and not job.options.resume:
+        remove_run(job.run_folder)  # check_request has seen --overwrite
     patch = new_patch(job, inputs)
     trainer = inputs.trainer(job)
-    measure = _measure(job, inputs, trainer, say) if launched().is_main else _nothing
+    measure = _measuring(job, inputs, trainer, say)
     inputs.backbone.drop_images()
 
     before = measure(inputs.backbone.tower)
@@ -89,30 +91,28 @@ def new_patch(job: PatchJob, inputs: Inputs) -> TrainablePatch:
     return patch
 
 
-def _measure(
+def _measuring(
     job: PatchJob, inputs: Inputs, trainer: Trainer, say: Say
 ) -> Callable[[TextTower], Figures]:
     """What takes a tower's figures: on the backbone's own pictures if it brings some, and on
-    held-out triplets otherwise."""
+    held-out triplets otherwise. Of several processes, the first one takes them."""
+    if not launched().is_main:
+        return _no_figures
     if job.source:
         say(f"drawing the pictures of {job.backbone}")
         world = job.source.world(inputs.method, inputs.projection, inputs.backbone)
         if world:
             return world.evaluate
     held_out = trainer.stream.held_out()
-    return lambda tower: anchor_recall(_towers(inputs, tower), held_out)
+
+    def recall(tower: TextTower) -> Figures:
+        return anchor_recall(inputs.towers(tower), held_out)
+
+    return recall
 
 
-def _nothing(tower: TextTower) -> Figures:
-    """What the other processes measure, for the first one does."""
+def _no_figures(tower: TextTower) -> Figures:
     return {}
-
-
-def _towers(inputs: Inputs, tower: TextTower) -> Towers:
-    backbone, tokenizer = inputs.backbone, inputs.method.tokenizer(tower.config.context_length)
-    return Towers(
-        inputs.method, inputs.projection, backbone.tower, tower, tokenizer, backbone.image_head
-    )
 
 
 def _describe(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rtd_adapters.jobs.inputs import PatchJob, Say, check_request, load_inputs, silent
-from rtd_adapters.jobs.memory import peak_megabytes
+from rtd_adapters.jobs.inputs import PatchJob, check_request, load_inputs
+from rtd_adapters.jobs.memory import device_peak_mb
 from rtd_adapters.jobs.patch import new_patch
+from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.training import RunOptions
 
 PLANNED_STEPS = 3
@@ -79,4 +80,4 @@ def plan_patch(job: PatchJob, say: Say = silent) -> Plan:
     record = patch.fit(inputs.trainer(few, RunOptions(device=job.options.device, quiet=True)))
     seconds = min(record.step_seconds[1:])
     trained = sum(p.numel() for p in patch.student.parameters() if p.requires_grad)
-    return Plan(job, trained, len(inputs.triplets), record.losses[0], seconds, peak_megabytes())
+    return Plan(job, trained, len(inputs.triplets), record.losses[0], seconds, device_peak_mb())

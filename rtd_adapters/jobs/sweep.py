@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from rtd_adapters.evaluation.diagnosis import R1, TEXT_R1
 from rtd_adapters.evaluation.result import Diagnosis
 from rtd_adapters.jobs.inputs import PatchJob
 from rtd_adapters.jobs.patch import run_patch
+from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.patch import PatchMetadata, TextEncoderPatch
 from rtd_adapters.training import RunOptions
+from rtd_adapters.training.resume import has_checkpoint
 
 ABLATION: dict[str, dict[str, Any]] = {
     "whole": {},
@@ -22,6 +24,8 @@ ABLATION: dict[str, dict[str, Any]] = {
     "text-for-token": {"concat": "text"},
 }
 """RTD with one component taken out at a time."""
+NOISE = "noise-"
+"""Begins the names of a sweep over the noise."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +39,24 @@ class SweepRow:
 
 def noise_changes(scales: Iterable[float]) -> dict[str, dict[str, Any]]:
     """A sweep over the noise of the refined concatenation."""
-    return {f"noise-{scale:g}": {"noise_scale": scale} for scale in scales}
+    return {f"{NOISE}{scale:g}": {"noise_scale": scale} for scale in scales}
 
 
 def run_sweep(
     job: PatchJob,
     changes: Mapping[str, Mapping[str, Any]],
     folder: Path,
-    say: Callable[[str], None] = lambda line: None,
+    say: Say = silent,
 ) -> list[SweepRow]:
     """Learn a patch for each change of the settings, into `folder`/NAME.safetensors.
 
     A patch that is there already and was learned with just these settings is not learned again.
+
+    Args:
+        job: what all patches share; where it writes and how it is carried out are the sweep's.
+        changes: name of each patch, and the settings that are its own.
+        folder: where the patches go.
+        say: told in a line what happens next.
 
     Raises:
         FileError: a file of that name holds another run's patch.
@@ -54,16 +64,15 @@ def run_sweep(
     """
     rows = []
     for name, change in changes.items():
-        out = folder / f"{name}.safetensors"
-        settings = replace(job.settings, **change)
-        if out.exists():
-            metadata = TextEncoderPatch.load(out).metadata
-            _require_same(metadata, settings.to_dict(), job.method, out)
-            say(f"{name}: learned before")
-        else:
-            say(f"{name}: learning")
-            options = RunOptions(quiet=True, resume=(out.with_name(f"{out.name}.run")).exists())
-            metadata = run_patch(replace(job, out=out, settings=settings, options=options)).metadata
+        own = replace(
+            job,
+            out=folder / f"{name}.safetensors",
+            settings=replace(job.settings, **change),
+            options=RunOptions(quiet=True),
+        )
+        learned = own.out.exists()
+        say(f"{name}: {'learned before' if learned else 'learning'}")
+        metadata = _learned_before(own) if learned else _learn(own)
         rows.append(SweepRow(name, metadata.figures["before"], metadata.figures["after"]))
     return rows
 
@@ -71,30 +80,43 @@ def run_sweep(
 def reading(rows: Sequence[SweepRow]) -> Diagnosis:
     """A sweep's numbers, chart and sentence."""
     figures = {"before": rows[0].before[R1]} | {row.name: row.after[R1] for row in rows}
-    best, worst = (pick(rows, key=lambda row: row.after[R1]) for pick in (max, min))
-    sentence = (
-        f"{best.name} finds most, {best.after[R1]:.1f} %, and {worst.name} least, "
-        f"{worst.after[R1]:.1f} %; before it was {rows[0].before[R1]:.1f} %. One seed: differences "
-        "of a point or two mean nothing."
-    )
-    scales = [row.name.removeprefix("noise-") for row in rows]
-    if "whole" in scales:
+    sentence = _sentence(rows)
+    if any(row.name in ABLATION for row in rows):
         return Diagnosis("ablation", figures, sentence, {})
-    series = {
-        title: sorted(
-            (float(scale), row.after[name]) for scale, row in zip(scales, rows, strict=True)
-        )
-        for title, name in (("composed", R1), ("text to image", TEXT_R1))
-    }
+    series = {"composed": _by_noise(rows, R1), "text to image": _by_noise(rows, TEXT_R1)}
     return Diagnosis("noise", figures, sentence, series, "noise scale", "recall@1, per cent")
 
 
-def _require_same(
-    metadata: PatchMetadata, settings: Mapping[str, Any], method: str, out: Path
-) -> None:
+def _sentence(rows: Sequence[SweepRow]) -> str:
+    best, worst = max(rows, key=_recall), min(rows, key=_recall)
+    return (
+        f"{best.name} finds most, {_recall(best):.1f} %, and {worst.name} least, "
+        f"{_recall(worst):.1f} %; before it was {rows[0].before[R1]:.1f} %. One seed: differences "
+        "of a point or two mean nothing."
+    )
+
+
+def _recall(row: SweepRow) -> float:
+    return row.after[R1]
+
+
+def _by_noise(rows: Sequence[SweepRow], metric: str) -> list[tuple[float, float]]:
+    """A curve over the noise, ascending."""
+    return sorted((float(row.name.removeprefix(NOISE)), row.after[metric]) for row in rows)
+
+
+def _learn(job: PatchJob) -> PatchMetadata:
+    options = replace(job.options, resume=has_checkpoint(job.run_folder))
+    return run_patch(replace(job, options=options)).metadata
+
+
+def _learned_before(job: PatchJob) -> PatchMetadata:
+    metadata = TextEncoderPatch.load(job.out).metadata
+    settings = job.settings.to_dict()
     other = [name for name, value in settings.items() if metadata.training.get(name) != value]
-    if other or metadata.method != method:
+    if other or metadata.method != job.method:
         raise FileError(
-            f"{out} was learned with other settings ({', '.join(other[:3]) or 'method'}). "
+            f"{job.out} was learned with other settings ({', '.join(other[:3]) or 'method'}). "
             "Choose another --out."
         )
+    return metadata

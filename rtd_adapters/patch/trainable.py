@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from rtd_adapters.clip.backbones import Backbone
-from rtd_adapters.clip.text import TextTower, fingerprint
+from rtd_adapters.clip.text import TextTower, Tokenizer, fingerprint
 from rtd_adapters.errors import PatchError
 from rtd_adapters.methods.method import Method
-from rtd_adapters.patch.base import TextEncoderPatch
 from rtd_adapters.patch.lora import LoRASettings, insert_lora, merged_state, write_adapter
 from rtd_adapters.patch.metadata import PatchMetadata, current_versions
+from rtd_adapters.patch.text_encoder_patch import TextEncoderPatch
 
 P = TypeVar("P", bound="TrainablePatch")
 
@@ -126,8 +126,6 @@ class LoRAPatch(TrainablePatch, kind="lora"):
         Raises:
             PatchError: it is above 1e-4, so the merged file would not be what was trained.
         """
-        from rtd_adapters.clip.text import Tokenizer
-
         ids = Tokenizer(self.base.config.context_length).encode(PROBES)
         was_training = self.student.training
         outputs = [tower(ids) for tower in (self.student.eval(), self.build_tower())]

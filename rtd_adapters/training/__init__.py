@@ -1,10 +1,12 @@
 """Training: objective, refined batches, refined concatenation, engines, the loop."""
 
-from rtd_adapters.training.fast import FastEngine
-from rtd_adapters.training.reference import ReferenceEngine
+from rtd_adapters.training.fast_engine import FastEngine
+from rtd_adapters.training.options import RunOptions
+from rtd_adapters.training.record import TrainingRecord
+from rtd_adapters.training.reference_engine import ReferenceEngine
 from rtd_adapters.training.settings import TrainingSettings
 from rtd_adapters.training.step import Engine, Towers
-from rtd_adapters.training.trainer import RunOptions, Trainer, TrainingRecord
+from rtd_adapters.training.trainer import Trainer
 
 __all__ = [
     "Engine",

@@ -33,8 +33,8 @@ ABOUT = "about.json"
 
 
 @dataclass(frozen=True)
-class Found:
-    """Anchors of some captions."""
+class KeptAnchors:
+    """What a store holds of some captions."""
 
     hits: list[bool]
     vectors: Tensor
@@ -77,7 +77,7 @@ class AnchorStore:
         self._waiting: dict[tuple[int, int], Tensor] = {}
         self._files = [self._open(path) for path in sorted(self.folder.glob("*.npy"))]
 
-    def find(self, captions: Sequence[str]) -> Found:
+    def find(self, captions: Sequence[str]) -> KeptAnchors:
         """The anchors that are there."""
         keys = [self._key(caption) for caption in captions]
         vectors = torch.zeros(len(keys), *self._record["vector"].shape)
@@ -92,7 +92,7 @@ class AnchorStore:
                 if not hits[row]:
                     vectors[row] = torch.from_numpy(file["vector"][places[row]].copy())
                     hits[row] = True
-        return Found(hits, vectors)
+        return KeptAnchors(hits, vectors)
 
     def add(self, captions: Sequence[str], vectors: Tensor) -> None:
         """Keep further anchors; they are written when enough have come together.

@@ -46,15 +46,15 @@ class Anchors:
         distinct = sorted(set(captions))  # neighbours begin alike, and packs share beginnings
         place = {caption: row for row, caption in enumerate(distinct)}
         mine = self._embed(distinct[self._processes.share(len(distinct))])
-        found = self._processes.gather(mine, len(distinct))
-        return found[torch.tensor([place[caption] for caption in captions], device=found.device)]
+        whole = self._processes.gather(mine, len(distinct))
+        return whole[torch.tensor([place[caption] for caption in captions], device=whole.device)]
 
     def _embed(self, captions: list[str]) -> Tensor:
         if self._store is None:
             return self._compute(captions)
-        found = self._store.find(captions)
-        missing = [row for row, hit in enumerate(found.hits) if not hit]
-        vectors = found.vectors.to(self._device)
+        kept = self._store.find(captions)
+        missing = [row for row, hit in enumerate(kept.hits) if not hit]
+        vectors = kept.vectors.to(self._device)
         if missing:
             computed = self._compute([captions[row] for row in missing])
             self._store.add([captions[row] for row in missing], computed.cpu())

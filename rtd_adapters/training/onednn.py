@@ -70,8 +70,8 @@ def product_operations(x: Any, weight: Any, *_: Any, **__: Any) -> int:
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    found: Any = _Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias)
-    return found.view(*x.shape[:-1], weight.shape[0])
+    rows: Any = _Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias)
+    return rows.view(*x.shape[:-1], weight.shape[0])
 
 
 def _in_fp32(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rtd_adapters.clip.text import TextTower
-from rtd_adapters.training.resume import trained_tensors
+from rtd_adapters.training.parameters import trained_tensors
 from rtd_adapters.training.settings import TrainingSettings
 
 

@@ -63,15 +63,15 @@ def pack_texts(keys: Tensor, ends: Tensor) -> Pack:
     base = int(keys.max()) + 1
     for column in range(width):
         alive = (ends >= column).nonzero().flatten()
-        steps, found = torch.unique(
+        fresh, member = torch.unique(
             parents[alive] * base + keys[alive, column], return_inverse=True
         )
-        parents[alive] = count + found
+        parents[alive] = count + member
         nodes[:, column] = parents
-        first = torch.full((len(steps),), rows).scatter_reduce_(0, found, alive, "amin")
+        first = torch.full((len(fresh),), rows).scatter_reduce_(0, member, alive, "amin")
         fold.append(first * width + column)
-        positions.append(torch.full((len(steps),), column))
-        count += len(steps)
+        positions.append(torch.full((len(fresh),), column))
+        count += len(fresh)
     spare = torch.zeros(-count % ROUND, dtype=torch.long)
     return Pack(torch.cat([*positions, spare]), nodes.flatten(), torch.cat([*fold, spare]), ends)
 
@@ -106,9 +106,8 @@ def _block(block: Any, x: Tensor, pack: Pack) -> Tensor:
         _unfold(project(normal), attention, pack)
         for project in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
-    seen = _attend(q, k, v)
-    seen = seen.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, pack.fold)
-    x = x + attention.out_proj(seen)
+    attended = _attend(q, k, v).transpose(1, 2).flatten(2).flatten(0, 1)
+    x = x + attention.out_proj(attended.index_select(0, pack.fold))
     return x + block.mlp(block.ln_2(x))
 
 
@@ -123,9 +122,9 @@ def _last_block(block: Any, x: Tensor, pack: Pack) -> Tensor:
     rows = torch.arange(len(pack.ends), device=x.device)
     ends = pack.unfold.index_select(0, rows * pack.width + pack.ends)
     q = attention.q_proj(normal.index_select(0, ends)).unflatten(-1, (attention.heads, 1, -1))
-    seen = torch.arange(pack.width, device=x.device) <= pack.ends[:, None]
-    found = _attend(q, k, v, seen[:, None, None])
-    x = x.index_select(0, ends) + attention.out_proj(found.flatten(1))
+    read = torch.arange(pack.width, device=x.device) <= pack.ends[:, None]
+    attended = _attend(q, k, v, read[:, None, None])
+    x = x.index_select(0, ends) + attention.out_proj(attended.flatten(1))
     return x + block.mlp(block.ln_2(x))
 
 

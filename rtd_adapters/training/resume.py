@@ -1,71 +1,86 @@
-"""Checkpoints of a run: everything a killed run needs to go on to the same result, and no pickle.
-
-Batches and noise are functions of seed and step, so a checkpoint holds no random state: only the
-trained tensors, the optimiser's moments, and a small JSON record.
-"""
+"""A run's folder: its checkpoints, written as it goes, and going on from the newest."""
 
 from __future__ import annotations
 
-import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
-from rtd_adapters.errors import FileError, TrainingError
-from rtd_adapters.io.atomic import whole_folder
+from rtd_adapters.errors import TrainingError
+from rtd_adapters.training.checkpoint import RunState, load_checkpoint, save_checkpoint
+from rtd_adapters.training.selection import Selection
 
 KEPT = 2
 PREFIX = "step-"
-BEST = "best.safetensors"
 
 
-@dataclass(frozen=True)
-class RunState:
-    """What stands in a checkpoint beside the tensors."""
+class Checkpoints:
+    """The checkpoints of one run.
 
-    step: int
-    run: dict[str, Any]
-    """What identifies the run; resuming needs it equal."""
-    scaler: dict[str, Any]
-    """State of the fp16 gradient scaler; empty in other precisions."""
-    best: dict[str, Any]
-    """Step and value of the best validation so far; empty without one."""
+    Args:
+        folder: where they lie; None keeps none.
+        identity: of the run; a checkpoint of any other is refused.
+        tower: that is trained.
+        optimizer: torch's own, unwrapped.
+        scaler: accelerate's gradient scaler, in fp16.
+        selection: whose best tower goes along.
+    """
 
+    def __init__(
+        self,
+        folder: Path | None,
+        identity: dict[str, Any],
+        tower: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler | None,
+        selection: Selection,
+    ) -> None:
+        self._folder, self._identity = folder, identity
+        self._tower, self._optimizer, self._scaler = tower, optimizer, scaler
+        self._selection = selection
 
-def trained_tensors(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters that take gradients, by name."""
-    return {name: value for name, value in model.named_parameters() if value.requires_grad}
+    @property
+    def newest(self) -> Path | None:
+        """The checkpoint to go on from."""
+        written = list_checkpoints(self._folder) if self._folder else []
+        return written[-1] if written else None
 
+    def save(self, step: int) -> None:
+        """Write the run as it stands after a step, then drop all but the newest checkpoints.
 
-def save_checkpoint(
-    folder: Path,
-    state: RunState,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    best: dict[str, Tensor] | None,
-) -> Path:
-    """Write `folder/step-N` whole or not at all, then drop all but the newest checkpoints."""
-    path = folder / f"{PREFIX}{state.step:09d}"
-    trained = trained_tensors(model)
-    names = {id(parameter): name for name, parameter in trained.items()}
-    with whole_folder(path) as temporary:
-        save_file(
-            {n: p.detach().contiguous() for n, p in trained.items()},
-            temporary / "model.safetensors",
-        )
-        save_file(_moments(optimizer, names), temporary / "optimizer.safetensors")
-        if best is not None:
-            save_file(best, temporary / BEST)
-        record = {"step": state.step, "run": state.run, "scaler": state.scaler, "best": state.best}
-        (temporary / "state.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    for old in list_checkpoints(folder)[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
-    return path
+        Raises:
+            FileError: the disk refuses.
+        """
+        if self._folder is None:
+            return
+        scaler = self._scaler.state_dict() if self._scaler else {}
+        state = RunState(step, self._identity, scaler, self._selection.best)
+        path = self._folder / f"{PREFIX}{step:09d}"
+        save_checkpoint(path, state, self._tower, self._optimizer)
+        for old in list_checkpoints(self._folder)[:-KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def resume(self) -> int:
+        """Bring the run back to its newest checkpoint; returns how many steps that one has made.
+
+        Raises:
+            TrainingError: there is none, or it belongs to another run.
+            FileError: it is damaged.
+        """
+        newest = self.newest
+        if newest is None:
+            raise TrainingError(
+                f"--resume: no checkpoint in {self._folder}. "
+                "Run without --resume to start at step 0."
+            )
+        state = load_checkpoint(newest, self._identity, self._tower, self._optimizer)
+        self._selection.best = state.best
+        if state.scaler and self._scaler:
+            self._scaler.load_state_dict(state.scaler)
+        return state.step
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -73,62 +88,11 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"{PREFIX}*")) if folder.is_dir() else []
 
 
-def load_checkpoint(
-    path: Path, run: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[RunState, dict[str, Tensor] | None]:
-    """Fill model and optimiser from a checkpoint of the same run.
-
-    Returns:
-        The record, and the best tower's tensors if validation had picked one.
-
-    Raises:
-        FileError: the checkpoint is damaged.
-        TrainingError: it belongs to a run with other settings; the differences are listed.
-    """
-    try:
-        record = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        tensors = load_file(path / "model.safetensors")
-        moments = load_file(path / "optimizer.safetensors")
-        best = load_file(path / BEST) if (path / BEST).exists() else None
-    except Exception as error:
-        raise FileError(
-            f"checkpoint {path} is damaged: {error}. Delete it and resume again."
-        ) from error
-    _require_same_run(path, record["run"], run)
-    trained = trained_tensors(model)
-    if trained.keys() != tensors.keys():
-        raise TrainingError(f"checkpoint {path} holds other tensors than this run trains.")
-    with torch.no_grad():
-        for name, parameter in trained.items():
-            parameter.copy_(tensors[name])
-            for key, value in moments.items():
-                owner, _, moment = key.rpartition("/")
-                if owner == name:
-                    optimizer.state[parameter][moment] = _placed(moment, value, parameter)
-    return RunState(record["step"], record["run"], record["scaler"], record["best"]), best
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a run that was cut off left a checkpoint to resume from."""
+    return bool(list_checkpoints(folder))
 
 
-def _moments(optimizer: torch.optim.Optimizer, names: dict[int, str]) -> dict[str, Tensor]:
-    return {
-        f"{names[id(parameter)]}/{moment}": value.detach().contiguous()
-        for parameter, state in optimizer.state.items()
-        for moment, value in state.items()
-    }
-
-
-def _placed(moment: str, value: Tensor, parameter: Tensor) -> Tensor:
-    """AdamW keeps its step counter on the CPU and its moments beside the parameter."""
-    return value if moment == "step" else value.to(parameter.device)
-
-
-def _require_same_run(path: Path, stored: dict[str, Any], run: dict[str, Any]) -> None:
-    run = json.loads(json.dumps(run))
-    different = [key for key in sorted({*stored, *run}) if stored.get(key) != run.get(key)]
-    if different:
-        listed = "; ".join(
-            f"{key}: {stored.get(key)!r} there, {run.get(key)!r} here" for key in different
-        )
-        raise TrainingError(
-            f"checkpoint {path} belongs to another run ({listed}). "
-            "Repeat the first command with --resume, or start anew with --overwrite."
-        )
+def remove_run(folder: Path) -> None:
+    """Delete a run's folder."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-import torch
 from torch import Tensor, nn
 
 from rtd_adapters.clip.precisions import dtype_named
@@ -20,11 +18,12 @@ from rtd_adapters.clip.text import (
     fingerprint,
     from_layout,
     interpolate,
-    same_tower,
     to_layout,
 )
 from rtd_adapters.errors import PatchError, UsageError
 from rtd_adapters.patch.file import read_patch, write_patch
+from rtd_adapters.patch.fit import require_same_base, require_same_shapes
+from rtd_adapters.patch.live import Originals
 from rtd_adapters.patch.metadata import PatchMetadata
 
 if TYPE_CHECKING:
@@ -57,9 +56,7 @@ class TextEncoderPatch:
     def __init__(self, state: State, metadata: PatchMetadata) -> None:
         self._state = state
         self.metadata = metadata
-        self._originals: weakref.WeakKeyDictionary[nn.Module, dict[str, Tensor]] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._originals = Originals()
 
     @classmethod
     def load(cls, path: str | Path) -> TextEncoderPatch:
@@ -161,9 +158,8 @@ class TextEncoderPatch:
         live = find_tower(model)
         base = live.state()
         self.require_fit(base, force=force)
-        tensors = live.named_tensors()
-        self._originals[model] = {name: tensor.detach().clone() for name, tensor in tensors.items()}
-        _copy_into(tensors, to_layout(interpolate(base, self.state(), strength), live.layout))
+        patched = interpolate(base, self.state(), strength)
+        self._originals.write_over(model, to_layout(patched, live.layout))
 
     def revert(self, model: nn.Module) -> None:
         """Give a patched model its own tensors back, bit for bit.
@@ -173,7 +169,7 @@ class TextEncoderPatch:
         """
         if model not in self._originals:
             raise PatchError("this patch is not on this model, so there is nothing to revert.")
-        _copy_into(find_tower(model).named_tensors(), self._originals.pop(model))
+        self._originals.give_back(model)
 
     @contextmanager
     def applied(
@@ -197,39 +193,8 @@ class TextEncoderPatch:
             PatchError: it is not; both fingerprints, or both shapes, are named.
         """
         if not force:
-            self._require_base(base)
-        self._require_shapes(base)
-
-    def _require_base(self, base: State) -> None:
-        if same_tower(self.metadata.base_fingerprint, base):
-            return
-        found = fingerprint(base)
-        if same_tower(self.metadata.fingerprint, base):
-            raise PatchError(
-                "this model already carries this patch's tensors; nothing was changed."
-            )
-        raise PatchError(
-            f"this patch was trained for {self.metadata.backbone} "
-            f"(fingerprint {self.metadata.base_fingerprint['fp32'][:12]}), but the model's text "
-            f"tower has fingerprint {found['fp32'][:12]}. Load the weights it was trained for, or "
-            "pass --force (force=True) if you know that they are the same."
-        )
-
-    def _require_shapes(self, base: State) -> None:
-        for name, patched in self.state().items():
-            found = base.get(name)
-            if found is None or found.shape != patched.shape:
-                size = "absent" if found is None else str(list(found.shape))
-                raise PatchError(
-                    f"the patch does not fit this model: {name} is {list(patched.shape)} in the "
-                    f"patch and {size} in the model."
-                )
-
-
-@torch.no_grad()
-def _copy_into(tensors: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
-    for name, tensor in tensors.items():
-        tensor.copy_(values[name])
+            require_same_base(self.metadata, base)
+        require_same_shapes(self.state(), base)
 
 
 def apply(

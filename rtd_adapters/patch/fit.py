@@ -1,0 +1,49 @@
+"""Whether a patch fits a text tower."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from rtd_adapters.clip.text import fingerprint, same_tower
+from rtd_adapters.errors import PatchError
+from rtd_adapters.patch.metadata import PatchMetadata
+
+
+def require_same_base(metadata: PatchMetadata, base: Mapping[str, Tensor]) -> None:
+    """Check that a tower is the one that the patch was trained for.
+
+    Args:
+        metadata: of the patch.
+        base: the tower's state, under `TextTower`'s names.
+
+    Raises:
+        PatchError: it is another, or it is the patched one; both fingerprints are named.
+    """
+    if same_tower(metadata.base_fingerprint, base):
+        return
+    if same_tower(metadata.fingerprint, base):
+        raise PatchError("this model already carries this patch's tensors; nothing was changed.")
+    raise PatchError(
+        f"this patch was trained for {metadata.backbone} "
+        f"(fingerprint {metadata.base_fingerprint['fp32'][:12]}), but the model's text "
+        f"tower has fingerprint {fingerprint(base)['fp32'][:12]}. Load the weights it was trained "
+        "for, or pass --force (force=True) if you know that they are the same."
+    )
+
+
+def require_same_shapes(patched: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> None:
+    """Check that a tower has all of the patch's tensors, in their shapes.
+
+    Raises:
+        PatchError: it has not; the first difference is named.
+    """
+    for name, tensor in patched.items():
+        there = base.get(name)
+        if there is None or there.shape != tensor.shape:
+            size = "absent" if there is None else str(list(there.shape))
+            raise PatchError(
+                f"the patch does not fit this model: {name} is {list(tensor.shape)} in the "
+                f"patch and {size} in the model."
+            )

@@ -1,0 +1,69 @@
+"""Accelerate, set up for one run and put away after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from rtd_adapters.errors import TrainingError, UsageError
+from rtd_adapters.training.options import RunOptions
+from rtd_adapters.training.processes import launched
+from rtd_adapters.training.settings import TrainingSettings
+
+
+@contextmanager
+def accelerated(settings: TrainingSettings, options: RunOptions) -> Iterator[Accelerator]:
+    """The run's device, precision, processes and tracker.
+
+    Raises:
+        TrainingError: the processes that were started did not come together.
+        UsageError: the settings do not allow for several processes.
+    """
+    accelerator = _accelerator(settings, options)
+    try:
+        _require_joined(accelerator.num_processes)
+        _require_even_shares(settings, accelerator.num_processes)
+        if options.tracker:
+            config = {k: v for k, v in settings.to_dict().items() if v is not None}
+            accelerator.init_trackers("rtd", config=config)
+        yield accelerator
+    finally:
+        accelerator.end_training()
+        # accelerate remembers device and precision for the life of the process otherwise.
+        AcceleratorState._reset_state(reset_partial_state=accelerator.num_processes == 1)
+
+
+def _accelerator(settings: TrainingSettings, options: RunOptions) -> Accelerator:
+    several = launched().count > 1
+    return Accelerator(
+        mixed_precision=settings.mixed_precision,
+        # Without a GPU, accelerate joins processes only if it is told of the CPU.
+        cpu=options.device == "cpu" or (several and not torch.cuda.is_available()),
+        gradient_accumulation_steps=settings.gradient_accumulation,
+        log_with=options.tracker,
+        project_dir=options.folder,
+    )
+
+
+def _require_joined(processes: int) -> None:
+    if processes != launched().count:
+        raise TrainingError(
+            f"{launched().count} processes were started, but accelerate joined {processes}. "
+            "Start them with torchrun or accelerate launch, or pass --device cpu."
+        )
+
+
+def _require_even_shares(settings: TrainingSettings, processes: int) -> None:
+    if processes == 1:
+        return
+    if settings.engine == "reference":
+        raise UsageError("the reference engine runs in one process. Use --engine fast.")
+    if settings.batch_size % processes:
+        raise UsageError(
+            f"--batch-size {settings.batch_size} cannot be shared evenly among "
+            f"{processes} processes. Choose a multiple."
+        )

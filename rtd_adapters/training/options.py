@@ -1,0 +1,30 @@
+"""How a run is carried out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is carried out. Nothing here changes what it computes."""
+
+    folder: Path | None = None
+    """Where checkpoints and metrics.jsonl go; None keeps nothing."""
+    resume: bool = False
+    """Go on from the folder's newest checkpoint."""
+    checkpoint_every: int = 0
+    """Steps between checkpoints; 0 writes none."""
+    validate_every: int = 0
+    """Steps between validations; 0 validates never."""
+    select: str | None = None
+    """Keep the tower that was best on this validation metric instead of the last one."""
+    tracker: str | None = None
+    """An accelerate tracker, such as tensorboard."""
+    anchor_cache: bool = False
+    """Keep anchors on disk, for later epochs and runs with the same frozen tower."""
+    quiet: bool = False
+    """No progress bar."""
+    device: str | None = None
+    """cpu, cuda, ...; accelerate's choice by default."""
