@@ -32,4 +32,5 @@ def promised(method: Method, doing: str, remedy: str) -> Iterator[None]:
 
 
 def _called(method: Method) -> str:
-    return f"method {getattr(method, 'name', type(method).__name__)!r}"
+    name = getattr(method, "name", None) or type(method).__name__
+    return f"method {name!r}"
