@@ -103,7 +103,7 @@ def placeholder_is_found_in_both_prompts(method: Method) -> None:
     for prompt, count in zip(prompts, counts, strict=True):
         lacking = f"its prompt {prompt!r} has no placeholder {method.placeholder!r}"
         require(method, count > 0, lacking, "Write the placeholder where the pseudo token stands.")
-    with promised(method, "tokenizing its prompts", "Put spaces round every placeholder."):
+    with promised(method, "tokenizing its prompts", "Let each placeholder be a word by itself."):
         tokenizer.encode_prompts(prompts, counts)
 
 

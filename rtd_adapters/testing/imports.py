@@ -9,9 +9,8 @@ import sys
 HEAVY = ("torch", "open_clip", "transformers")
 _PROGRAM = """
 import importlib, sys
-before = set(sys.modules)
 importlib.import_module(sys.argv[1])
-print(*(name for name in sys.argv[2:] if name in set(sys.modules) - before))
+print(*(name for name in sys.argv[2:] if name in sys.modules))
 """
 
 

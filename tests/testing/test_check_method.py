@@ -101,6 +101,16 @@ def one_bare_prompt(self, projection, reference, texts=None):
     return Composition.of([self.bare_prompt], tokens[:1])
 
 
+def bare_with_texts_only(self, projection, reference, texts=None):
+    tokens = self.pseudo_tokens(projection, reference.embedding)
+    return Composition.of([self.bare_prompt for _ in texts], tokens)
+
+
+def bare_without_texts_only(self, projection, reference):
+    tokens = self.pseudo_tokens(projection, reference.embedding)
+    return Composition.of([self.bare_prompt] * len(reference), tokens)
+
+
 def mixed_to_numbers(self, projection, reference, texts):
     prompts = [self.composed_prompt.format(text=text) for text in texts]
     tokens = self.pseudo_tokens(projection, reference.embedding)
@@ -196,7 +206,7 @@ BROKEN = [
     (
         placeholder_is_found_in_both_prompts,
         {"composed_prompt": "a photo of $, {text}"},
-        "failed with TripletError.*Put spaces round every placeholder",
+        "failed with TripletError.*Let each placeholder be a word by itself",
     ),
     (
         projection_fits_its_backbone,
@@ -225,6 +235,16 @@ BROKEN = [
         queries_have_a_row_for_each_reference,
         {"bare": one_bare_prompt},
         "a query has 1 prompts for 4 references",
+    ),
+    (
+        queries_have_a_row_for_each_reference,
+        {"bare": bare_with_texts_only},
+        r"bare\(\) of pictures failed with TypeError: 'NoneType'",
+    ),
+    (
+        queries_have_a_row_for_each_reference,
+        {"bare": bare_without_texts_only},
+        r"bare\(\) of pictures failed with TypeError: .*3 positional arguments but 4",
     ),
     (
         queries_have_a_row_for_each_reference,
