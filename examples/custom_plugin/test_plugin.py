@@ -1,10 +1,16 @@
-"""The plugin is found, and reads the checkpoint its repository writes."""
+"""The plugin keeps the promises of a method, and reads the checkpoint its repository writes."""
 
 import torch
 
 from rtd_adapters import BackboneShape, get_method
+from rtd_adapters.testing import check_imports, check_method
 
 SHAPE = BackboneShape(embed_dim=16, text_width=24, image_width=32)
+
+
+def test_it_keeps_the_promises_of_a_method():
+    check_method(get_method("linear"))
+    check_imports("rtd_linear")
 
 
 def test_its_checkpoint_loads(tmp_path):
@@ -14,9 +20,3 @@ def test_its_checkpoint_loads(tmp_path):
     read = method.load_projection(tmp_path / "own.pt", SHAPE)
     embedding = torch.randn(2, SHAPE.embed_dim)
     assert torch.equal(method.pseudo_tokens(read, embedding)[:, 0], written(embedding))
-
-
-def test_its_prompts_hold_the_placeholder():
-    method = get_method("linear")
-    tokenizer = method.tokenizer(77)
-    tokenizer.encode_prompts([method.composed_prompt.format(text="is red"), method.bare_prompt])
