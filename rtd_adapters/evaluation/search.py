@@ -38,7 +38,8 @@ class ScoredRanking:
 
     def among(self, ids: Sequence[str]) -> list[str]:
         """Those of the ids that are in the gallery, best first."""
-        places = torch.tensor([self.place[i] for i in ids if i in self.place], dtype=torch.long)
+        found = sorted(self.place[i] for i in ids if i in self.place)
+        places = torch.tensor(found, dtype=torch.long)
         order = self.scores[places].sort(descending=True, stable=True).indices
         return [self.ids[item] for item in places[order].tolist()]
 
