@@ -118,7 +118,7 @@ def features(run, method, part):
     """Unit embeddings of a part's queries and gallery, as our own search makes them."""
     pictures = run._pictures()
     images = pictures.states([query.reference for query in part.queries])
-    queries = run.searcher.embed(run.backbone.tower, part.queries, images)
+    queries = run.searcher.embed(run.backbone.tower, part.queries, images.embedding)
     return queries, F.normalize(pictures.embeddings(part.gallery), dim=-1)
 
 
