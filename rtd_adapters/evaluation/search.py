@@ -111,7 +111,7 @@ class ScoredRanking:
 
     def among(self, ids: Sequence[str]) -> list[str]:
         """Those of the ids that are in the gallery, best first."""
-        places = torch.tensor(self._places(ids), dtype=torch.long)
+        places = torch.tensor(sorted(self._places(ids)), dtype=torch.long)
         order = self.scores[places].sort(descending=True, stable=True).indices
         return self._named(places[order])
 

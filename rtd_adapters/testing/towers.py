@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from rtd_adapters.clip.images import ImageHead
+from rtd_adapters.clip.image_head import ImageHead
 from rtd_adapters.clip.shapes import BackboneShape
 from rtd_adapters.clip.text import TextTower, TowerConfig
 

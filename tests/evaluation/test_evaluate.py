@@ -20,7 +20,7 @@ from rtd_adapters.evaluation.benchmark import EvalQuery, load_benchmark
 from rtd_adapters.evaluation.bootstrap import interval
 from rtd_adapters.evaluation.evaluate import compare, submit
 from rtd_adapters.evaluation.inputs import EvalOptions, Evaluation, prepare
-from rtd_adapters.evaluation.metrics import average_precision, recalls
+from rtd_adapters.evaluation.metrics import average_precision, recall_at, recalls, target_ranks
 from rtd_adapters.evaluation.pictures import padded
 from rtd_adapters.evaluation.report.page import write_report
 from rtd_adapters.evaluation.result import QueryRecord, Result
@@ -98,6 +98,25 @@ def test_recalls_of_short_rankings():
     assert recalls("r", [], (1,)) == {"r@1": 0.0}
 
 
+def test_target_ranks_with_ties_and_an_excluded_item_against_sorted():
+    draw = random.Random(2)
+    scores = torch.tensor([[draw.randrange(6) / 8 for _ in range(20)] for _ in range(200)])
+    targets = torch.tensor([draw.randrange(20) for _ in scores])
+    excluded = torch.tensor([draw.randrange(20) for _ in scores])
+    whole, others = [], []
+    for row, target, out in zip(scores.tolist(), targets.tolist(), excluded.tolist(), strict=True):
+        order = sorted(range(20), key=lambda item: -row[item])  # stable
+        whole.append(order.index(target))
+        others.append([item for item in order if item != out or item == target].index(target))
+    assert target_ranks(scores, targets).tolist() == whole
+    assert target_ranks(scores, targets, excluded).tolist() == others
+
+
+def test_recall_at_counts_the_first_k():
+    ranks = torch.tensor([0, 1, 1, 4, 5])
+    assert recall_at(ranks, (1, 2, 5, 6)) == pytest.approx({1: 20, 2: 60, 5: 80, 6: 100})
+
+
 def test_rankings_with_ties_exclusions_and_candidates_against_sorted():
     draw = random.Random(1)
     ids = [f"i{number}" for number in range(30)]
@@ -119,12 +138,17 @@ def test_rankings_with_ties_exclusions_and_candidates_against_sorted():
 
 @pytest.mark.parametrize("name", REAL)
 @pytest.mark.parametrize("method", ["searle", "fti4cir"])
-def test_every_benchmark_runs_before_and_after(name, method, run, patch):
-    result = compare(run(name, method), patch)
-    assert result.base.keys() == result.patched.keys() == result.intervals.keys()
+def test_every_benchmark_before_and_after(name, method, run, patch):
+    """Before is the backbone's own tower, after is the patch's, each searched alone."""
+    prepared = run(name, method)
+    result = compare(prepared, patch)
+    own = prepared.backbone.tower
+    patched = replace(prepared.backbone, tower=patch.build_tower(own.state_dict(), 1.0))
+    assert result.base == compare(prepared, None).base
+    assert result.patched == compare(replace(prepared, backbone=patched), None).base
     assert result.base != result.patched
+    assert result.base.keys() == result.intervals.keys()
     for metric, value in result.base.items():
-        assert 0 <= value <= 100
         low, high = result.intervals[metric]
         assert low - 1e-6 <= result.patched[metric] - value <= high + 1e-6
     assert len(result.queries) == sum(result.settings["queries"].values())
@@ -132,8 +156,26 @@ def test_every_benchmark_runs_before_and_after(name, method, run, patch):
     assert record["change"] == record["patched"] - record["base"]
 
 
-def test_a_figure_by_hand(run, backbone):
-    """CIRR's recalls from embeddings and sorting, with none of the searching code."""
+@pytest.mark.parametrize("name", [name for name in REAL if name not in ("circo", "imagenet-r")])
+def test_recalls_are_what_the_ranks_say(name, run, patch):
+    """Where a query has one right answer: of each part, and averaged over parts."""
+    result = compare(run(name), patch)
+    parts = {query.part for query in result.queries}
+    for side, figures in (("base_rank", result.base), ("patched_rank", result.patched)):
+        cutoffs = {int(key.rsplit("recall@")[1]) for key in figures if "subset" not in key}
+        for k in cutoffs:
+            shares = {part: [] for part in parts}
+            for query in result.queries:
+                shares[query.part].append(100 * (getattr(query, side) <= k))
+            means = {part: sum(found) / len(found) for part, found in shares.items()}
+            wanted = {f"{part} recall@{k}".strip(): mean for part, mean in means.items()}
+            if len(parts) > 1:
+                wanted[f"average recall@{k}"] = sum(means.values()) / len(means)
+            assert {key: figures[key] for key in wanted} == pytest.approx(wanted)
+
+
+def test_ranks_by_hand(run, backbone):
+    """CIRR's, from embeddings and sorting, with none of the searching code."""
     prepared = run("cirr")
     part, method = prepared.benchmark.parts[0], prepared.method
     model, transform = backbone.model, backbone.preprocess
@@ -145,15 +187,12 @@ def test_a_figure_by_hand(run, backbone):
         tokenizer = method.tokenizer(77)
         ids = tokenizer.encode([f"a photo of $ that {q.texts[0]}" for q in part.queries])
         queries = F.normalize(backbone.tower(ids, pseudo, 259), dim=-1)
-    hits = {1: 0, 5: 0, 10: 0, 50: 0}
+    wanted = []
     for query, scores in zip(part.queries, queries @ gallery.T, strict=True):
         order = [part.gallery[n] for n in scores.argsort(descending=True).tolist()]
         order.remove(query.reference)
-        for k in hits:
-            hits[k] += query.targets[0] in order[:k]
-    base = compare(prepared, None).base
-    for k, count in hits.items():
-        assert base[f"recall@{k}"] == pytest.approx(100 * count / len(part.queries))
+        wanted.append(1 + order.index(query.targets[0]))
+    assert [record.base_rank for record in compare(prepared, None).queries] == wanted
 
 
 @pytest.fixture
@@ -221,12 +260,16 @@ def test_target_padding():
 
 
 def test_the_interval_covers_what_a_formula_covers():
+    """1.96 standard errors; 1.64 or 2.05, for 90 or 96 %, are out. Parts count alike."""
     torch.manual_seed(0)
-    values = torch.randn(400) + 0.3
-    low, high = interval([values])
-    error = 1.96 * values.std().item() / 20
-    assert low == pytest.approx(values.mean().item() - error, abs=0.02)
-    assert high == pytest.approx(values.mean().item() + error, abs=0.02)
+    parts = [torch.randn(400) + 0.3, 2 * torch.randn(900) - 1]
+    for chosen in (parts[:1], parts):
+        mean = sum(part.mean().item() for part in chosen) / len(chosen)
+        error = sum(part.var().item() / len(part) for part in chosen) ** 0.5 / len(chosen)
+        intervals = torch.tensor([interval(chosen, seed) for seed in range(20)])
+        low, high = ((intervals.mean(0) - mean) / error).tolist()
+        assert low == pytest.approx(-1.96, abs=0.05)
+        assert high == pytest.approx(1.96, abs=0.05)
 
 
 def test_submissions_have_the_servers_forms(run, tmp_path):

@@ -3,8 +3,9 @@
     coco_eval.csv with columns id, query_regions, query_class, classes; val2017/*.jpg, and
     val2017_masked/*.jpg, pictures in which all but the query's object is white.
 
-Protocol: the query is the object's crop and the prompt "a photo of * and CLASS and OTHERS"; its own
-full picture is the only right answer among all rows' pictures; recall at 1, 5, 10, 50, 100.
+Protocol: the query is the object's crop and the prompt "a photo of * and CLASS and OTHERS", which
+ends in "and" where there are no others; its own full picture is the only right answer among all
+rows' pictures; recall at 1, 5, 10, 50, 100.
 """
 
 from __future__ import annotations
@@ -59,8 +60,7 @@ def load(name: str, root: Path, split: str) -> Benchmark:
 
 def _query(number: int, row: Mapping[str, str]) -> EvalQuery:
     own = row["query_class"]
-    others = [name for name in row["classes"].split(";") if name]
-    ending = " and ".join([own, *others])
+    ending = f"{own} and {row['classes'].replace(';', ' and ')}"
     return EvalQuery(
         str(number),
         f"{CROP}{row['id']}",
