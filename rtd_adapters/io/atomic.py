@@ -168,9 +168,9 @@ def _exchange(one: Path, other: Path) -> bool:
     if sys.platform != "linux":
         return False
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    here = -100  # AT_FDCWD
     names = os.fsencode(one.absolute()), os.fsencode(other.absolute())
-    return renameat2 is not None and renameat2(here, names[0], here, names[1], EXCHANGE) == 0
+    # Folders that relative names would begin at come before the names, which are absolute.
+    return renameat2 is not None and renameat2(0, names[0], 0, names[1], EXCHANGE) == 0
 
 
 def _restore(path: Path) -> None:
