@@ -26,7 +26,9 @@ AREAS = {
     "evaluation": Area(("rtd_adapters/evaluation",), ("tests/evaluation",)),
     "patch": Area(("rtd_adapters/patch", "rtd_adapters/export"), ("tests/patch", "tests/export")),
     "clip": Area(("rtd_adapters/clip",), ("tests/clip", "tests/plugins")),
-    "io": Area(("rtd_adapters/io", "rtd_adapters/hooks"), ("tests/io", "tests/hooks", "tests/plugins")),
+    "io": Area(
+        ("rtd_adapters/io", "rtd_adapters/hooks"), ("tests/io", "tests/hooks", "tests/plugins")
+    ),
     "methods": Area(
         ("rtd_adapters/methods", "plugins"),
         ("tests/methods", "tests/plugins", "tests/testing", "tests/export"),
