@@ -1,35 +1,52 @@
-"""Files that are written whole or not at all."""
+"""Files and folders that are written whole or not at all, and replace nothing that is not ours."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
+import socket
+import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from rtd_adapters.errors import FileError
+from rtd_adapters.io.manifest import require_ours, write_manifest
 
 FILE_MODE = 0o644
+FOLDER_MODE = 0o755
+PART, ASIDE = ".part", ".old"
+LONGEST_STEM = 120
+"""Of a name that a temporary one begins with; file systems take 255 bytes in all."""
+EXCHANGE = 2
+"""RENAME_EXCHANGE of Linux's renameat2: two names change places in one step."""
 
 
 def require_writable(path: Path, *, overwrite: bool) -> None:
     """Check, before any work is spent, that `path` may be written.
 
     Raises:
-        FileError: the path exists and `overwrite` is off, or its folder cannot be written.
+        FileError: the path exists and `overwrite` is off, is no regular file, has too long a name,
+            or its folder cannot be written.
     """
-    if path.exists() and not overwrite:
-        raise FileError(f"{path} exists already. Pass --overwrite (overwrite=True) to replace it.")
-    if path.is_dir():
-        raise FileError(f"{path} is a folder. Name a file inside it.")
-    folder = _nearest_existing(path.parent)
     try:
+        if os.path.lexists(path) and not overwrite:
+            raise FileError(
+                f"{path} exists already. Pass --overwrite (overwrite=True) to replace it."
+            )
+        target = _followed(path)
+        _require_regular(path, target)
+        folder = _nearest_existing(target.parent)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise FileError(
-            f"{path} cannot be written: {error.strerror} in {folder}. Choose another path."
+            f"{path} cannot be written: {error.strerror} in {error.filename or path.parent}. "
+            "Choose another path."
         ) from error
 
 
@@ -37,12 +54,18 @@ def require_new_folder(path: Path, *, overwrite: bool) -> None:
     """Check, before any work is spent, that a folder may be written at `path`.
 
     Raises:
-        FileError: it exists and is not empty and `overwrite` is off, or is a file.
+        FileError: it is a file, or is not empty and `overwrite` is off, or holds files that rtd
+            did not write.
     """
-    if path.is_file():
+    if os.path.lexists(path) and not path.is_dir():
         raise FileError(f"{path} is a file. Name a folder.")
-    if path.is_dir() and any(path.iterdir()) and not overwrite:
-        raise FileError(f"{path} is not empty. Pass --overwrite (overwrite=True) to replace it.")
+    _restore(path)
+    if path.is_dir() and any(path.iterdir()):
+        if not overwrite:
+            raise FileError(
+                f"{path} is not empty. Pass --overwrite (overwrite=True) to replace it."
+            )
+        require_ours(path)
 
 
 @contextmanager
@@ -50,15 +73,19 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path that becomes `path` when the block ends well, and vanishes otherwise.
 
     The temporary file lies in the same folder, is flushed to disk before the rename, and gets
-    mode 0644, so a reader sees either the old file or the complete new one.
+    mode 0644, so a reader sees either the old file or the complete new one. Through a symbolic
+    link the file that it points to is written. What killed runs left of theirs is swept.
 
     Raises:
-        FileError: the file system refuses (full disk, permission).
+        FileError: the file system refuses (full disk, permission), or `path` is no regular file.
     """
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        target = _followed(path)
+        _require_regular(path, target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sweep(target)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target), suffix=PART)
         os.close(handle)
     except OSError as error:
         raise FileError(
@@ -69,13 +96,10 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield temporary
         _flush(temporary)
         temporary.chmod(FILE_MODE)
-        temporary.replace(path)
-        _flush(path.parent)
+        temporary.replace(target)
+        _flush(target.parent)
     except OSError as error:
-        raise FileError(
-            f"{path} was not written: {error.strerror or error}. Nothing was left behind; "
-            "free some space or choose another path."
-        ) from error
+        raise _not_written(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -84,44 +108,144 @@ def whole_file(path: Path) -> Iterator[Path]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder that takes the place of `path` when the block ends well.
 
+    The folder carries a list of its files. An older folder is replaced only if its own list names
+    all that is in it; on Linux the two change places in one step, so that a complete folder bears
+    the name at every moment.
+
     Raises:
-        FileError: the file system refuses (full disk, permission).
+        FileError: the file system refuses (full disk, permission), or the older folder holds files
+            that rtd did not write.
     """
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+        target = _followed(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _restore(target)
+        sweep(target)
+        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target), suffix=PART))
     except OSError as error:
         raise FileError(
             f"{path} cannot be written: {error.strerror}. Choose another path."
         ) from error
     try:
         yield temporary
-        for entry in sorted(temporary.rglob("*")):
-            if entry.is_file():
-                entry.chmod(FILE_MODE)
-                _flush(entry)
-        temporary.chmod(0o755)
-        _take_place(temporary, path)
+        write_manifest(temporary)
+        _flush_tree(temporary)
+        _take_place(temporary, target)
+        _flush(target.parent)
     except OSError as error:
-        raise FileError(
-            f"{path} was not written: {error.strerror or error}. Nothing was left behind; "
-            "free some space or choose another path."
-        ) from error
+        raise _not_written(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def sweep(path: Path) -> None:
+    """Remove what killed processes of this machine left half-written beside `path`."""
+    here = _host()
+    for left in path.parent.glob(f".{_escaped(_stem(path))}.*{PART}"):
+        host, _, rest = left.name.removeprefix(f".{_stem(path)}.").partition("-")
+        pid = rest.partition("-")[0]
+        if host == here and pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
+
+
 def _take_place(temporary: Path, path: Path) -> None:
-    """Rename `temporary` to `path`; an older folder is set aside first and removed last."""
+    """Give `temporary` the name `path`; an older folder of ours goes."""
     if not path.exists():
         temporary.rename(path)
         return
-    aside = path.with_name(f".{path.name}.old")
-    shutil.rmtree(aside, ignore_errors=True)
+    require_ours(path)
+    if _exchange(temporary, path):
+        return  # what was there bears the temporary name now, and is removed with it
+    aside = path.with_name(f".{_stem(path)}{ASIDE}")
     path.rename(aside)
     temporary.rename(path)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step; False where the system cannot."""
+    if sys.platform != "linux":
+        return False
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    names = os.fsencode(one.absolute()), os.fsencode(other.absolute())
+    # Folders that relative names would begin at come before the names, which are absolute.
+    return renameat2 is not None and renameat2(0, names[0], 0, names[1], EXCHANGE) == 0
+
+
+def _restore(path: Path) -> None:
+    """Give a folder its name back that a killed process had set aside."""
+    aside = path.with_name(f".{_stem(path)}{ASIDE}")
+    if aside.is_dir() and not path.exists():
+        aside.rename(path)
+
+
+def _followed(path: Path) -> Path:
+    """Where a path leads through symbolic links, so that the link stays and its target is written.
+
+    Raises:
+        FileError: the links go round in a circle.
+    """
+    if not path.is_symlink():
+        return path
+    try:
+        return path.resolve(strict=False)
+    except (OSError, RuntimeError) as error:
+        raise FileError(f"{path} is a symbolic link that leads nowhere. Remove it.") from error
+
+
+def _require_regular(path: Path, target: Path) -> None:
+    """Refuse to replace what is no ordinary file: a folder, a device, a pipe.
+
+    Raises:
+        FileError: it is none.
+    """
+    if not target.exists():
+        return
+    mode = target.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise FileError(f"{path} is a folder. Name a file inside it.")
+    if not stat.S_ISREG(mode):
+        raise FileError(f"{path} is no ordinary file but a device or a pipe. Name a file.")
+
+
+def _prefix(path: Path) -> str:
+    """Of a temporary name: whose it is, and which process of which machine writes it."""
+    return f".{_stem(path)}.{_host()}-{os.getpid()}-"
+
+
+def _stem(path: Path) -> str:
+    """As much of a name as leaves room for the rest of a temporary one."""
+    return os.fsencode(path.name)[:LONGEST_STEM].decode("utf-8", "ignore")
+
+
+def _host() -> str:
+    """This machine's name, without the signs that part a temporary name."""
+    return "".join(c for c in socket.gethostname() if c.isalnum())[:32] or "here"
+
+
+def _escaped(name: str) -> str:
+    """A name as a glob pattern that matches it alone."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def _not_written(path: Path, error: OSError) -> FileError:
+    return FileError(
+        f"{path} was not written: {error.strerror or error}. Nothing was left behind; "
+        "free some space or choose another path."
+    )
+
+
+def _flush_tree(folder: Path) -> None:
+    """Settle modes and push everything below a folder to disk, folders last."""
+    entries = sorted(folder.rglob("*"))
+    for entry in entries:
+        if entry.is_file():
+            entry.chmod(FILE_MODE)
+            _flush(entry)
+    for entry in (*(e for e in reversed(entries) if e.is_dir()), folder):
+        entry.chmod(FOLDER_MODE)
+        _flush(entry)
 
 
 def _flush(path: Path) -> None:

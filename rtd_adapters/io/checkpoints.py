@@ -86,11 +86,7 @@ def read_checkpoint(path: str | Path, *, allow_torchscript: bool = False) -> obj
 def _read_archive(path: Path, *, allow_torchscript: bool) -> object:
     import torch
 
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise FileError(f"{path} is truncated or damaged ({error}). {FETCH_AGAIN}") from error
+    names = archive_names(path)
     if not any(name.endswith("/constants.pkl") for name in names):
         return load_tensors(path, mmap=True)
     if not allow_torchscript:
@@ -104,6 +100,27 @@ def _read_archive(path: Path, *, allow_torchscript: bool) -> object:
         raise FileError(
             f"{path} does not load as TorchScript ({first_line(error)}). {FETCH_AGAIN}"
         ) from error
+
+
+def archive_names(path: Path) -> list[str]:
+    """The entries of a zip archive as torch writes it.
+
+    Raises:
+        FileError: it is damaged, or would unpack to more than lies on disk: torch compresses
+            nothing, so a file that does so was not made by it and may fill any memory.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+        raise FileError(f"{path} is truncated or damaged ({error}). {FETCH_AGAIN}") from error
+    unpacked = sum(entry.file_size for entry in entries)
+    if unpacked > path.stat().st_size:
+        raise FileError(
+            f"{path} would unpack to {unpacked:,} bytes, more than it has on disk, as no file of "
+            f"torch.save does. {FETCH_AGAIN}"
+        )
+    return [entry.filename for entry in entries]
 
 
 def load_tensors(path: Path, *, mmap: bool = False) -> object:
@@ -125,7 +142,7 @@ def load_tensors(path: Path, *, mmap: bool = False) -> object:
             "load it once with torch.load(..., weights_only=False) and save its state_dict(). "
             f"(torch: {_reason(error)})"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # on damaged bytes torch's unpickler fails with anything there is
         raise FileError(
             f"{path} is truncated or damaged ({first_line(error)}). {FETCH_AGAIN}"
         ) from error
@@ -135,6 +152,8 @@ def _require_content(path: str | Path) -> Path:
     path = Path(path)
     if path.is_dir():
         raise FileError(f"{path} is a folder. Name the checkpoint file inside it.")
+    if path.exists() and not path.is_file():
+        raise FileError(f"{path} is no ordinary file but a device or a pipe. Name a file.")
     if not _first_bytes(path):
         raise FileError(f"{path} is empty. {FETCH_AGAIN}")
     return path

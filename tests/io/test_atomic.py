@@ -6,11 +6,18 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from rtd_adapters.errors import FileError
-from rtd_adapters.io.atomic import require_writable, whole_file, whole_folder
+from rtd_adapters.io import atomic
+from rtd_adapters.io.atomic import (
+    require_new_folder,
+    require_writable,
+    whole_file,
+    whole_folder,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -38,11 +45,127 @@ def test_mode_is_0644_whatever_the_umask(tmp_path):
 
 def test_a_folder_takes_the_place_of_the_old_one_whole(tmp_path):
     path = tmp_path / "run"
-    path.mkdir()
-    (path / "old").write_text("old")
+    with whole_folder(path) as temporary:
+        (temporary / "old").write_text("old")
     with whole_folder(path) as temporary:
         (temporary / "new").write_text("new")
-    assert [entry.name for entry in path.iterdir()] == ["new"]
+    assert sorted(entry.name for entry in path.iterdir()) == [".rtd-files.json", "new"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_folder_with_anything_else_in_it_is_never_replaced(tmp_path, listed):
+    path = tmp_path / "run"
+    if listed:
+        with whole_folder(path) as temporary:
+            (temporary / "ours").write_text("ours")
+    (path / "deep").mkdir(parents=True)
+    (path / "deep" / "notes.txt").write_text("theirs")
+    with pytest.raises(FileError, match=r"did not write \(deep/notes\.txt\)"):
+        require_new_folder(path, overwrite=True)
+    with pytest.raises(FileError, match=r"notes\.txt"), whole_folder(path) as temporary:
+        (temporary / "new").write_text("new")
+    assert (path / "deep" / "notes.txt").read_text() == "theirs"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("exchanged", [True, False])
+def test_a_folder_is_under_its_name_whenever_the_process_dies(tmp_path, monkeypatch, exchanged):
+    """Renames are interrupted one after the other, as a kill would; the next run finds a whole
+    folder."""
+    path = tmp_path / "run"
+    with whole_folder(path) as temporary:
+        (temporary / "file").write_text("old")
+    if not exchanged:
+        monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)
+    rename, calls = Path.rename, []
+
+    def dies_at_the_second(self, target):
+        calls.append(self)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", dies_at_the_second)
+        patched.setattr(atomic.shutil, "rmtree", lambda *_, **__: None)
+        try:
+            with whole_folder(path) as temporary:
+                (temporary / "file").write_text("new")
+        except KeyboardInterrupt:
+            assert not exchanged
+    if exchanged:
+        assert (path / "file").read_text() == "new"
+    require_new_folder(path, overwrite=True)
+    assert (path / "file").read_text() in ("old", "new")
+
+
+def test_folders_are_flushed_to_disk_with_what_is_in_them(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(atomic, "_flush", lambda entry: flushed.append(entry.name))
+    with whole_folder(tmp_path / "run") as temporary:
+        (temporary / "inner").mkdir()
+        (temporary / "inner" / "file").write_text("x")
+        name = temporary.name
+    assert flushed == [".rtd-files.json", "file", "inner", name, tmp_path.name]
+
+
+def test_through_a_symbolic_link_its_target_is_written(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_text("old")
+    link.symlink_to(target)
+    with whole_file(link) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+def test_a_dangling_link_counts_as_something_that_is_there(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "gone")
+    with pytest.raises(FileError, match="--overwrite"):
+        require_writable(link, overwrite=False)
+    link.unlink()
+    link.symlink_to(link)
+    with pytest.raises(FileError, match="leads nowhere"):
+        require_writable(link, overwrite=True)
+
+
+def test_pipes_and_devices_are_never_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/null")):
+        with pytest.raises(FileError, match="a device or a pipe"):
+            require_writable(path, overwrite=True)
+        with pytest.raises(FileError, match="a device or a pipe"), whole_file(path):
+            pass
+    assert pipe.is_fifo()
+
+
+def test_a_name_too_long_is_one_clear_error(tmp_path):
+    path = tmp_path / ("x" * 300)
+    with pytest.raises(FileError, match="cannot be written"):
+        require_writable(path, overwrite=False)
+    with whole_file(tmp_path / ("y" * 255)) as temporary:  # the longest that there can be
+        temporary.write_text("x")
+
+
+def test_what_a_dead_process_left_is_swept_and_a_living_ones_stays(tmp_path):
+    path, code = (
+        tmp_path / "weights",
+        (
+            "import os, sys, pathlib\n"
+            "from rtd_adapters.io.atomic import whole_file, whole_folder\n"
+            "with whole_file(pathlib.Path(sys.argv[1])), whole_folder(pathlib.Path(sys.argv[1])):\n"
+            "    os.kill(os.getpid(), 9)\n"
+        ),
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    with whole_file(path) as living, whole_file(path) as other:
+        assert living.exists()
+        assert sorted(tmp_path.iterdir()) == sorted([living, other])
+        other.write_text("x")
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -135,3 +137,20 @@ def test_other_files_are_refused(tmp_path, content, name):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(FileError, match=rf"{name} "):
         read_checkpoint(tmp_path / name)
+
+
+def test_an_archive_that_would_fill_the_memory(tmp_path):
+    path = tmp_path / "bomb.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(50_000_000))
+    with pytest.raises(FileError, match="would unpack to 50,000,000 bytes"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("name", ["pipe", "device"])
+def test_pipes_and_devices_are_not_read(name, tmp_path):
+    path = tmp_path / "pipe.pt" if name == "pipe" else Path("/dev/zero")
+    if name == "pipe":
+        os.mkfifo(path)
+    with pytest.raises(FileError, match="a device or a pipe"):
+        read_checkpoint(path)

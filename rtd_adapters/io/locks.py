@@ -1,0 +1,72 @@
+"""One run at a time writes a place: locks that name their holder and die with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from rtd_adapters.errors import FileError
+from rtd_adapters.io.json_files import read_json
+
+LONGEST_STEM = 200
+
+
+@contextmanager
+def claimed(*places: Path) -> Iterator[None]:
+    """Hold several places for the length of a block, so that no other run writes them.
+
+    A place is a file or folder that need not exist yet. The lock is the operating system's own
+    (flock, by filelock), so a killed holder's is free at once; the small file beside the place is
+    only its handle.
+
+    Raises:
+        FileError: another run holds one; its process and machine are named.
+    """
+    with ExitStack() as stack:
+        for place in sorted({Path(os.path.realpath(place)) for place in places}):
+            stack.enter_context(_claim(place))
+        yield
+
+
+@contextmanager
+def _claim(place: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    stem = os.fsencode(place.name)[:LONGEST_STEM].decode("utf-8", "ignore")
+    handle = place.with_name(f".{stem}.lock")
+    holder = place.with_name(f".{stem}.holder")
+    lock = FileLock(handle, timeout=0)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise FileError(
+            f"{place} is being written by another run ({_described(holder)}). Wait for it, stop "
+            "it, or name another place."
+        ) from error
+    except OSError as error:
+        raise FileError(
+            f"{place} cannot be written: {error.strerror}. Choose another path."
+        ) from error
+    try:
+        about = {"pid": os.getpid(), "host": socket.gethostname()}
+        holder.write_text(json.dumps(about), encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        # Unlinked while it is held: whoever opens the name later makes a file of its own.
+        handle.unlink(missing_ok=True)
+        lock.release()
+
+
+def _described(holder: Path) -> str:
+    """Who holds a place, as far as the holder has said."""
+    try:
+        about = read_json(holder)
+        return f"process {about['pid']} on {about['host']}"
+    except (FileError, KeyError, TypeError):
+        return "which has not said who it is"

@@ -1,0 +1,222 @@
+"""Every reader, given any file: it reads it, or it says in a sentence of its own why not.
+
+Nothing else may come out of a reader than an `RtdError`: no other exception, no endless loop.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import shutil
+from contextlib import suppress
+
+import pytest
+import torch
+from hypothesis import given, strategies as st
+from safetensors.torch import save
+
+from rtd_adapters import TextEncoderPatch, get_method, read_captions, read_triplets
+from rtd_adapters.clip.backbones import load_backbone
+from rtd_adapters.clip.shapes import BackboneShape
+from rtd_adapters.doctor import examine
+from rtd_adapters.errors import RtdError
+from rtd_adapters.evaluation.result import Result
+from rtd_adapters.io.checkpoints import read_checkpoint
+from rtd_adapters.io.json_files import read_json
+from rtd_adapters.methods.projections import open_projection
+from rtd_adapters.patch.file import read_patch
+from rtd_adapters.training.anchor_store import AnchorStore, cached_towers
+from rtd_adapters.triplets.answers import parse_answer
+from rtd_adapters.triplets.columns import parse_columns
+from tests.fuzz.damage import damaged, reshaped, written
+
+SHAPE = BackboneShape(embed_dim=8, text_width=8, image_width=8)
+TENSORS = {"layers.0.weight": torch.ones(3, 2), "layers.0.bias": torch.zeros(3)}
+TRIPLET = {
+    "reference_caption": "a red dog",
+    "conditioning_caption": "is blue",
+    "target_caption": "a blue dog",
+}
+
+
+def torch_file(value: object) -> bytes:
+    stream = io.BytesIO()
+    torch.save(value, stream)
+    return stream.getvalue()
+
+
+def parquet(rows: list[dict]) -> bytes:
+    import pyarrow
+    import pyarrow.parquet
+
+    stream = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), stream)
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="module")
+def patch_file(tmp_path_factory):
+    """A whole patch, and its bytes."""
+    from rtd_adapters.clip.backbones import Backbone
+    from rtd_adapters.clip.text import TextTower, TowerConfig
+
+    torch.manual_seed(0)
+    tower = TextTower(TowerConfig(8, 1, 1, 8, "gelu", vocab_size=30, context_length=6))
+    backbone = Backbone("tiny", None, tower, SHAPE, None, None)
+    path = tmp_path_factory.mktemp("patch") / "patch.safetensors"
+    TextEncoderPatch.create("full", backbone, get_method("searle")).save(path)
+    return path.read_bytes()
+
+
+CHECKPOINTS = {
+    ".pt": torch_file({"epoch": 3, "Phi": TENSORS}),
+    ".pth": torch_file(TENSORS),
+    ".safetensors": save(TENSORS, metadata={"format": "pt"}),
+}
+TABLES = {
+    "list.json": json.dumps([TRIPLET, TRIPLET]).encode(),
+    "lines.jsonl": (json.dumps(TRIPLET) + "\n").encode() * 3,
+    "table.csv": b"reference_caption,conditioning_caption,target_caption\na,b,c\nd,e,f\n",
+    "table.tsv": b"reference_caption\tconditioning_caption\ttarget_caption\na\tb\tc\n",
+    "lines.jsonl.gz": gzip.compress((json.dumps(TRIPLET) + "\n").encode() * 3),
+    "table.parquet": parquet([TRIPLET, TRIPLET]),
+}
+
+
+@pytest.mark.parametrize("suffix", CHECKPOINTS)
+@given(data=st.data())
+def test_checkpoints(suffix, data, tmp_path):
+    path = tmp_path / f"file{suffix}"
+    path.write_bytes(data.draw(damaged(CHECKPOINTS[suffix])))
+    with suppress(RtdError):
+        read_checkpoint(path)
+    with suppress(RtdError):
+        open_projection(get_method("searle"), path, SHAPE)
+    with suppress(RtdError):
+        examine(path)
+
+
+@given(data=st.data())
+def test_pickled_modules(data, tmp_path):
+    path = tmp_path / "model.pth"
+    path.write_bytes(data.draw(damaged(torch_file(torch.nn.Linear(2, 2)))))
+    with suppress(RtdError):
+        get_method("fti4cir").load_projection(path, SHAPE)
+
+
+@given(data=st.data())
+def test_patches(data, patch_file, tmp_path):
+    """What is read of a damaged patch is what was written, or nothing is."""
+    path = tmp_path / "patch.safetensors"
+    path.write_bytes(patch_file)
+    whole = TextEncoderPatch.load(path).state()
+    path.write_bytes(data.draw(damaged(patch_file)))
+    with suppress(RtdError):
+        examine(path)
+    with suppress(RtdError):
+        state = TextEncoderPatch.load(path).state()
+        assert all(torch.equal(state[name], tensor) for name, tensor in whole.items())
+
+
+@given(data=st.data())
+def test_patches_whose_metadata_lies(data, patch_file, tmp_path):
+    path = tmp_path / "patch.safetensors"
+    path.write_bytes(patch_file)
+    tensors, metadata = read_patch(path)
+    header = json.loads(metadata.to_header()["rtd"])
+    lie = written(data.draw(reshaped(header))).decode("utf-8", "surrogatepass")
+    with suppress(UnicodeEncodeError):
+        path.write_bytes(save(tensors, metadata={"rtd": lie}))
+    with suppress(RtdError):
+        TextEncoderPatch.load(path).build_tower()
+    with suppress(RtdError):
+        examine(path)
+
+
+@pytest.mark.parametrize("name", TABLES)
+@given(data=st.data())
+def test_triplets_and_captions(name, data, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(data.draw(damaged(TABLES[name])))
+    with suppress(RtdError):
+        for triplet in read_triplets(path):
+            assert all(isinstance(text, str) and text for text in vars(triplet).values())
+    with suppress(RtdError):
+        list(read_captions(path))
+
+
+@given(data=st.data())
+def test_triplets_of_another_shape(data, tmp_path):
+    path = tmp_path / "list.json"
+    path.write_bytes(written(data.draw(reshaped([TRIPLET, TRIPLET]))))
+    with suppress(RtdError):
+        read_triplets(path)
+
+
+@given(data=st.data())
+def test_the_anchor_cache(data, tmp_path, monkeypatch):
+    """A damaged cache gives the vectors that were put in, or none."""
+    monkeypatch.setenv("RTD_CACHE", str(tmp_path / "cache"))
+    shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+    texts, vectors = ["a", "b", "c"], torch.arange(24.0).view(3, 8)
+    store = AnchorStore("f" * 64, 8, "tiny")
+    store.add(texts, vectors)
+    store.flush()
+    (path,) = store.folder.glob("*.npy")
+    path.write_bytes(data.draw(damaged(path.read_bytes())))
+    with suppress(RtdError):
+        found = AnchorStore("f" * 64, 8, "tiny").find(texts)
+        for hit, vector, wanted in zip(found.hits, found.vectors, vectors, strict=True):
+            assert not hit or torch.equal(vector, wanted)
+    with suppress(RtdError):
+        cached_towers()
+
+
+@given(text=st.text(max_size=200) | st.binary(max_size=200).map(lambda b: b.decode("latin-1")))
+def test_answers_of_language_models(text):
+    parse_answer("a red dog", text)
+    parse_answer("a red dog", json.dumps({"conditioning": text, "target": text}))
+
+
+@given(data=st.data())
+def test_answers_of_another_shape(data):
+    answer = data.draw(reshaped({"conditioning": "is blue", "target": "a blue dog"}))
+    parse_answer("a red dog", written(answer).decode("utf-8", "surrogatepass"))
+
+
+@given(data=st.data())
+def test_results(data, tmp_path):
+    record = {"id": "1", "part": "", "reference": "a", "text": "is red", "targets": ["b"]}
+    record |= {"category": "", "base_rank": 1, "patched_rank": 2, "base_top": [], "patched_top": []}
+    result = {"method": "m", "benchmark": "b", "split": "val", "base": {"recall@1": 50.0}}
+    result |= {"patched": {"recall@1": 60.0}, "intervals": {"recall@1": [1.0, 2.0]}}
+    result |= {"queries": [record], "settings": {"prompt": "p"}}
+    path = tmp_path / "result.json"
+    path.write_bytes(written(data.draw(reshaped(result))))
+    with suppress(RtdError):
+        Result.load(path).records()
+
+
+@given(data=st.data())
+def test_model_configs(data, tmp_path):
+    from rtd_adapters.demo.clip import CONFIG
+
+    path = tmp_path / "rtd-fuzz.json"
+    path.write_bytes(written(data.draw(reshaped(CONFIG))))
+    with suppress(RtdError):
+        load_backbone(str(path), str(path))
+
+
+@given(st.text(max_size=60))
+def test_column_names(text):
+    with suppress(RtdError):
+        parse_columns(text)
+
+
+@given(data=st.binary(max_size=200))
+def test_json(data, tmp_path):
+    path = tmp_path / "file.json"
+    path.write_bytes(data)
+    with suppress(RtdError):
+        read_json(path)

@@ -1,0 +1,86 @@
+"""One run at a time writes a place, and a dead one's lock is free."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rtd_adapters.errors import FileError
+from rtd_adapters.io.locks import claimed
+
+HOLD = (
+    "import pathlib, sys, time\n"
+    "from rtd_adapters.io.locks import claimed\n"
+    "with claimed(*map(pathlib.Path, sys.argv[1:])):\n"
+    "    print('held', flush=True)\n"
+    "    time.sleep(60)\n"
+)
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Starts another process that holds places."""
+    started = []
+
+    def start(*places):
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLD, *map(str, places)], stdout=subprocess.PIPE
+        )
+        started.append(process)
+        assert process.stdout.readline() == b"held\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_the_other_run_is_named(tmp_path, holder):
+    process = holder(tmp_path / "out", tmp_path / "run")
+    for place in ("out", "run"):
+        with pytest.raises(FileError) as caught, claimed(tmp_path / place):
+            pass
+        assert f"process {process.pid} on {socket.gethostname()}" in str(caught.value)
+
+
+def test_a_killed_holders_lock_is_free_at_once(tmp_path, holder):
+    process = holder(tmp_path / "out")
+    process.kill()
+    process.wait()
+    with claimed(tmp_path / "out"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_left_and_other_places_are_free(tmp_path):
+    with claimed(tmp_path / "a"), claimed(tmp_path / "b"):
+        assert len(list(tmp_path.iterdir())) == 4
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_place_by_two_names_is_one_place(tmp_path, holder):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    holder(tmp_path / "folder" / "out")
+    with pytest.raises(FileError, match="another run"), claimed(tmp_path / "link" / "out"):
+        pass
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(FileError, match="cannot be written"), claimed(tmp_path / "file" / "out"):
+        pass
+
+
+def test_a_process_holds_a_place_once(tmp_path):
+    place = Path(os.path.relpath(tmp_path / "out"))
+    with claimed(place, tmp_path / "out"):
+        pass
+    with claimed(place), pytest.raises(FileError), claimed(tmp_path / "out"):
+        pass
