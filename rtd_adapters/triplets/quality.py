@@ -17,6 +17,7 @@ from torch import Tensor
 from rtd_adapters.clip.text import Tokenizer
 from rtd_adapters.errors import TripletError
 from rtd_adapters.triplets.columns import Columns, EmptyText, to_triplet
+from rtd_adapters.triplets.encoder import Embed
 from rtd_adapters.triplets.flaws import Sieve, words
 from rtd_adapters.triplets.formats import Row, read_rows
 from rtd_adapters.triplets.records import Triplet
@@ -50,7 +51,6 @@ FUNCTION_WORDS = {
     "for",
 }
 
-Embed = Callable[[Sequence[str]], Tensor]
 Watch = Callable[[Iterable[Any], str], Iterable[Any]]
 
 

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from rtd_adapters.errors import TripletError
+from rtd_adapters.triplets.encoder import Embed
 from rtd_adapters.triplets.grammar import AFTER_ARTICLE, article, plural, swap
 from rtd_adapters.triplets.keywords import NOUN, Keyword, KeywordFinder, default_finder
 from rtd_adapters.triplets.records import Triplet
 from rtd_adapters.triplets.sources import read_captions, source_identity, write_triplets
 from rtd_adapters.triplets.templates import TEMPLATES
-from rtd_adapters.triplets.vocabulary import Embed, Vocabulary, build_vocabulary
+from rtd_adapters.triplets.vocabulary import Vocabulary, build_vocabulary
 from rtd_adapters.triplets.work import Journal, work_folder
 
 FLUSH_EVERY = 256

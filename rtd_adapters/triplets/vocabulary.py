@@ -5,19 +5,14 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rtd_adapters.io.atomic import whole_file
+from rtd_adapters.triplets.encoder import Embed
 from rtd_adapters.triplets.keywords import ADJECTIVE, NOUN
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Embed = Callable[[Sequence[str]], "Tensor"]
-"""N texts to their [N, embed_dim] embeddings by the frozen text tower."""
 Term = tuple[str, str]
 """(kind, text)."""
 KEPT = 256
