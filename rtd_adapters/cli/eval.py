@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,9 +11,6 @@ from rtd_adapters.cli import options
 
 if TYPE_CHECKING:
     from rtd_adapters.evaluation.result import Result
-
-RESULT = "result.json"
-SUBMISSIONS = ("recall.json", "recall_subset.json", "circo.json")
 
 
 @click.command("eval")
@@ -35,6 +29,7 @@ SUBMISSIONS = ("recall.json", "recall_subset.json", "circo.json")
 @options.backbone_option
 @options.pretrained_option
 @options.projection_option
+@options.method_options_option
 @click.option(
     "--split",
     type=click.Choice(["val", "test"]),
@@ -79,25 +74,7 @@ SUBMISSIONS = ("recall.json", "recall_subset.json", "circo.json")
 @options.overwrite_option
 @options.json_option
 @options.quiet_option
-def evaluate(
-    method: str,
-    benchmark: str,
-    data: Path | None,
-    patch: Path | None,
-    backbone: str,
-    pretrained: str | None,
-    projection: Path | None,
-    split: str,
-    strength: float,
-    preprocess: str,
-    batch_size: int,
-    cache: bool,
-    out: Path | None,
-    csv_file: Path | None,
-    overwrite: bool,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def evaluate(split: str, as_json: bool, quiet: bool, **given: Any) -> None:
     """Search a benchmark with the base encoder and with a patched one.
 
     \b
@@ -106,38 +83,23 @@ def evaluate(
       rtd eval --method searle --benchmark cirr --data CIRR --backbone ViT-L-14 \\
           --pretrained openai --projection SEARLE_ViT-L14.pt --patch weights.safetensors --out run
     """
-    from rtd_adapters.evaluation.evaluate import EvalOptions, compare, prepare, submit
-    from rtd_adapters.evaluation.report.strips import choose, keep_pictures, pictures_of
-    from rtd_adapters.io.atomic import require_writable, whole_file
-    from rtd_adapters.patch import TextEncoderPatch
+    from rtd_adapters.evaluation.evaluate import EvalOptions
+    from rtd_adapters.jobs.evaluate import EvalJob, run_eval, run_submission
 
-    if split == "test" and out is None:
-        raise click.UsageError("--split test writes a submission; name its folder with --out.")
-    names = SUBMISSIONS if split == "test" else (RESULT,)
-    for path in filter(None, (csv_file, *(out / name for name in names if out))):
-        require_writable(path, overwrite=overwrite)
-    chosen = EvalOptions(preprocess, strength, batch_size, cache, quiet or as_json)
-    loaded = TextEncoderPatch.load(patch) if patch else None
-    evaluation = prepare(method, benchmark, data, split, backbone, pretrained, projection, chosen)
+    how = EvalOptions(quiet=quiet or as_json, **options.take_fields(EvalOptions, given))
+    job = EvalJob(options=how, **given)
     if split == "test":
-        for path in submit(evaluation, loaded, out):
+        for path in run_submission(job):
             click.echo(f"wrote {path}")
         return
-    result = compare(evaluation, loaded)
-    if out:
-        strips = choose(result)
-        keep_pictures(evaluation.benchmark, pictures_of(strips), out)
-        result.save(out / RESULT)
-    if csv_file:
-        with whole_file(csv_file) as temporary:
-            temporary.write_text(_csv(result.records()), encoding="utf-8")
+    result = run_eval(job)
     if as_json:
         shown = {name: value for name, value in result.to_dict().items() if name != "queries"}
         click.echo(json.dumps(shown, indent=2))
         return
     click.echo(_table(result))
-    if out:
-        click.echo(f"\nSee them: rtd report {out} --out report.html")
+    if job.out:
+        click.echo(f"\nSee them: rtd report {job.out} --out report.html")
 
 
 def _table(result: Result) -> str:
@@ -152,11 +114,3 @@ def _table(result: Result) -> str:
             f"{name:<{width}}  {old:7.2f}  {new:7.2f}  {new - old:+7.2f}  {low:+.2f} to {high:+.2f}"
         )
     return "\n".join(lines)
-
-
-def _csv(records: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(records[0]))
-    writer.writeheader()
-    writer.writerows(records)
-    return text.getvalue()

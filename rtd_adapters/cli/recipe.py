@@ -9,6 +9,22 @@ import click
 
 from rtd_adapters.cli import options
 
+
+def _targets(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+def _blocks(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    first, _, last = text.partition("-")
+    if not (first.isdigit() and (last or first).isdigit()):
+        raise click.BadParameter(f"{text!r} is no range such as 6-11.")
+    return tuple(range(int(first), int(last or first) + 1))
+
+
 RECIPE = "  [published recipe: {}; demo: {}]"
 
 OPTIMISATION = (
@@ -104,6 +120,7 @@ CHECKPOINTS = (
     ),
     click.option(
         "--run-dir",
+        "folder",
         type=options.FOLDER,
         help="Keep checkpoints and metrics.jsonl here. By default they lie beside "
         "--out in a .run folder, which goes when the run is done.",
@@ -181,11 +198,13 @@ lora_options = options.together(
         "--lora-targets",
         default="attention,mlp",
         show_default=True,
+        callback=_targets,
         help="Layers that get factors: attention, mlp, or both.",
     ),
     click.option(
         "--lora-blocks",
         metavar="FIRST-LAST",
+        callback=_blocks,
         help="Transformer blocks that get factors, counted from 0, such as 6-11.  [all]",
     ),
 )

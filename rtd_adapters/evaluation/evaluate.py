@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -157,13 +158,14 @@ def prepare(
     pretrained: str | None,
     projection: Path | None,
     options: EvalOptions,
+    method_options: Mapping[str, str] = MappingProxyType({}),
 ) -> Evaluation:
-    """Load method, benchmark, backbone and projection, cheapest checks first.
+    """Load method, with its options, benchmark, backbone and projection, cheapest checks first.
 
     Raises:
         RtdError: as `evaluate`.
     """
-    chosen = get_method(method)
+    chosen = get_method(method).configured(method_options)
     if options.preprocess not in PREPROCESSING:
         raise UsageError(
             f"Unknown preprocessing {options.preprocess!r}. Use one of {', '.join(PREPROCESSING)}."
