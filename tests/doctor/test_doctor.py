@@ -196,3 +196,19 @@ def test_real_checkouts(folder, method):
     assert finding.method == method
     assert not [trap for trap in finding.traps if "does not call" in trap]
     assert json.dumps(finding.commands)
+
+
+def test_the_command_prints_a_finding(tmp_path, capsys):
+    from rtd_adapters.cli import main
+
+    folder = str(checkout(tmp_path, FILES["searle"]))
+    for arguments in (["doctor", folder], ["doctor", folder, "--json"]):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert end.value.code == 0
+    lines, _, as_json = capsys.readouterr().out.partition("{")
+    assert lines.startswith(f"{folder}: a checkout of https://github.com/miccunifi/SEARLE\n")
+    assert "  method  searle\n  layout  openai\n  type    rtd run" in lines
+    finding = json.loads("{" + as_json)
+    assert (finding["path"], finding["method"], finding["layout"]) == (folder, "searle", "openai")
+    assert finding["what"] in lines
