@@ -76,8 +76,8 @@ class Fti4cir(Method):
         from .inversion import TEMPLATES, FineGrainedInversion
 
         tensors = _tensors(path)
-        found = tensors.get("templates")
-        templates = TEMPLATES if found is None else found.shape[1]
+        stored = tensors.get("templates")
+        templates = TEMPLATES if stored is None else stored.shape[1]
         module = FineGrainedInversion(
             shape.embed_dim, shape.text_width, shape.image_width, templates
         )

@@ -27,15 +27,15 @@ def doctor(path: Path, as_json: bool) -> None:
     """
     from rtd_adapters.doctor import examine
 
-    found = examine(path)
+    finding = examine(path)
     if as_json:
-        click.echo(json.dumps(asdict(found), indent=2))
+        click.echo(json.dumps({"path": str(path)} | asdict(finding), indent=2))
         return
-    click.echo(f"{found.path}: {found.found}")
-    for name, value in (("method", found.method), ("layout", found.layout)):
+    click.echo(f"{path}: {finding.what}")
+    for name, value in (("method", finding.method), ("layout", finding.layout)):
         if value:
             click.echo(f"  {name}  {value}")
-    for command in found.commands:
+    for command in finding.commands:
         click.echo(f"  type    {command}")
-    for trap in found.traps:
+    for trap in finding.traps:
         click.echo(click.wrap_text(trap, 90, "  mind    ", "          "))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,11 +10,7 @@ import click
 from rtd_adapters.cli import options
 
 if TYPE_CHECKING:
-    from rtd_adapters.evaluation.benchmark import Benchmark
     from rtd_adapters.evaluation.result import Result
-
-RESULT = "result.json"
-SUBMISSIONS = ("recall.json", "recall_subset.json", "circo.json")
 
 
 @click.command("eval")
@@ -36,6 +29,7 @@ SUBMISSIONS = ("recall.json", "recall_subset.json", "circo.json")
 @options.backbone_option
 @options.pretrained_option
 @options.projection_option
+@options.method_options_option
 @click.option(
     "--split",
     type=click.Choice(["val", "test"]),
@@ -80,25 +74,7 @@ SUBMISSIONS = ("recall.json", "recall_subset.json", "circo.json")
 @options.overwrite_option
 @options.json_option
 @options.quiet_option
-def evaluate(
-    method: str,
-    benchmark: str,
-    data: Path | None,
-    patch: Path | None,
-    backbone: str,
-    pretrained: str | None,
-    projection: Path | None,
-    split: str,
-    strength: float,
-    preprocess: str,
-    batch_size: int,
-    cache: bool,
-    out: Path | None,
-    csv_file: Path | None,
-    overwrite: bool,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def evaluate(split: str, as_json: bool, quiet: bool, **given: Any) -> None:
     """Search a benchmark with the base encoder and with a patched one.
 
     \b
@@ -107,52 +83,23 @@ def evaluate(
       rtd eval --method searle --benchmark cirr --data CIRR --backbone ViT-L-14 \\
           --pretrained openai --projection SEARLE_ViT-L14.pt --patch weights.safetensors --out run
     """
-    from rtd_adapters.evaluation.evaluate import EvalOptions, compare, prepare, submit
-    from rtd_adapters.io.atomic import require_writable
-    from rtd_adapters.patch import TextEncoderPatch
+    from rtd_adapters.evaluation.evaluate import EvalOptions
+    from rtd_adapters.jobs.evaluate import EvalJob, run_eval, run_submission
 
-    if split == "test" and out is None:
-        raise click.UsageError("--split test writes a submission; name its folder with --out.")
-    names = SUBMISSIONS if split == "test" else (RESULT,)
-    for path in filter(None, (csv_file, *(out / name for name in names if out))):
-        require_writable(path, overwrite=overwrite)
-    chosen = EvalOptions(preprocess, strength, batch_size, cache, quiet or as_json)
-    loaded = TextEncoderPatch.load(patch) if patch else None
-    evaluation = prepare(
-        method=method,
-        benchmark=benchmark,
-        data=data,
-        split=split,
-        backbone=backbone,
-        pretrained=pretrained,
-        projection=projection,
-        options=chosen,
-    )
+    how = EvalOptions(quiet=quiet or as_json, **options.take_fields(EvalOptions, given))
+    job = EvalJob(options=how, **given)
     if split == "test":
-        for path in submit(evaluation, loaded, out):
+        for path in run_submission(job):
             click.echo(f"wrote {path}")
         return
-    result = compare(evaluation, loaded)
-    if out:
-        _keep(result, evaluation.benchmark, out)
-    if csv_file:
-        _write_csv(result.records(), csv_file)
-    click.echo(_json(result) if as_json else _table(result))
-    if out and not as_json:
-        click.echo(f"\nSee them: rtd report {out} --out report.html")
-
-
-def _keep(result: Result, benchmark: Benchmark, out: Path) -> None:
-    """What `rtd report` reads."""
-    from rtd_adapters.evaluation.report.strips import choose, keep_pictures, pictures_of
-
-    keep_pictures(benchmark, pictures_of(choose(result)), out)
-    result.save(out / RESULT)
-
-
-def _json(result: Result) -> str:
-    shown = {name: value for name, value in result.to_dict().items() if name != "queries"}
-    return json.dumps(shown, indent=2)
+    result = run_eval(job)
+    if as_json:
+        shown = {name: value for name, value in result.to_dict().items() if name != "queries"}
+        click.echo(json.dumps(shown, indent=2))
+        return
+    click.echo(_table(result))
+    if job.out:
+        click.echo(f"\nSee them: rtd report {job.out} --out report.html")
 
 
 def _table(result: Result) -> str:
@@ -167,14 +114,3 @@ def _table(result: Result) -> str:
             f"{name:<{width}}  {old:7.2f}  {new:7.2f}  {new - old:+7.2f}  {low:+.2f} to {high:+.2f}"
         )
     return "\n".join(lines)
-
-
-def _write_csv(records: list[dict[str, Any]], path: Path) -> None:
-    from rtd_adapters.io.atomic import whole_file
-
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(records[0]))
-    writer.writeheader()
-    writer.writerows(records)
-    with whole_file(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")

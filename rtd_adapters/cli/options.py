@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +13,17 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def together(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator; `--help` shows them in the given order."""
+
+    def decorate(command: Command) -> Command:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
 
 
 def complete_methods(
@@ -26,12 +38,46 @@ def complete_methods(
     return sorted(name for name in names if name.startswith(incomplete))
 
 
+def _chosen(
+    context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> dict[str, str]:
+    """NAME=VALUE texts by name."""
+    chosen: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE.")
+        if name in chosen:
+            raise click.BadParameter(f"{name} is given twice.")
+        chosen[name] = value
+    return chosen
+
+
+def take_fields(settings: type, given: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Take the values out of `given` that are fields of a dataclass; unset ones go.
+
+    Args:
+        prefix: what the options' names have before the fields'.
+    """
+    names = [field.name for field in fields(settings) if prefix + field.name in given]
+    values = {name: given.pop(prefix + name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
 method_option = click.option(
     "-m",
     "--method",
     required=True,
     shell_complete=complete_methods,
     help="Composed-image-retrieval method, as `rtd methods` lists them.",
+)
+method_options_option = click.option(
+    "--method-option",
+    "method_options",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_chosen,
+    help="An option of the method, as `rtd methods` lists them. Repeatable.",
 )
 backbone_option = click.option(
     "--backbone",
@@ -63,7 +109,7 @@ seed_option = click.option(
     help="Decides everything random; one seed, one result, bit for bit.",
 )
 max_steps_option = click.option(
-    "--max-steps", type=click.IntRange(0), help="Stop after this many optimiser steps."
+    "--max-steps", "steps", type=click.IntRange(0), help="Stop after this many optimiser steps."
 )
 overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Replace outputs that exist already."

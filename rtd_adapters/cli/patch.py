@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @options.backbone_option
 @options.pretrained_option
 @options.projection_option
+@options.method_options_option
 @click.option(
     "--triplets",
     metavar="SOURCE",
@@ -100,65 +101,19 @@ def patch(**given: Any) -> None:
 
 
 def _job(**given: Any) -> PatchJob:
-    from rtd_adapters.hooks.registry import backbone_source
     from rtd_adapters.jobs.inputs import PatchJob
+    from rtd_adapters.jobs.recipe import checkpoint_interval, recipe_settings
     from rtd_adapters.patch.lora import LoRASettings
     from rtd_adapters.training import RunOptions, TrainingSettings
 
-    def take(*names: str) -> dict[str, Any]:
-        return {name: given.pop(name) for name in names}
-
-    source = backbone_source(given["backbone"])
-    recipe = dict(source.recipe(given["kind"])) if source else {}
-    hyper = take(
-        "learning_rate",
-        "batch_size",
-        "weight_decay",
-        "warmup_steps",
-        "schedule",
-        "temperature",
-        "noise_scale",
-        "refined_batch",
-        "concat",
-        "keep_alignment",
-        "gradient_accumulation",
-        "max_grad_norm",
-        "mixed_precision",
-        "engine",
-        "chunk_size",
-        "checkpoint_activations",
-        "local_negatives",
-        "seed",
-    )
-    steps = given.pop("max_steps")
-    chosen = {name: value for name, value in hyper.items() if value is not None}
-    chosen |= {} if steps is None else {"steps": steps}
-    settings = TrainingSettings(**recipe | chosen)
-    every = given.pop("checkpoint_every")
-    run = RunOptions(
-        folder=given.pop("run_dir"),
-        checkpoint_every=max(1, settings.steps // 20) if every is None else every,
-        **take("resume", "validate_every", "select", "anchor_cache", "tracker", "device", "quiet"),
-    )
-    lora = LoRASettings(
-        rank=given.pop("lora_rank"),
-        alpha=given.pop("lora_alpha"),
-        dropout=given.pop("lora_dropout"),
-        targets=tuple(given.pop("lora_targets").split(",")),
-        blocks=_blocks(given.pop("lora_blocks")),
-    )
+    chosen = options.take_fields(TrainingSettings, given)
+    settings = recipe_settings(given["backbone"], given["kind"], **chosen)
+    every = {"checkpoint_every": checkpoint_interval(settings)}
+    run = RunOptions(**every | options.take_fields(RunOptions, given))
+    lora = LoRASettings(**options.take_fields(LoRASettings, given, prefix="lora_"))
     card = given["out"].with_name("README.md") if given.pop("card") else None
     command = shlex.join(["rtd", *(click.get_current_context().obj or ())])
     return PatchJob(settings=settings, options=run, lora=lora, card=card, command=command, **given)
-
-
-def _blocks(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    first, _, last = text.partition("-")
-    if not (first.isdigit() and (last or first).isdigit()):
-        raise click.BadParameter(f"{text!r} is no range such as 6-11.", param_hint="--lora-blocks")
-    return tuple(range(int(first), int(last or first) + 1))
 
 
 def _show(result: PatchResult, as_json: bool) -> None:

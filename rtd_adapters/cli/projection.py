@@ -48,8 +48,9 @@ def convert(
     from rtd_adapters.methods.projections import convert_projection
 
     require_writable(out, overwrite=overwrite)
-    found = get_method(method)
-    metadata = convert_projection(found, checkpoint, backbone_shape(backbone), backbone, out)
+    metadata = convert_projection(
+        get_method(method), checkpoint, backbone_shape(backbone), backbone, out
+    )
     if as_json:
         click.echo(json.dumps({"file": str(out)} | metadata, indent=2))
     else:

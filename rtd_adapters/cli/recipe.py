@@ -1,198 +1,213 @@
-"""The options of a training run: hyperparameters, low-rank factors, and how it is carried out."""
+"""The options of a training run: hyperparameters, low-rank factors, and how it is carried out.
+
+Unset hyperparameters take the recipe's value, which differs for the demo.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 import click
 
 from rtd_adapters.cli import options
 
 
-def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The hyperparameters; unset ones take the recipe's value, which differs for the demo."""
-    recipe = "  [published recipe: {}; demo: {}]"
-    for decorate in reversed(
-        [
-            click.option(
-                "--lr",
-                "learning_rate",
-                type=float,
-                help="Peak learning rate of AdamW." + recipe.format("1e-5", "5e-4, lora 3e-3"),
-            ),
-            click.option(
-                "--batch-size", type=int, help="Triplets a step." + recipe.format(128, 64)
-            ),
-            click.option("--weight-decay", type=float, help="Of AdamW.  [0.01]"),
-            click.option(
-                "--warmup-steps", type=int, help="Steps of linear warm-up." + recipe.format(0, 20)
-            ),
-            click.option(
-                "--schedule",
-                type=click.Choice(["constant", "cosine"]),
-                help="Learning rate after the warm-up." + recipe.format("constant", "cosine"),
-            ),
-            click.option("--temperature", type=float, help="Of the objective.  [0.07]"),
-            click.option(
-                "--noise-scale",
-                type=float,
-                help="Noise of the refined concatenation, in units of unnormalised "
-                "embeddings; 0 is none.  [0.5]",
-            ),
-            click.option(
-                "--refined-batch/--no-refined-batch",
-                default=None,
-                help="Whether (bare prompt, reference caption) pairs ride in the batch.  [on]",
-            ),
-            click.option(
-                "--concat",
-                type=click.Choice(["refined", "text"]),
-                help="What stands at the placeholder: the projected pseudo token, or the "
-                "reference caption's words (ablation).  [refined]",
-            ),
-            click.option(
-                "--keep-alignment",
-                is_flag=True,
-                default=None,
-                help="Add plain caption pairs to the batch, which keeps text-to-image "
-                "recall. Ours, not part of RTD.",
-            ),
-            click.option(
-                "--gradient-accumulation", type=int, help="Batches averaged before each step.  [1]"
-            ),
-            click.option("--max-grad-norm", type=float, help="Clip the gradient to this norm."),
-            click.option(
-                "--engine",
-                type=click.Choice(["fast", "reference"]),
-                help="How a step is computed: packed, or plainly padded. The result is the same up "
-                "to rounding.  [fast]",
-            ),
-            click.option(
-                "--chunk-size",
-                type=int,
-                help="Triplets a process embeds at a time: bounded memory for any batch size, the "
-                "same gradients, about 1.4 times the work.  [the whole batch]",
-            ),
-            click.option(
-                "--checkpoint-activations",
-                is_flag=True,
-                default=None,
-                help="Compute activations again for the gradient instead of keeping them: less "
-                "memory, a third more work.",
-            ),
-            click.option(
-                "--local-negatives",
-                is_flag=True,
-                default=None,
-                help="With several processes, take negatives from each one's own rows, as the "
-                "official script does.  [from the whole batch]",
-            ),
-            click.option(
-                "--mixed-precision",
-                type=click.Choice(["no", "fp16", "bf16"]),
-                help="Autocast of the trained tower.  [no]",
-            ),
-        ]
-    ):
-        command = decorate(command)
-    return command
+def _targets(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
 
 
-def lora_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Size and reach of low-rank factors; for --kind lora."""
-    for decorate in reversed(
-        [
-            click.option("--lora-rank", type=int, default=8, show_default=True, help="Rank."),
-            click.option(
-                "--lora-alpha",
-                type=float,
-                default=16.0,
-                show_default=True,
-                help="The factors' product is scaled by alpha / rank.",
-            ),
-            click.option(
-                "--lora-dropout",
-                type=float,
-                default=0.0,
-                show_default=True,
-                help="Dropout on the factors' input.",
-            ),
-            click.option(
-                "--lora-targets",
-                default="attention,mlp",
-                show_default=True,
-                help="Layers that get factors: attention, mlp, or both.",
-            ),
-            click.option(
-                "--lora-blocks",
-                metavar="FIRST-LAST",
-                help="Transformer blocks that get factors, counted from 0, such as 6-11.  [all]",
-            ),
-        ]
-    ):
-        command = decorate(command)
-    return command
+def _blocks(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    first, _, last = text.partition("-")
+    if not (first.isdigit() and (last or first).isdigit()):
+        raise click.BadParameter(f"{text!r} is no range such as 6-11.")
+    return tuple(range(int(first), int(last or first) + 1))
 
 
-def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How the run is carried out."""
-    for decorate in reversed(
-        [
-            click.option(
-                "--resume",
-                is_flag=True,
-                help="Go on from the run folder's newest checkpoint, to the same result.",
-            ),
-            click.option(
-                "--run-dir",
-                type=options.FOLDER,
-                help="Keep checkpoints and metrics.jsonl here. By default they lie beside "
-                "--out in a .run folder, which goes when the run is done.",
-            ),
-            click.option(
-                "--checkpoint-every",
-                type=click.IntRange(0),
-                metavar="STEPS",
-                help="Steps between checkpoints; 0 writes none.  [a twentieth of the run]",
-            ),
-            click.option(
-                "--validate-every",
-                type=click.IntRange(0),
-                default=0,
-                metavar="STEPS",
-                show_default=True,
-                help="Steps between validations on held-out triplets; 0 is never.",
-            ),
-            click.option(
-                "--select",
-                metavar="METRIC",
-                help="Keep the step that was best on a validation metric, such as "
-                "anchor_recall@1, instead of the last.",
-            ),
-            click.option(
-                "--anchor-cache",
-                is_flag=True,
-                help="Keep the frozen tower's embeddings on disk, for later runs on the same "
-                "captions. `rtd cache` shows and clears them.",
-            ),
-            click.option(
-                "--tracker",
-                metavar="NAME",
-                help="An accelerate tracker, such as tensorboard; logs to the run folder.",
-            ),
-            click.option(
-                "--device",
-                type=click.Choice(["cpu", "cuda", "mps"]),
-                help="Where to train.  [accelerate's choice]",
-            ),
-            click.option(
-                "--dry-run",
-                is_flag=True,
-                help="Load and check everything, train three steps, say what a run would do "
-                "and cost, write nothing.",
-            ),
-        ]
-    ):
-        command = decorate(command)
-    return command
+RECIPE = "  [published recipe: {}; demo: {}]"
+
+OPTIMISATION = (
+    click.option(
+        "--lr",
+        "learning_rate",
+        type=float,
+        help="Peak learning rate of AdamW." + RECIPE.format("1e-5", "5e-4, lora 3e-3"),
+    ),
+    click.option("--batch-size", type=int, help="Triplets a step." + RECIPE.format(128, 64)),
+    click.option("--weight-decay", type=float, help="Of AdamW.  [0.01]"),
+    click.option(
+        "--warmup-steps", type=int, help="Steps of linear warm-up." + RECIPE.format(0, 20)
+    ),
+    click.option(
+        "--schedule",
+        type=click.Choice(["constant", "cosine"]),
+        help="Learning rate after the warm-up." + RECIPE.format("constant", "cosine"),
+    ),
+)
+"""How the weights move."""
+OBJECTIVE = (
+    click.option("--temperature", type=float, help="Of the objective.  [0.07]"),
+    click.option(
+        "--noise-scale",
+        type=float,
+        help="Noise of the refined concatenation, in units of unnormalised "
+        "embeddings; 0 is none.  [0.5]",
+    ),
+    click.option(
+        "--refined-batch/--no-refined-batch",
+        default=None,
+        help="Whether (bare prompt, reference caption) pairs ride in the batch.  [on]",
+    ),
+    click.option(
+        "--concat",
+        type=click.Choice(["refined", "text"]),
+        help="What stands at the placeholder: the projected pseudo token, or the "
+        "reference caption's words (ablation).  [refined]",
+    ),
+    click.option(
+        "--keep-alignment",
+        is_flag=True,
+        default=None,
+        help="Add plain caption pairs to the batch, which keeps text-to-image "
+        "recall. Ours, not part of RTD.",
+    ),
+)
+"""What is learned."""
+STEP = (
+    click.option(
+        "--gradient-accumulation", type=int, help="Batches averaged before each step.  [1]"
+    ),
+    click.option("--max-grad-norm", type=float, help="Clip the gradient to this norm."),
+    click.option(
+        "--engine",
+        type=click.Choice(["fast", "reference"]),
+        help="How a step is computed: packed, or plainly padded. The result is the same up "
+        "to rounding.  [fast]",
+    ),
+    click.option(
+        "--chunk-size",
+        type=int,
+        help="Triplets a process embeds at a time: bounded memory for any batch size, the "
+        "same gradients, about 1.4 times the work.  [the whole batch]",
+    ),
+    click.option(
+        "--checkpoint-activations",
+        is_flag=True,
+        default=None,
+        help="Compute activations again for the gradient instead of keeping them: less "
+        "memory, a third more work.",
+    ),
+    click.option(
+        "--local-negatives",
+        is_flag=True,
+        default=None,
+        help="With several processes, take negatives from each one's own rows, as the "
+        "official script does.  [from the whole batch]",
+    ),
+    click.option(
+        "--mixed-precision",
+        type=click.Choice(["no", "fp16", "bf16"]),
+        help="Autocast of the trained tower.  [no]",
+    ),
+)
+"""How a step is computed."""
+CHECKPOINTS = (
+    click.option(
+        "--resume",
+        is_flag=True,
+        help="Go on from the run folder's newest checkpoint, to the same result.",
+    ),
+    click.option(
+        "--run-dir",
+        "folder",
+        type=options.FOLDER,
+        help="Keep checkpoints and metrics.jsonl here. By default they lie beside "
+        "--out in a .run folder, which goes when the run is done.",
+    ),
+    click.option(
+        "--checkpoint-every",
+        type=click.IntRange(0),
+        metavar="STEPS",
+        help="Steps between checkpoints; 0 writes none.  [a twentieth of the run]",
+    ),
+)
+"""What is kept of a run under way."""
+VALIDATION = (
+    click.option(
+        "--validate-every",
+        type=click.IntRange(0),
+        default=0,
+        metavar="STEPS",
+        show_default=True,
+        help="Steps between validations on held-out triplets; 0 is never.",
+    ),
+    click.option(
+        "--select",
+        metavar="METRIC",
+        help="Keep the step that was best on a validation metric, such as "
+        "anchor_recall@1, instead of the last.",
+    ),
+)
+"""How a run is watched on held-out triplets."""
+SURROUNDINGS = (
+    click.option(
+        "--anchor-cache",
+        is_flag=True,
+        help="Keep the frozen tower's embeddings on disk, for later runs on the same "
+        "captions. `rtd cache` shows and clears them.",
+    ),
+    click.option(
+        "--tracker",
+        metavar="NAME",
+        help="An accelerate tracker, such as tensorboard; logs to the run folder.",
+    ),
+    click.option(
+        "--device",
+        type=click.Choice(["cpu", "cuda", "mps"]),
+        help="Where to train.  [accelerate's choice]",
+    ),
+    click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Load and check everything, train three steps, say what a run would do "
+        "and cost, write nothing.",
+    ),
+)
+"""Where a run takes place and what it leaves there."""
+
+training_options = options.together(*OPTIMISATION, *OBJECTIVE, *STEP)
+"""The hyperparameters."""
+lora_options = options.together(
+    click.option("--lora-rank", type=int, default=8, show_default=True, help="Rank."),
+    click.option(
+        "--lora-alpha",
+        type=float,
+        default=16.0,
+        show_default=True,
+        help="The factors' product is scaled by alpha / rank.",
+    ),
+    click.option(
+        "--lora-dropout",
+        type=float,
+        default=0.0,
+        show_default=True,
+        help="Dropout on the factors' input.",
+    ),
+    click.option(
+        "--lora-targets",
+        default="attention,mlp",
+        show_default=True,
+        callback=_targets,
+        help="Layers that get factors: attention, mlp, or both.",
+    ),
+    click.option(
+        "--lora-blocks",
+        metavar="FIRST-LAST",
+        callback=_blocks,
+        help="Transformer blocks that get factors, counted from 0, such as 6-11.  [all]",
+    ),
+)
+"""Size and reach of low-rank factors; for --kind lora."""
+run_options = options.together(*CHECKPOINTS, *VALIDATION, *SURROUNDINGS)
+"""How the run is carried out."""

@@ -28,9 +28,9 @@ def _contexts(command: click.Command, parent: click.Context, name: str) -> Itera
     yield context
     if isinstance(command, click.Group):
         for inner in command.list_commands(context):
-            found = command.get_command(context, inner)
-            assert found is not None
-            yield from _contexts(found, context, inner)
+            subcommand = command.get_command(context, inner)
+            assert subcommand is not None
+            yield from _contexts(subcommand, context, inner)
 
 
 def _context(command: click.Command, parent: click.Context | None, name: str) -> click.Context:

@@ -28,7 +28,7 @@ def sweep(
     ablation: bool,
     kind: str,
     seed: int,
-    max_steps: int | None,
+    steps: int | None,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -44,23 +44,19 @@ def sweep(
     """
     from rtd_adapters.clip.backbones import DEFAULT
     from rtd_adapters.evaluation.report.page import write_diagnoses
-    from rtd_adapters.hooks.registry import backbone_source
     from rtd_adapters.jobs.inputs import PatchJob
+    from rtd_adapters.jobs.recipe import recipe_settings
     from rtd_adapters.jobs.sweep import ABLATION, noise_changes, reading, run_sweep
-    from rtd_adapters.training import TrainingSettings
 
     if (scales is None) != ablation:
         raise click.UsageError("Pass either --noise-scale or --ablation.")
     changes = ABLATION if ablation else noise_changes(_numbers(scales or ""))
-    source = backbone_source(DEFAULT)
-    chosen = {**(source.recipe(kind) if source else {}), "seed": seed}
-    if max_steps is not None:
-        chosen["steps"] = max_steps
-    settings = TrainingSettings(**chosen)
+    chosen = {"seed": seed} | ({} if steps is None else {"steps": steps})
+    settings = recipe_settings(DEFAULT, kind, **chosen)
     job = PatchJob(method, out / "unused.safetensors", kind=kind, settings=settings)
     rows = run_sweep(job, changes, out, lambda line: click.echo(line, err=True))
-    found = reading(rows)
-    write_diagnoses([found], f"{method}: {found.name}", out / "sweep.html")
+    answer = reading(rows)
+    write_diagnoses([answer], f"{method}: {answer.name}", out / "sweep.html")
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
@@ -69,7 +65,7 @@ def sweep(
         shown = (figures[n] for n in ("recall@1", "recall@5", "text_to_image_recall@1"))
         first, fifth, text = shown
         click.echo(f"{name:<18}  {first:6.1f}  {fifth:6.1f}  {text:17.1f}")
-    click.echo(found.reading)
+    click.echo(answer.reading)
 
 
 def _numbers(text: str) -> list[float]:

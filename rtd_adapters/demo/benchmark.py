@@ -15,19 +15,25 @@ CUTOFFS = (1, 5, 10)
 
 def load(name: str, root: Path, split: str) -> Benchmark:
     """1,000 queries over one gallery; the reference stays in it."""
-    found = held_out_queries()
+    held_out = held_out_queries()
     queries = tuple(
         EvalQuery(str(row), str(reference), (text,), (str(target),), family)
         for row, (reference, text, target, family) in enumerate(
-            zip(found.references, found.texts, found.targets, found.families, strict=True)
+            zip(
+                held_out.references,
+                held_out.texts,
+                held_out.targets,
+                held_out.families,
+                strict=True,
+            )
         )
     )
-    gallery = tuple(map(str, range(len(found.gallery))))
+    gallery = tuple(map(str, range(len(held_out.gallery))))
     return Benchmark(
         name,
         split,
         (Part("", gallery, queries),),
-        lambda image: draw(found.gallery[int(image)], found.seeds[int(image)]),
+        lambda image: draw(held_out.gallery[int(image)], held_out.seeds[int(image)]),
         _score,
         {"reference": "stays in the gallery", "seed": FINAL_SEED},
         f"built-in world, seed {FINAL_SEED}",

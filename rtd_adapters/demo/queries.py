@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from PIL import Image
@@ -65,31 +65,23 @@ def seen_queries(seed: int = FINAL_SEED, per_family: int = PER_FAMILY) -> QueryS
 def _query_set(seed: int, per_family: int, *, held_out: bool) -> QuerySet:
     rng = random.Random(seed)
     place: dict[Scene, int] = {}
-    found = QuerySet((), (), [], [], [], [], [])
+    drawn = QuerySet((), (), [], [], [], [], [])
     for family in FAMILIES:
-        wanted = len(found.texts) + per_family
-        while len(found.texts) < wanted:
+        wanted = len(drawn.texts) + per_family
+        while len(drawn.texts) < wanted:
             reference = draw_scene(rng) if held_out else draw_training_scene(rng)
             change = modify(reference, family, rng, held_out=held_out)
             if change is None or not _fits(change.target, held_out) or change.target in place:
                 continue
             for scene in (reference, change.target, _look_alike(change.target, reference, rng)):
                 place.setdefault(scene, len(place))
-            found.references.append(place[reference])
-            found.texts.append(change.text)
-            found.targets.append(place[change.target])
-            found.target_captions.append(full_caption(change.target, rng))
-            found.families.append(family)
+            drawn.references.append(place[reference])
+            drawn.texts.append(change.text)
+            drawn.targets.append(place[change.target])
+            drawn.target_captions.append(full_caption(change.target, rng))
+            drawn.families.append(family)
     seeds = tuple(rng.randrange(1 << 30) for _ in place)
-    return QuerySet(
-        tuple(place),
-        seeds,
-        found.references,
-        found.texts,
-        found.targets,
-        found.target_captions,
-        found.families,
-    )
+    return replace(drawn, gallery=tuple(place), seeds=seeds)
 
 
 def _look_alike(target: Scene, reference: Scene, rng: random.Random) -> Scene:

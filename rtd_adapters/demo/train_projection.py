@@ -47,8 +47,8 @@ def train_projection(method: Method, seed: int, say: Callable[[str], None]) -> d
     for step in range(STEPS):
         shown = torch.randint(len(images.embedding), (BATCH,))
         image = ImageStates(images.embedding[shown], images.tokens[shown])
-        found = _bare(method, projection, tower, image, texts.choices(conditioning, k=BATCH))
-        loss = _contrast(found, image.embedding, scale)
+        queries = _bare(method, projection, tower, image, texts.choices(conditioning, k=BATCH))
+        loss = _contrast(queries, image.embedding, scale)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -54,10 +54,10 @@ def recognise_checkout(folder: Path) -> Repository | None:
 
 def transformers_breaks_encode() -> str | None:
     """LinCIR's and RTD's encode function under newer transformers."""
-    found = _installed("transformers")
-    if found is None or found < (4, 54):
+    installed = _installed("transformers")
+    if installed is None or installed < (4, 54):
         return None
-    what = "fails" if found < (5, 0) else "computes wrong numbers without an error"
+    what = "fails" if installed < (5, 0) else "computes wrong numbers without an error"
     return (
         f"transformers {version('transformers')}: encode_with_pseudo_tokens_HF {what} (right up to "
         "4.53). rtd run repairs it; without rtd run, install transformers<4.54."
@@ -66,8 +66,8 @@ def transformers_breaks_encode() -> str | None:
 
 def torch_refuses_modules() -> str | None:
     """FTI4CIR's checkpoint under newer torch."""
-    found = _installed("torch")
-    if found is None or found < (2, 6):
+    installed = _installed("torch")
+    if installed is None or installed < (2, 6):
         return None
     return (
         f"torch {version('torch')} refuses its checkpoint, a pickled module. If you trust the "
@@ -77,8 +77,8 @@ def torch_refuses_modules() -> str | None:
 
 def clip_wants_pkg_resources() -> str | None:
     """OpenAI's clip from PyPI under newer setuptools."""
-    found = _installed("setuptools")
-    if _installed("openai-clip") is None or (found is not None and found < (81, 0)):
+    installed = _installed("setuptools")
+    if _installed("openai-clip") is None or (installed is not None and installed < (81, 0)):
         return None
     return (
         "openai-clip imports pkg_resources, which setuptools 81 and later lack. Install "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from rtd_adapters.clip.backbones import DEFAULT
 from rtd_adapters.errors import UsageError
@@ -25,6 +27,7 @@ def evaluate(
     pretrained: str | None = None,
     projection: Path | None = None,
     options: EvalOptions | None = None,
+    method_options: Mapping[str, str] = MappingProxyType({}),
 ) -> Result:
     """Search a benchmark with the base encoder and, if there is a patch, with the patched one.
 
@@ -36,6 +39,7 @@ def evaluate(
         split: `val`, or `test` where a server keeps the answers; then there are no figures.
         backbone, pretrained, projection: as in `rtd patch`.
         options: how.
+        method_options: chosen options of the method, by name.
 
     Raises:
         RtdError: an input is missing, damaged, or does not fit another.
@@ -49,6 +53,7 @@ def evaluate(
         pretrained=pretrained,
         projection=projection,
         options=options,
+        method_options=method_options,
     )
     loaded = TextEncoderPatch.load(patch) if isinstance(patch, (str, Path)) else patch
     return compare(evaluation, loaded)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from torch import nn
 
@@ -55,6 +57,7 @@ def prepare(
     pretrained: str | None = None,
     projection: Path | None = None,
     options: EvalOptions | None = None,
+    method_options: Mapping[str, str] = MappingProxyType({}),
 ) -> Evaluation:
     """Load method, benchmark, backbone and projection, cheapest checks first.
 
@@ -64,7 +67,7 @@ def prepare(
         RtdError: an input is missing, damaged, or does not fit another.
     """
     chosen = options or EvalOptions()
-    asked = get_method(method)
+    asked = get_method(method).configured(method_options)
     require_preprocessing(chosen.preprocess)
     _require_partners(benchmark, backbone)
     searched = load_benchmark(benchmark, data, split)

@@ -45,9 +45,13 @@ def write_skeleton(name: str, folder: Path, taken: frozenset[str] = frozenset())
 
 
 def next_commands(name: str, folder: Path) -> list[str]:
-    """What to type in a shell after `write_skeleton`: from the skeleton to a first patch."""
+    """What to type after `write_skeleton`, from the skeleton to a first patch.
+
+    Args:
+        folder: of the skeleton, seen from where the commands are typed.
+    """
     # A bare name would be looked up in the package index; a path never is.
-    place = str(folder) if folder.is_absolute() else f"./{folder.as_posix()}"
+    place = str(folder) if folder.is_absolute() or folder == Path() else f"./{folder.as_posix()}"
     return [
         f"pip install {shlex.quote(place)}",
         "rtd methods",
@@ -58,6 +62,12 @@ def next_commands(name: str, folder: Path) -> list[str]:
 
 def _filled(text: str, name: str) -> str:
     words = [word.capitalize() for word in name.split("_")]
-    for sign, value in (("@name@", name), ("@Name@", " ".join(words)), ("@Class@", "".join(words))):
+    values = {
+        "@name@": name,
+        "@Name@": " ".join(words),
+        "@Class@": "".join(words),
+        "@commands@": "\n    ".join(next_commands(name, Path())),
+    }
+    for sign, value in values.items():
         text = text.replace(sign, value)
     return text

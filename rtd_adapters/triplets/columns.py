@@ -64,8 +64,8 @@ def to_triplet(row: Row, columns: Columns | None, source: str) -> Triplet:
     if row.error:
         raise TripletError(f"{place}: {row.error}")
     if not isinstance(row.value, Mapping):
-        found = type(row.value).__name__
-        raise TripletError(f"{place}: a {found}, not an object with {_listed(OFFICIAL)}.")
+        form = type(row.value).__name__
+        raise TripletError(f"{place}: a {form}, not an object with {_listed(OFFICIAL)}.")
     names = _names(row.value, columns)
     missing = [name for name in names if name not in row.value]
     if missing:
@@ -87,12 +87,12 @@ def to_caption(row: Row, column: str | None, source: str) -> str:
     if not isinstance(value, Mapping):
         raise TripletError(f"{place}: a {type(value).__name__}, not a caption.")
     names = (column,) if column else CAPTION
-    found = next((name for name in names if name in value), None)
-    if found is None:
+    key = next((name for name in names if name in value), None)
+    if key is None:
         raise TripletError(
             f"{place}: no column {' or '.join(names)}; it has {_listed(value)}. Pass --column."
         )
-    text = value[found]
+    text = value[key]
     return text.strip() if isinstance(text, str) else ""
 
 

@@ -36,20 +36,20 @@ class Sieve:
         """Names of what is wrong; none for a good one. 16 bytes of memory a triplet."""
         texts = (triplet.reference, triplet.conditioning, triplet.target)
         normal = [" ".join(words(text)) for text in texts]
-        found = []
+        names = []
         if not self._is_new("\n".join(text.casefold().strip() for text in texts)):
-            found.append(REPEATED)
+            names.append(REPEATED)
         elif not self._is_new("~" + " ".join(sorted(" ".join(normal).split()))):
-            found.append(NEAR_REPEATED)
+            names.append(NEAR_REPEATED)
         if normal[0] == normal[2]:
-            found.append(UNCHANGED)
+            names.append(UNCHANGED)
         if any(map(is_foreign, texts)):
-            found.append(FOREIGN)
+            names.append(FOREIGN)
         if any(self.without_placeholders(text) != text for text in texts):
-            found.append(PLACEHOLDER)
+            names.append(PLACEHOLDER)
         if any(map(MOJIBAKE.search, texts)):
-            found.append(DAMAGED)
-        return found
+            names.append(DAMAGED)
+        return names
 
     def clean(self, triplet: Triplet) -> Triplet | None:
         """The triplet without placeholders and outer space, or None where it is to be dropped."""

@@ -217,12 +217,12 @@ def _dataset(name: str) -> Iterator[Row]:
     hub, _, split = name.removeprefix(HUB).partition("@")
     try:
         if (Path(name) / "dataset_info.json").is_file():
-            found = datasets.load_from_disk(name)
+            rows = datasets.load_from_disk(name)
         elif name.startswith(HUB):
-            found = datasets.load_dataset(hub, split=split or "train", streaming=True)
+            rows = datasets.load_dataset(hub, split=split or "train", streaming=True)
         else:
-            found = datasets.load_dataset(name, split="train", streaming=True)
-        yield from _numbered(found)
+            rows = datasets.load_dataset(name, split="train", streaming=True)
+        yield from _numbered(rows)
     except Exception as error:
         raise FileError(
             f"{name} did not load as a dataset: {str(error).strip().splitlines()[0]} "

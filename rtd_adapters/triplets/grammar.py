@@ -98,11 +98,11 @@ def swap(caption: str, start: int, end: int, phrase: str) -> str:
     before, after = caption[:start], caption[end:]
     if caption[start].isupper():
         phrase = phrase[0].upper() + phrase[1:]
-    found = AFTER_ARTICLE.search(before)
-    if found:
+    match = AFTER_ARTICLE.search(before)
+    if match:
         fitting = article(phrase)
-        fitting = fitting.capitalize() if found[1][0].isupper() else fitting
-        before = before[: found.start()] + fitting + found[2]
+        fitting = fitting.capitalize() if match[1][0].isupper() else fitting
+        before = before[: match.start()] + fitting + match[2]
     return before + phrase + after
 
 

@@ -63,11 +63,11 @@ class JsonList:
                     raise self._error(error.msg) from None
 
     def _take(self, wanted: str) -> str:
-        found = self._next()
-        if not found or found not in wanted:
+        sign = self._next()
+        if not sign or sign not in wanted:
             raise self._error(f"Expecting {' or '.join(map(repr, wanted))} delimiter")
         self._at += 1
-        return found
+        return sign
 
     def _next(self) -> str:
         """The next character that is not space, or nothing at the end."""

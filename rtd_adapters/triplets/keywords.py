@@ -81,7 +81,7 @@ class WordListFinder:
     def find(self, captions: Iterable[str]) -> Iterator[list[Keyword]]:
         """Keywords of each caption, in order; captions are read as they are needed."""
         for caption in captions:
-            yield [keyword for found in WORD.finditer(caption) if (keyword := _listed(found))]
+            yield [keyword for match in WORD.finditer(caption) if (keyword := _listed(match))]
 
 
 def default_finder() -> KeywordFinder:
@@ -123,13 +123,13 @@ def _tagged(document: Any, first: int, last: int) -> Keyword | None:
     return Keyword(span.start_char, span.end_char, kind, term, tag == "NNS")
 
 
-def _listed(found: re.Match[str]) -> Keyword | None:
-    word = found[0].lower()
+def _listed(match: re.Match[str]) -> Keyword | None:
+    word = match[0].lower()
     if word in ADJECTIVES:
-        return Keyword(found.start(), found.end(), ADJECTIVE, word, False)
+        return Keyword(match.start(), match.end(), ADJECTIVE, word, False)
     if word in NOUNS:
-        return Keyword(found.start(), found.end(), NOUN, word, False)
+        return Keyword(match.start(), match.end(), NOUN, word, False)
     one = singular(word)
     if one in NOUNS:
-        return Keyword(found.start(), found.end(), NOUN, one, True)
+        return Keyword(match.start(), match.end(), NOUN, one, True)
     return None

@@ -17,6 +17,7 @@ from torch import Tensor
 from rtd_adapters.clip.text import Tokenizer
 from rtd_adapters.errors import TripletError
 from rtd_adapters.triplets.columns import Columns, EmptyText, to_triplet
+from rtd_adapters.triplets.encoder import Embed
 from rtd_adapters.triplets.flaws import Sieve, words
 from rtd_adapters.triplets.formats import Row, read_rows
 from rtd_adapters.triplets.records import Triplet
@@ -50,7 +51,6 @@ FUNCTION_WORDS = {
     "for",
 }
 
-Embed = Callable[[Sequence[str]], Tensor]
 Watch = Callable[[Iterable[Any], str], Iterable[Any]]
 
 
@@ -117,20 +117,20 @@ def measure(
         FileError: the source is missing, unreadable or damaged.
         TripletError: it stops being of its form, and reading cannot go on.
     """
-    found = Measures(str(source), context_length)
-    found.lengths = {name: Counter() for name in ("reference", "target", "composed prompt")}
+    measures = Measures(str(source), context_length)
+    measures.lengths = {name: Counter() for name in ("reference", "target", "composed prompt")}
     draw, sieve, tokenizer = random.Random(seed), Sieve(), Tokenizer(LONGEST)
-    triplets = _usable(watch(read_rows(source), "triplets"), columns, found)
+    triplets = _usable(watch(read_rows(source), "triplets"), columns, measures)
     while batch := list(islice(triplets, BATCH)):
         for triplet in batch:
-            found.triplets += 1
-            found.flaws.update(sieve.flaws(triplet))
-            _describe(triplet, found)
-            _keep(triplet, found, sample, draw)
-        _count_tokens(batch, tokenizer, found)
-    if embed and found.sample:
-        found.similarities = similarities(found.sample, embed)
-    return found
+            measures.triplets += 1
+            measures.flaws.update(sieve.flaws(triplet))
+            _describe(triplet, measures)
+            _keep(triplet, measures, sample, draw)
+        _count_tokens(batch, tokenizer, measures)
+    if embed and measures.sample:
+        measures.similarities = similarities(measures.sample, embed)
+    return measures
 
 
 def clean_triplets(
@@ -171,48 +171,48 @@ def edit_kind(triplet: Triplet) -> str:
     return "words swapped" if kept >= max(lost, gained) else "mostly rewritten"
 
 
-def _usable(rows: Iterable[Row], columns: Columns | None, found: Measures) -> Iterator[Triplet]:
+def _usable(rows: Iterable[Row], columns: Columns | None, measures: Measures) -> Iterator[Triplet]:
     """The triplets of those rows that have one; the others are counted."""
     for row in rows:
-        found.rows += 1
+        measures.rows += 1
         try:
-            triplet = to_triplet(row, columns, found.source)
+            triplet = to_triplet(row, columns, measures.source)
         except TripletError as error:
             kind = EMPTY if isinstance(error, EmptyText) else MALFORMED
-            found.flaws[UNREADABLE if row.error else kind] += 1
-            if len(found.messages) < QUOTED:
-                found.messages.append(str(error))
+            measures.flaws[UNREADABLE if row.error else kind] += 1
+            if len(measures.messages) < QUOTED:
+                measures.messages.append(str(error))
         else:
             yield triplet
 
 
-def _describe(triplet: Triplet, found: Measures) -> None:
+def _describe(triplet: Triplet, measures: Measures) -> None:
     conditioning = words(triplet.conditioning)
     captions = words(triplet.reference) + words(triplet.target)
-    found.edits[edit_kind(triplet)] += 1
-    found.openings.update(conditioning[:1])
-    found.vocabulary.update(captions)
-    found.english += not FUNCTION_WORDS.isdisjoint(captions + conditioning)
+    measures.edits[edit_kind(triplet)] += 1
+    measures.openings.update(conditioning[:1])
+    measures.vocabulary.update(captions)
+    measures.english += not FUNCTION_WORDS.isdisjoint(captions + conditioning)
 
 
-def _keep(triplet: Triplet, found: Measures, size: int, draw: random.Random) -> None:
+def _keep(triplet: Triplet, measures: Measures, size: int, draw: random.Random) -> None:
     """Reservoir sampling: after n triplets each is in the sample with chance size / n."""
-    if len(found.sample) < size:
-        found.sample.append(triplet)
+    if len(measures.sample) < size:
+        measures.sample.append(triplet)
         return
-    place = draw.randrange(found.triplets)
+    place = draw.randrange(measures.triplets)
     if place < size:
-        found.sample[place] = triplet
+        measures.sample[place] = triplet
 
 
-def _count_tokens(batch: list[Triplet], tokenizer: Tokenizer, found: Measures) -> None:
+def _count_tokens(batch: list[Triplet], tokenizer: Tokenizer, measures: Measures) -> None:
     texts = {
         "reference": [t.reference for t in batch],
         "target": [t.target for t in batch],
         "composed prompt": [COMPOSED.format(t.conditioning) for t in batch],
     }
     for name, rows in texts.items():
-        found.lengths[name].update(tokenizer.lengths(rows))
+        measures.lengths[name].update(tokenizer.lengths(rows))
 
 
 def _units(embed: Embed, texts: list[str]) -> Tensor:

@@ -31,60 +31,64 @@ svg rect{fill:#0969da}svg text{font-size:11px;fill:#57606a}
 """
 
 
-def as_dict(found: Measures, verdict: Verdict) -> dict[str, Any]:
+def as_dict(measures: Measures, verdict: Verdict) -> dict[str, Any]:
     """Everything but the samples, for --json."""
     return {
-        "source": found.source,
+        "source": measures.source,
         "verdict": verdict.word,
         "reasons": [reason.text for reason in verdict.reasons],
-        "rows": found.rows,
-        "triplets": found.triplets,
-        "flaws": dict(found.flaws),
-        "messages": found.messages,
-        "truncated_texts": found.truncated,
-        "median_tokens": {name: _median(lengths) for name, lengths in found.lengths.items()},
-        "english_share": found.english / max(1, found.triplets),
-        "distinct_words": len(found.vocabulary),
-        "edits": dict(found.edits.most_common()),
-        "conditioning_openings": dict(found.openings.most_common(TOP)),
-        "mean_cosine": {name: mean(values) for name, values in found.similarities.items()},
+        "rows": measures.rows,
+        "triplets": measures.triplets,
+        "flaws": dict(measures.flaws),
+        "messages": measures.messages,
+        "truncated_texts": measures.truncated,
+        "median_tokens": {name: _median(lengths) for name, lengths in measures.lengths.items()},
+        "english_share": measures.english / max(1, measures.triplets),
+        "distinct_words": len(measures.vocabulary),
+        "edits": dict(measures.edits.most_common()),
+        "conditioning_openings": dict(measures.openings.most_common(TOP)),
+        "mean_cosine": {name: mean(values) for name, values in measures.similarities.items()},
     }
 
 
-def as_text(found: Measures, verdict: Verdict) -> str:
+def as_text(measures: Measures, verdict: Verdict) -> str:
     """Verdict, reasons and figures, for the terminal."""
-    lines = [f"{found.source}: {verdict.word}"]
+    lines = [f"{measures.source}: {verdict.word}"]
     lines += [f"  - {reason.text}" for reason in verdict.reasons]
-    lines += [f"      {message}" for message in found.messages]
-    figures = _figures(found)
+    lines += [f"      {message}" for message in measures.messages]
+    figures = _figures(measures)
     width = max(len(name) for name, _ in figures)
     lines += [f"{name:<{width}}  {value}" for name, value in figures]
     return "\n".join(lines)
 
 
-def as_html(found: Measures, verdict: Verdict) -> str:
+def as_html(measures: Measures, verdict: Verdict) -> str:
     """The same with histograms and samples: one file that needs nothing else."""
     reasons = "".join(f"<li>{escape(reason.text)}</li>" for reason in verdict.reasons)
-    messages = "".join(f"<li><code>{escape(text)}</code></li>" for text in found.messages)
+    messages = "".join(f"<li><code>{escape(text)}</code></li>" for text in measures.messages)
     figures = "".join(
         f"<tr><td>{escape(name)}</td><td class=n>{escape(value)}</td></tr>"
-        for name, value in _figures(found)
+        for name, value in _figures(measures)
     )
-    charts = [_histogram(f"cosine, {n}", v, (-0.2, 1.0)) for n, v in found.similarities.items()]
+    charts = [_histogram(f"cosine, {n}", v, (-0.2, 1.0)) for n, v in measures.similarities.items()]
     charts += [
-        _histogram(f"tokens, {name}", lengths.elements(), (0, found.context_length + 8))
-        for name, lengths in found.lengths.items()
+        _histogram(f"tokens, {name}", lengths.elements(), (0, measures.context_length + 8))
+        for name, lengths in measures.lengths.items()
     ]
-    charts += [_bars("change of the words", found.edits), _bars("texts start", found.openings)]
+    charts += [
+        _bars("change of the words", measures.edits),
+        _bars("texts start", measures.openings),
+    ]
     return (
         "<!doctype html><html lang=en><meta charset=utf-8>"
         '<meta name=viewport content="width=device-width">'
-        f"<title>Triplets: {escape(found.source)}</title><style>{STYLE}</style>"
-        f"<h1>{escape(found.source)} <span class='word {verdict.word}'>{verdict.word}</span></h1>"
+        f"<title>Triplets: {escape(measures.source)}</title><style>{STYLE}</style>"
+        f"<h1>{escape(measures.source)} "
+        f"<span class='word {verdict.word}'>{verdict.word}</span></h1>"
         f"<ul>{reasons or '<li>Nothing speaks against training on it.</li>'}{messages}</ul>"
         f"<h2>Figures</h2><table>{figures}</table>"
         f"<h2>Distributions</h2><div class=charts>{''.join(charts)}</div>"
-        f"<h2>Drawn at random</h2>{_samples(found.sample[:SHOWN])}</html>\n"
+        f"<h2>Drawn at random</h2>{_samples(measures.sample[:SHOWN])}</html>\n"
     )
 
 
@@ -104,22 +108,24 @@ def as_table(triplets: Sequence[Triplet], width: int) -> str:
     return "\n".join(lines)
 
 
-def _figures(found: Measures) -> list[tuple[str, str]]:
-    total = max(1, found.triplets)
-    rows = [("triplets", f"{found.triplets:,} of {found.rows:,} rows")]
-    rows += [(name, f"{n:,} ({n / max(1, found.rows):.2%})") for name, n in found.flaws.items()]
+def _figures(measures: Measures) -> list[tuple[str, str]]:
+    total = max(1, measures.triplets)
+    rows = [("triplets", f"{measures.triplets:,} of {measures.rows:,} rows")]
+    rows += [
+        (name, f"{n:,} ({n / max(1, measures.rows):.2%})") for name, n in measures.flaws.items()
+    ]
     rows += [
         (f"tokens, {name}", f"median {_median(lengths)}, longest {max(lengths)}")
-        for name, lengths in found.lengths.items()
+        for name, lengths in measures.lengths.items()
         if lengths
     ]
     rows += [
-        (f"texts over {found.context_length} tokens", f"{found.truncated:,}"),
-        ("like English", f"{found.english / total:.1%}"),
-        ("different words in captions", f"{len(found.vocabulary):,}"),
+        (f"texts over {measures.context_length} tokens", f"{measures.truncated:,}"),
+        ("like English", f"{measures.english / total:.1%}"),
+        ("different words in captions", f"{len(measures.vocabulary):,}"),
     ]
-    rows += [(f"change: {name}", f"{n / total:.1%}") for name, n in found.edits.most_common()]
-    rows += [(f"cosine, {name}", _spread(values)) for name, values in found.similarities.items()]
+    rows += [(f"change: {name}", f"{n / total:.1%}") for name, n in measures.edits.most_common()]
+    rows += [(f"cosine, {name}", _spread(values)) for name, values in measures.similarities.items()]
     return rows
 
 

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from rtd_adapters.errors import TripletError
+from rtd_adapters.triplets.encoder import Embed
 from rtd_adapters.triplets.grammar import AFTER_ARTICLE, article, plural, swap
 from rtd_adapters.triplets.keywords import NOUN, Keyword, KeywordFinder, default_finder
 from rtd_adapters.triplets.records import Triplet
 from rtd_adapters.triplets.sources import read_captions, source_identity, write_triplets
 from rtd_adapters.triplets.templates import TEMPLATES
-from rtd_adapters.triplets.vocabulary import Embed, Vocabulary, build_vocabulary
+from rtd_adapters.triplets.vocabulary import Vocabulary, build_vocabulary
 from rtd_adapters.triplets.work import Journal, work_folder
 
 FLUSH_EVERY = 256
@@ -95,12 +96,12 @@ def rule_triplets(
     }
     job |= {"encoder": encoder, **asdict(settings), "band": list(settings.band)}
     with work_folder(out, job, overwrite=overwrite) as folder:
-        found = Journal(folder / "keywords.jsonl")
-        captions = islice(read_captions(source, column), len(found), None)
-        _find_keywords(captions, finder, found, watch)
-        vocabulary = _vocabulary(folder / "vocabulary.json", found, settings, embed)
+        journal = Journal(folder / "keywords.jsonl")
+        captions = islice(read_captions(source, column), len(journal), None)
+        _find_keywords(captions, finder, journal, watch)
+        vocabulary = _vocabulary(folder / "vocabulary.json", journal, settings, embed)
         counts = RuleCounts()
-        made = _make(watch(found, "triplets"), vocabulary, settings, counts)
+        made = _make(watch(journal, "triplets"), vocabulary, settings, counts)
         counts.triplets = write_triplets(out, _required(made, counts))
     return counts
 
@@ -116,7 +117,7 @@ def make_triplet(caption: str, keyword: Keyword, alternative: str, template: str
 
 
 def _find_keywords(
-    captions: Iterator[str], finder: KeywordFinder, found: Journal, watch: Watch
+    captions: Iterator[str], finder: KeywordFinder, journal: Journal, watch: Watch
 ) -> None:
     """Append each caption with its keywords to the journal."""
     ahead: deque[str] = deque()
@@ -126,20 +127,20 @@ def _find_keywords(
             ahead.append(caption)
             yield caption
 
-    with found.writing() as journal:
+    with journal.writing() as writer:
         for keywords in watch(finder.find(remembered()), "keywords"):
             row = [[k.start, k.end, k.kind, k.term, k.is_plural] for k in keywords]
-            journal.append([ahead.popleft(), row])
-            if len(found) % FLUSH_EVERY == 0:
-                journal.flush()
+            writer.append([ahead.popleft(), row])
+            if len(journal) % FLUSH_EVERY == 0:
+                writer.flush()
 
 
 def _vocabulary(
-    path: Path, found: Journal, settings: RuleSettings, embed: Embed | None
+    path: Path, journal: Journal, settings: RuleSettings, embed: Embed | None
 ) -> Vocabulary:
     if not path.is_file():
         build_vocabulary(
-            ((kind, term) for _, row in found for _, _, kind, term, _ in row),
+            ((kind, term) for _, row in journal for _, _, kind, term, _ in row),
             min_count=settings.min_count,
             size=settings.vocabulary,
             seed=settings.seed,

@@ -52,32 +52,32 @@ class Verdict:
     @property
     def word(self) -> str:
         """good, doubtful (it trains, but look at the reasons) or unfit."""
-        found = {reason.verdict for reason in self.reasons}
-        return UNFIT if UNFIT in found else DOUBTFUL if found else GOOD
+        verdicts = {reason.verdict for reason in self.reasons}
+        return UNFIT if UNFIT in verdicts else DOUBTFUL if verdicts else GOOD
 
 
-def judge(found: Measures) -> Verdict:
+def judge(measures: Measures) -> Verdict:
     """The verdict on a measured source."""
-    return Verdict((*_form(found), *_flaws(found), *_texts(found), *_similarity(found)))
+    return Verdict((*_form(measures), *_flaws(measures), *_texts(measures), *_similarity(measures)))
 
 
-def _form(found: Measures) -> list[Reason]:
-    unusable = sum(found.flaws[name] for name in UNUSABLE)
-    if not found.triplets:
-        return [Reason(UNFIT, f"None of {found.rows:,} rows is a triplet.")]
+def _form(measures: Measures) -> list[Reason]:
+    unusable = sum(measures.flaws[name] for name in UNUSABLE)
+    if not measures.triplets:
+        return [Reason(UNFIT, f"None of {measures.rows:,} rows is a triplet.")]
     reasons = []
     if unusable:
-        text = f"{unusable:,} of {found.rows:,} rows are no triplet; --fix leaves them out."
+        text = f"{unusable:,} of {measures.rows:,} rows are no triplet; --fix leaves them out."
         reasons.append(Reason(UNFIT, text))
-    if found.triplets < FEW:
-        reasons.append(Reason(DOUBTFUL, f"Only {found.triplets:,} triplets; bring {FEW:,}."))
+    if measures.triplets < FEW:
+        reasons.append(Reason(DOUBTFUL, f"Only {measures.triplets:,} triplets; bring {FEW:,}."))
     return reasons
 
 
-def _flaws(found: Measures) -> list[Reason]:
+def _flaws(measures: Measures) -> list[Reason]:
     reasons = []
     for name, tolerated in TOLERATED.items():
-        share = found.flaws[name] / max(1, found.triplets)
+        share = measures.flaws[name] / max(1, measures.triplets)
         if share > tolerated:
             unfit = name == UNCHANGED and share > UNFIT_SHARE
             text = f"{share:.1%} of the triplets: {name}."
@@ -85,19 +85,19 @@ def _flaws(found: Measures) -> list[Reason]:
     return reasons
 
 
-def _texts(found: Measures) -> list[Reason]:
+def _texts(measures: Measures) -> list[Reason]:
     reasons = []
-    if found.truncated > CUT_SHARE * 3 * found.triplets:
-        text = f"{found.truncated:,} texts are longer than {found.context_length} tokens."
+    if measures.truncated > CUT_SHARE * 3 * measures.triplets:
+        text = f"{measures.truncated:,} texts are longer than {measures.context_length} tokens."
         reasons.append(Reason(DOUBTFUL, f"{text} They will be cut."))
-    if found.triplets and found.english < ENGLISH_SHARE * found.triplets:
-        share = found.english / found.triplets
+    if measures.triplets and measures.english < ENGLISH_SHARE * measures.triplets:
+        share = measures.english / measures.triplets
         reasons.append(Reason(DOUBTFUL, f"Only {share:.0%} of the triplets read like English."))
     return reasons
 
 
-def _similarity(found: Measures) -> list[Reason]:
-    values = found.similarities.get("reference to target")
+def _similarity(measures: Measures) -> list[Reason]:
+    values = measures.similarities.get("reference to target")
     if not values:
         return []
     centre = mean(values)

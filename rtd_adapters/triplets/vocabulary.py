@@ -5,19 +5,14 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rtd_adapters.io.atomic import whole_file
+from rtd_adapters.triplets.encoder import Embed
 from rtd_adapters.triplets.keywords import ADJECTIVE, NOUN
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Embed = Callable[[Sequence[str]], "Tensor"]
-"""N texts to their [N, embed_dim] embeddings by the frozen text tower."""
 Term = tuple[str, str]
 """(kind, text)."""
 KEPT = 256
@@ -33,7 +28,7 @@ class Vocabulary:
 
     def save(self, path: Path) -> None:
         """Write it, whole or not at all."""
-        rows = [[*term, found] for term, found in self.alternatives.items()]
+        rows = [[*term, others] for term, others in self.alternatives.items()]
         with whole_file(path) as temporary:
             temporary.write_text(json.dumps(rows), "utf-8")
 
@@ -41,7 +36,7 @@ class Vocabulary:
     def load(cls, path: Path) -> Vocabulary:
         """What `save` wrote."""
         rows = json.loads(path.read_text("utf-8"))
-        return cls({(kind, text): found for kind, text, found in rows})
+        return cls({(kind, text): others for kind, text, others in rows})
 
 
 def build_vocabulary(
@@ -69,7 +64,7 @@ def build_vocabulary(
     kept = [term for term, count in ranked[:size] if count >= min_count]
     alternatives: dict[Term, list[str]] = {}
     for kind in (NOUN, ADJECTIVE):
-        texts = [text for found, text in kept if found == kind]
+        texts = [text for own, text in kept if own == kind]
         near = _in_band(texts, embed, band) if embed and texts else [texts] * len(texts)
         for text, others in zip(texts, near, strict=True):
             alternatives[kind, text] = _drawn(text, others, seed)
@@ -80,12 +75,12 @@ def _in_band(texts: list[str], embed: Embed, band: tuple[float, float]) -> list[
     import torch
 
     units = torch.nn.functional.normalize(embed(texts).float(), dim=1)
-    found: list[list[str]] = []
+    near: list[list[str]] = []
     for start in range(0, len(texts), ROWS):
         cosines = units[start : start + ROWS] @ units.T
         inside = (cosines >= band[0]) & (cosines <= band[1])
-        found += [[texts[n] for n in row.nonzero().flatten().tolist()] for row in inside]
-    return found
+        near += [[texts[n] for n in row.nonzero().flatten().tolist()] for row in inside]
+    return near
 
 
 def _drawn(text: str, others: list[str], seed: int) -> list[str]:

@@ -47,3 +47,41 @@ def test_wrong_usage(rtd, tmp_path):
     gone = rtd("report", tmp_path, "--out", tmp_path / "r.html")
     assert gone.returncode == 1
     assert "result.json cannot be read" in gone.stderr
+
+
+def test_options_of_the_method_reach_it_and_the_record(rtd, tmp_path):
+    run = tmp_path / "run"
+    asked = ("eval", "--method", "fti4cir", "--no-cache", "--quiet", "--out", run)
+    done = rtd(*asked, "--method-option", "stand_in=words", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["settings"]["method_options"] == {"stand_in": "words"}
+    assert json.loads((run / "result.json").read_text())["settings"]["method_options"]
+
+
+def test_an_evaluation_is_of_the_method_as_its_options_say():
+    from rtd_adapters.evaluation.evaluate import EvalOptions, prepare
+
+    asked = ("fti4cir", "demo", None, "val", "demo", None, None, EvalOptions())
+    assert prepare(*asked).method.stand_in == "tokens"
+    assert prepare(*asked, {"stand_in": "words"}).method.stand_in == "words"
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (("stand_in",), "'stand_in' is not NAME=VALUE"),
+        (("=words",), "is not NAME=VALUE"),
+        (("stand_in=",), "is not NAME=VALUE"),
+        (("stand_in=words", "stand_in=tokens"), "stand_in is given twice"),
+        (("stand_in=pictures",), "choose one of tokens, words"),
+        (("standin=words",), "no option 'standin'; it has: stand_in"),
+    ],
+)
+@pytest.mark.parametrize("command", ["eval", "patch"])
+def test_method_options_that_are_none(command, option, words, rtd, tmp_path):
+    given = [word for text in option for word in ("--method-option", text)]
+    out = ("--out", tmp_path / "out")
+    refused = rtd(command, "--method", "fti4cir", *out, *given)
+    assert refused.returncode == 2
+    assert words in refused.stderr
+    assert not (tmp_path / "out").exists()

@@ -157,6 +157,52 @@ def test_each_switch_runs_and_changes_the_result(switch, patch, quick, tmp_path)
     assert changed != TextEncoderPatch.load(quick[0]).metadata.fingerprint
 
 
+def test_an_option_of_the_method_changes_the_result_and_is_recorded(rtd, tmp_path):
+    made = {}
+    for stand_in in ("tokens", "words"):
+        out = tmp_path / f"{stand_in}.safetensors"
+        option = ("--method-option", f"stand_in={stand_in}")
+        run = rtd("patch", "--method", "fti4cir", "--out", out, *QUICK, *option)
+        assert run.returncode == 0, run.stderr
+        made[stand_in] = TextEncoderPatch.load(out).metadata
+        assert made[stand_in].projection["options"] == {"stand_in": stand_in}
+    assert made["tokens"].fingerprint != made["words"].fingerprint
+
+
+def test_settings_of_the_command_line_reach_the_run(patch, tmp_path):
+    """Every option of the recipe, each with a value that is no default."""
+    given = {
+        "--lr": 2e-4, "--batch-size": 6, "--weight-decay": 0.02, "--warmup-steps": 1,
+        "--schedule": "constant", "--temperature": 0.08, "--noise-scale": 0.4, "--concat": "text",
+        "--gradient-accumulation": 2, "--max-grad-norm": 0.9, "--engine": "fast",
+        "--chunk-size": 3, "--mixed-precision": "no", "--max-steps": 2, "--seed": 5,
+    }  # fmt: skip
+    flags = (
+        "--no-refined-batch", "--keep-alignment", "--checkpoint-activations", "--local-negatives"
+    )  # fmt: skip
+    words = [word for pair in given.items() for word in pair]
+    planned = patch(tmp_path / "w", *words, *flags, "--dry-run", "--json")
+    assert planned.returncode == 0, planned.stderr
+    assert json.loads(planned.stdout)["settings"] == {
+        "learning_rate": 2e-4, "batch_size": 6, "weight_decay": 0.02, "warmup_steps": 1,
+        "schedule": "constant", "temperature": 0.08, "noise_scale": 0.4, "concat": "text",
+        "gradient_accumulation": 2, "max_grad_norm": 0.9, "engine": "fast", "chunk_size": 3,
+        "mixed_precision": "no", "steps": 2, "seed": 5, "refined_batch": False,
+        "keep_alignment": True, "checkpoint_activations": True, "local_negatives": True,
+    }  # fmt: skip
+
+
+def test_low_rank_settings_reach_the_file(patch, tmp_path):
+    out = tmp_path / "w.safetensors"
+    sizes = ("--lora-rank", 3, "--lora-alpha", 5, "--lora-dropout", 0.1)
+    reach = ("--lora-targets", "attention", "--lora-blocks", "1-2")
+    run = patch(out, *QUICK, "--kind", "lora", *sizes, *reach)
+    assert run.returncode == 0, run.stderr
+    assert TextEncoderPatch.load(out).metadata.lora == {
+        "rank": 3, "alpha": 5.0, "dropout": 0.1, "targets": ["attention"], "blocks": [1, 2]
+    }  # fmt: skip
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["full", "lora"])
 def test_a_killed_run_resumes_to_the_same_bits(kind, patch, tmp_path):

@@ -83,6 +83,20 @@ def test_unfit_files_give_exit_code_1_and_reasons(rtd, tmp_path):
     assert rtd("triplets", "check", tmp_path / "none.jsonl").returncode == 1
 
 
+def test_check_refuses_before_it_reads(rtd, tmp_path):
+    piped = rtd("triplets", "check", "-", "--fix", tmp_path / "clean.jsonl")
+    assert piped.returncode == 2
+    assert "standard input cannot be" in piped.stderr
+    weights = rtd("triplets", "check", tmp_path / "none.jsonl", "--pretrained", "openai")
+    assert weights.returncode == 2
+    assert "--pretrained needs --backbone" in weights.stderr
+    (tmp_path / "report.html").write_text("mine")
+    taken = rtd("triplets", "check", tmp_path / "none.jsonl", "--html", tmp_path / "report.html")
+    assert taken.returncode == 1
+    assert "exists already" in taken.stderr
+    assert (tmp_path / "report.html").read_text() == "mine"
+
+
 def test_llm_usage(rtd, captions, tmp_path):
     prompt = rtd("triplets", "llm", "--show-prompt")
     assert "{caption}" in prompt.stdout

@@ -56,12 +56,12 @@ def checkout(folder, files):
 
 @pytest.mark.parametrize("method", FILES)
 def test_checkouts_are_told_apart(method, tmp_path):
-    found = examine(checkout(tmp_path, FILES[method]))
-    assert found.method == method
-    assert get_method(method).layout == found.layout
-    assert any(command.startswith("rtd run") for command in found.commands)
-    assert any(command.startswith("rtd export") for command in found.commands)
-    assert not [trap for trap in found.traps if "does not call" in trap]
+    finding = examine(checkout(tmp_path, FILES[method]))
+    assert finding.method == method
+    assert get_method(method).layout == finding.layout
+    assert any(command.startswith("rtd run") for command in finding.commands)
+    assert any(command.startswith("rtd export") for command in finding.commands)
+    assert not [trap for trap in finding.traps if "does not call" in trap]
 
 
 def test_a_loading_point_that_is_gone_is_named(tmp_path):
@@ -107,12 +107,12 @@ def test_projections_are_told_apart(saved):
     assert saved({"epoch": 1, "Phi": weights("searle")}).method == "searle"
     own = saved({"state_dict": {"a": torch.ones(1)}, "state_dict_img2text": weights("pic2word")})
     assert own.method == "pic2word"
-    assert "with the whole CLIP" in own.found
+    assert "with the whole CLIP" in own.what
     own = saved({"state_dict_img2text": weights("context_i2w")})
     assert own.method == "context_i2w"
-    assert "without the CLIP" in own.found
+    assert "without the CLIP" in own.what
     official = saved({"epoch": 1, "CLIPTextModelWithProjection": {}})
-    assert "official RTD" in official.found
+    assert "official RTD" in official.what
 
 
 def test_a_pickled_module_is_recognised_and_not_run(saved, monkeypatch, tmp_path):
@@ -132,6 +132,7 @@ def test_a_pickled_module_is_recognised_and_not_run(saved, monkeypatch, tmp_path
         ("module.token_embedding.weight", "openai"),
         ("text.token_embedding.weight", "open_clip_custom"),
         ("text_model.embeddings.token_embedding.weight", "hf"),
+        ("embeddings.token_embedding.weight", "hf"),
     ],
 )
 def test_clips_show_their_layout(saved, key, layout):
@@ -142,16 +143,16 @@ def test_our_own_files(tmp_path):
     torch.save({"Phi": weights("searle")}, tmp_path / "own.pt")
     out = tmp_path / "own.safetensors"
     convert_projection(get_method("searle"), tmp_path / "own.pt", SHAPE, "toy", out)
-    found = examine(out)
-    assert found.method == "searle"
-    assert "rtd projection convert" in found.found
+    finding = examine(out)
+    assert finding.method == "searle"
+    assert "rtd projection convert" in finding.what
 
 
 def test_a_torchscript_archive(tmp_path):
     from rtd_adapters.export.torchscript import write_torchscript
 
     write_torchscript(tmp_path / "clip.pt", {"a.b": torch.ones(1)})
-    assert "TorchScript" in examine(tmp_path / "clip.pt").found
+    assert "TorchScript" in examine(tmp_path / "clip.pt").what
 
 
 class Hostile:
@@ -191,7 +192,23 @@ def test_real_checkouts(folder, method):
     root = os.environ.get("RTD_UPSTREAMS")
     if not root or not (Path(root) / folder).is_dir():
         pytest.skip(f"RTD_UPSTREAMS holds no checkout {folder}")
-    found = examine(Path(root) / folder)
-    assert found.method == method
-    assert not [trap for trap in found.traps if "does not call" in trap]
-    assert json.dumps(found.commands)
+    finding = examine(Path(root) / folder)
+    assert finding.method == method
+    assert not [trap for trap in finding.traps if "does not call" in trap]
+    assert json.dumps(finding.commands)
+
+
+def test_the_command_prints_a_finding(tmp_path, capsys):
+    from rtd_adapters.cli import main
+
+    folder = str(checkout(tmp_path, FILES["searle"]))
+    for arguments in (["doctor", folder], ["doctor", folder, "--json"]):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert end.value.code == 0
+    lines, _, as_json = capsys.readouterr().out.partition("{")
+    assert lines.startswith(f"{folder}: a checkout of https://github.com/miccunifi/SEARLE\n")
+    assert "  method  searle\n  layout  openai\n  type    rtd run" in lines
+    finding = json.loads("{" + as_json)
+    assert (finding["path"], finding["method"], finding["layout"]) == (folder, "searle", "openai")
+    assert finding["what"] in lines

@@ -1,0 +1,60 @@
+"""`rtd triplets check`: whether triplets are fit to train on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from rtd_adapters.cli import options
+from rtd_adapters.cli.triplets.options import SOURCES, columns_option, encoder_option
+from rtd_adapters.cli.triplets.progress import note, watch
+
+UNFIT_EXIT = 1
+
+
+@click.command(epilog=f"FILE is {SOURCES}.")
+@click.argument("file")
+@columns_option
+@encoder_option
+@options.pretrained_option
+@click.option("--html", type=options.FILE, help="Write a report with histograms and samples.")
+@click.option(
+    "--fix",
+    type=options.FILE,
+    help="Write a clean copy: whole triplets that are new, in Latin letters and changed by their "
+    "text, without placeholders.",
+)
+@options.seed_option
+@options.json_option
+@options.overwrite_option
+@options.quiet_option
+def check(
+    file: str,
+    columns: str | None,
+    backbone: str | None,
+    pretrained: str | None,
+    html: Path | None,
+    fix: Path | None,
+    seed: int,
+    as_json: bool,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Judge the triplets in FILE: good, doubtful or unfit (exit code 1), with reasons."""
+    from rtd_adapters.jobs.check import CheckJob, run_check
+    from rtd_adapters.triplets.quality_report import as_dict, as_text
+    from rtd_adapters.triplets.verdict import UNFIT
+
+    job = CheckJob(file, columns, backbone, pretrained, html, fix, seed, overwrite)
+    checked = run_check(job, watch(quiet))
+    measures, verdict = checked.measures, checked.verdict
+    click.echo(json.dumps(as_dict(measures, verdict)) if as_json else as_text(measures, verdict))
+    if html:
+        note(f"wrote {html}", quiet)
+    if fix:
+        note(f"wrote {fix}: {checked.kept:,} of {measures.rows:,} rows", quiet)
+    if verdict.word == UNFIT:
+        sys.exit(UNFIT_EXIT)

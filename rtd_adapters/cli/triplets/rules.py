@@ -1,0 +1,101 @@
+"""`rtd triplets rules`: triplets by swapping words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rtd_adapters.cli import options
+from rtd_adapters.cli.triplets.options import SOURCES, column_option, encoder_option
+from rtd_adapters.cli.triplets.progress import note, note_made, watch
+
+if TYPE_CHECKING:
+    from rtd_adapters.triplets.keywords import KeywordFinder
+
+
+@click.command(epilog=f"CAPTIONS is {SOURCES}.")
+@click.argument("captions")
+@click.option("-o", "--out", type=options.FILE, required=True, help="JSON lines to write.")
+@column_option
+@encoder_option
+@options.pretrained_option
+@click.option(
+    "--band",
+    type=(float, float),
+    default=(0.5, 0.7),
+    show_default=True,
+    metavar="LOW HIGH",
+    help="Cosine between a word and what may replace it, under --backbone.",
+)
+@click.option(
+    "--keywords",
+    type=click.Choice(["spacy", "word-list"]),
+    help="What finds the words to swap.  [spacy where it is installed]",
+)
+@click.option(
+    "--per-caption",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="At most so many triplets of one caption.",
+)
+@click.option(
+    "--min-count",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Leave out words that occur less often.",
+)
+@click.option(
+    "--vocabulary",
+    type=click.IntRange(2),
+    default=5000,
+    show_default=True,
+    help="Use so many words, the most frequent ones.",
+)
+@options.seed_option
+@options.overwrite_option
+@options.quiet_option
+def rules(
+    captions: str,
+    out: Path,
+    column: str | None,
+    backbone: str | None,
+    pretrained: str | None,
+    band: tuple[float, float],
+    keywords: str | None,
+    overwrite: bool,
+    quiet: bool,
+    **settings: int,
+) -> None:
+    """Make triplets by swapping words of CAPTIONS for others of the same captions.
+
+    A run that broke off goes on when the same command is given again.
+    """
+    from rtd_adapters.triplets.encoder import caption_encoder
+    from rtd_adapters.triplets.rules import RuleSettings, rule_triplets
+
+    if backbone is None:
+        note("No --backbone: words are swapped whatever their similarity.", quiet)
+    counts = rule_triplets(
+        captions,
+        out,
+        RuleSettings(band=band, **settings),
+        column=column,
+        finder=_finder(keywords),
+        embed=caption_encoder(backbone, pretrained),
+        encoder=backbone and f"{backbone} {pretrained}",
+        overwrite=overwrite,
+        watch=watch(quiet),
+    )
+    note_made(out, counts.triplets, counts.captions, counts.dropped, quiet)
+
+
+def _finder(keywords: str | None) -> KeywordFinder:
+    from rtd_adapters.triplets.keywords import SpacyFinder, WordListFinder, default_finder
+
+    if keywords is None:
+        return default_finder()
+    return SpacyFinder() if keywords == "spacy" else WordListFinder()

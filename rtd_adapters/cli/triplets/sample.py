@@ -1,0 +1,37 @@
+"""`rtd triplets sample`: some triplets, to look at."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import click
+
+from rtd_adapters.cli import options
+from rtd_adapters.cli.triplets.options import SOURCES, columns_option
+
+
+@click.command(epilog=f"FILE is {SOURCES}.")
+@click.argument("file")
+@columns_option
+@click.option(
+    "-n", "--number", type=click.IntRange(1), default=10, show_default=True, help="How many."
+)
+@options.seed_option
+@options.json_option
+def sample(file: str, columns: str | None, number: int, seed: int, as_json: bool) -> None:
+    """Print some triplets of FILE, drawn at random."""
+    import random
+
+    from rtd_adapters.triplets import read_triplets
+    from rtd_adapters.triplets.columns import parse_columns
+    from rtd_adapters.triplets.quality_report import as_table
+    from rtd_adapters.triplets.sources import as_dict
+
+    triplets = read_triplets(file, parse_columns(columns) if columns else None)
+    places = random.Random(seed).sample(range(len(triplets)), min(number, len(triplets)))
+    drawn = [triplets[place] for place in places]
+    if as_json:
+        click.echo(json.dumps([as_dict(triplet) for triplet in drawn]))
+    else:
+        click.echo(as_table(drawn, shutil.get_terminal_size((100, 24)).columns))

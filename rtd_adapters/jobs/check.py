@@ -1,0 +1,70 @@
+"""`rtd triplets check`, end to end: triplets measured and judged, a report and a clean copy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtd_adapters.errors import UsageError
+from rtd_adapters.io.atomic import require_writable, whole_file
+from rtd_adapters.triplets import write_triplets
+from rtd_adapters.triplets.columns import parse_columns
+from rtd_adapters.triplets.encoder import caption_encoder
+from rtd_adapters.triplets.formats import STDIN
+from rtd_adapters.triplets.quality import Measures, Watch, clean_triplets, measure
+from rtd_adapters.triplets.quality_report import as_html
+from rtd_adapters.triplets.verdict import Verdict, judge
+
+
+@dataclass(frozen=True)
+class CheckJob:
+    """One `rtd triplets check`: what is read, how it is measured, what is written."""
+
+    source: str
+    """As `read_triplets` takes it."""
+    columns: str | None = None
+    """Names of its columns, as in `reference=src,conditioning=edit,target=dst`."""
+    backbone: str | None = None
+    """What similarities are measured with; none without it."""
+    pretrained: str | None = None
+    html: Path | None = None
+    """Report."""
+    fix: Path | None = None
+    """Clean copy."""
+    seed: int = 0
+    """Draws the sample."""
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What `rtd triplets check` prints."""
+
+    measures: Measures
+    verdict: Verdict
+    kept: int
+    """Triplets in the clean copy."""
+
+
+def run_check(job: CheckJob, watch: Watch = lambda rows, label: rows) -> CheckResult:
+    """Measure and judge triplets, and write what the job asks for.
+
+    Raises:
+        UsageError: options contradict each other, or columns do not read.
+        RtdError: the source or the disk; bad rows are counted, not refused.
+    """
+    for path in filter(None, (job.html, job.fix)):
+        require_writable(path, overwrite=job.overwrite)
+    if job.fix and job.source == STDIN:
+        raise UsageError("--fix reads FILE a second time, which standard input cannot be.")
+    columns = parse_columns(job.columns) if job.columns else None
+    embed = caption_encoder(job.backbone, job.pretrained)
+    measures = measure(job.source, columns=columns, embed=embed, seed=job.seed, watch=watch)
+    verdict = judge(measures)
+    if job.html:
+        with whole_file(job.html) as temporary:
+            temporary.write_text(as_html(measures, verdict), encoding="utf-8")
+    kept = 0
+    if job.fix:
+        kept = write_triplets(job.fix, clean_triplets(job.source, columns, watch))
+    return CheckResult(measures, verdict, kept)

@@ -1,0 +1,115 @@
+"""`rtd eval`, end to end: a benchmark searched, and the figures or the submission written."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rtd_adapters.clip.backbones import DEFAULT
+from rtd_adapters.errors import UsageError
+from rtd_adapters.evaluation.evaluate import EvalOptions, Evaluation, compare, prepare, submit
+from rtd_adapters.evaluation.report.strips import choose, keep_pictures, pictures_of
+from rtd_adapters.evaluation.result import Result
+from rtd_adapters.io.atomic import require_writable, whole_file
+from rtd_adapters.patch import TextEncoderPatch
+
+RESULT = "result.json"
+SUBMISSIONS = ("recall.json", "recall_subset.json", "circo.json")
+
+
+@dataclass(frozen=True)
+class EvalJob:
+    """One `rtd eval`: what is searched with what, and what is written."""
+
+    method: str
+    benchmark: str = DEFAULT
+    data: Path | None = None
+    """The folder in which the benchmark was unpacked."""
+    patch: Path | None = None
+    """What the base encoder is compared with."""
+    backbone: str = DEFAULT
+    pretrained: str | None = None
+    projection: Path | None = None
+    method_options: Mapping[str, str] = field(default_factory=dict)
+    """Chosen options of the method, by name."""
+    options: EvalOptions = field(default_factory=EvalOptions)
+    out: Path | None = None
+    """Folder of the result and of the pictures that a report shows, or of the submission."""
+    csv_file: Path | None = None
+    """Table of the figures."""
+    overwrite: bool = False
+
+
+def run_eval(job: EvalJob) -> Result:
+    """Search the validation split with the base encoder and with the patched one.
+
+    Raises:
+        FileError: an output is in the way; nothing has been searched then.
+        RtdError: an input is missing, damaged, or does not fit another.
+    """
+    _require_writable(job, (RESULT,))
+    patch = _patch(job)
+    evaluation = _evaluation(job, "val")
+    result = compare(evaluation, patch)
+    if job.method_options:
+        chosen = {"method_options": dict(job.method_options)}
+        result = replace(result, settings=result.settings | chosen)
+    if job.out:
+        keep_pictures(evaluation.benchmark, pictures_of(choose(result)), job.out)
+        result.save(job.out / RESULT)
+    if job.csv_file:
+        with whole_file(job.csv_file) as temporary:
+            temporary.write_text(_csv(result), encoding="utf-8")
+    return result
+
+
+def run_submission(job: EvalJob) -> list[Path]:
+    """Search the test split with the patched encoder, or the base one where there is no patch, and
+    write what the benchmark's server takes; returns the files.
+
+    Raises:
+        UsageError: no folder was named, or the benchmark has no server.
+        FileError: an output is in the way; nothing has been searched then.
+        RtdError: an input is missing, damaged, or does not fit another.
+    """
+    if job.out is None:
+        raise UsageError("--split test writes a submission; name its folder with --out.")
+    _require_writable(job, SUBMISSIONS)
+    patch = _patch(job)
+    return submit(_evaluation(job, "test"), patch, job.out)
+
+
+def _require_writable(job: EvalJob, names: Iterable[str]) -> None:
+    files = [job.out / name for name in names] if job.out else []
+    for path in filter(None, (job.csv_file, *files)):
+        require_writable(path, overwrite=job.overwrite)
+
+
+def _patch(job: EvalJob) -> TextEncoderPatch | None:
+    return TextEncoderPatch.load(job.patch) if job.patch else None
+
+
+def _evaluation(job: EvalJob, split: str) -> Evaluation:
+    return prepare(
+        method=job.method,
+        benchmark=job.benchmark,
+        data=job.data,
+        split=split,
+        backbone=job.backbone,
+        pretrained=job.pretrained,
+        projection=job.projection,
+        options=job.options,
+        method_options=job.method_options,
+    )
+
+
+def _csv(result: Result) -> str:
+    records = result.records()
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(records[0]))
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue()
