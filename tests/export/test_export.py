@@ -205,9 +205,7 @@ def test_missing_inputs_are_asked_for(patch, base, tmp_path):
     refused(ExportJob(patch, out, base), "searle", UsageError, "needs --projection")
     refused(ExportJob(patch, out), "pic2word", UsageError, "Pass --base")
     refused(ExportJob(patch, out, base), "lincir", UsageError, "folder of the transformers")
-    refused(
-        ExportJob(patch, out, base), "combiner", UsageError, "'combiner'.*searle"
-    )
+    refused(ExportJob(patch, out, base), "combiner", UsageError, "'combiner'.*searle")
     refused(ExportJob(patch, out, base), "pic2word", BackboneError, "no 'state_dict_img2text'")
 
 
