@@ -21,7 +21,7 @@ class TripletSet(Sequence[Triplet]):
     """Triplets of one source."""
 
     triplets: Sequence[Triplet]
-    """In memory, or on disk where they are many (`store.hold`)."""
+    """In memory, or on disk where they are many (`spill.hold`)."""
     source: str
     """File name or other origin."""
     sha256: str

@@ -61,6 +61,28 @@ def test_ci_runs_the_readmes_own_test_command():
     assert command in text_of(ROOT / ".ci" / "run")
 
 
+def test_contributors_run_what_ci_runs():
+    blocks = [
+        line.strip()
+        for line in text_of(ROOT / "CONTRIBUTING.md").splitlines()
+        if line.startswith("    ")
+    ]
+    checks = [
+        line
+        for line in text_of(ROOT / ".ci" / "run").splitlines()
+        if line.startswith(("ruff", "mypy", "lint-imports"))
+    ]
+    assert len(checks) == 4
+    assert set(checks) | {"pip install '.[test]' && pytest"} <= set(blocks)
+
+
+def test_contributors_are_sent_to_places_that_exist():
+    places = re.findall(r"`([\w.]+/[\w./]*)`", text_of(ROOT / "CONTRIBUTING.md"))
+    assert places
+    for place in places:
+        assert (ROOT / place).exists(), place
+
+
 def test_the_readmes_options_exist():
     from rtd_adapters.cli.reference import reference
 
@@ -71,7 +93,11 @@ def test_the_readmes_options_exist():
 
 @pytest.mark.parametrize(
     "page",
-    [*sorted(DOCS.glob("*.md")), *sorted((ROOT / "examples").rglob("*.md")), ROOT / "README.md"],
+    [
+        *sorted(DOCS.glob("*.md")),
+        *sorted((ROOT / "examples").rglob("*.md")),
+        *sorted(ROOT.glob("*.md")),
+    ],
     ids=lambda p: p.name,
 )
 def test_links_lead_somewhere(page):

@@ -86,7 +86,8 @@ class TextTower(nn.Module):
     """A CLIP text tower: token ids, with or without pseudo tokens, to joint-space embeddings.
 
     Tensors are named as in OpenAI's CLIP, but for q, k and v, which are apart. It equals OpenAI's,
-    open_clip's and transformers' own forward to 1e-5 in fp32 (tests/text/test_towers_agree.py).
+    open_clip's and transformers' own forward to 1e-5 in fp32
+    (tests/clip/text/test_towers_agree.py).
     """
 
     def __init__(self, config: TowerConfig) -> None:

@@ -44,7 +44,7 @@ def write_report(folder: Path, out: Path, training: Path | None = None) -> int:
 
 
 def write_diagnoses(diagnoses: Sequence[Diagnosis], title: str, out: Path) -> None:
-    """Write diagnostics as one HTML page: sentence, numbers, chart.
+    """Write diagnoses as one HTML page: sentence, numbers, chart.
 
     Raises:
         FileError: the disk refuses.
