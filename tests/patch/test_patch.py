@@ -195,7 +195,7 @@ def test_half_precision_files_hold_rounded_values_and_their_own_fingerprint(trai
     name = "ln_final.weight"
     assert loaded.state()[name].dtype == torch.float16
     assert torch.equal(loaded.state()[name], trained.state()[name].half())
-    with pytest.raises(UsageError, match="fp32, bf16, fp16"):
+    with pytest.raises(UsageError, match="fp32, fp16, bf16"):
         trained.save(path, dtype="int8")
 
 
