@@ -133,6 +133,9 @@ def test_rankings_with_ties_exclusions_and_candidates_against_sorted():
         assert ranking.top(50) == wanted
         if "i3" in inside:
             assert ranking.rank(["i3"]) == 1 + wanted.index("i3")
+        several = [i for i in ("i3", "i4", "i5") if i in inside]
+        if several:
+            assert ranking.rank(["elsewhere", *several]) == 1 + min(map(wanted.index, several))
         assert ranking.rank(["elsewhere"]) is None
 
 
