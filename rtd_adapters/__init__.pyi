@@ -29,12 +29,12 @@ from .evaluation.queries import embed_composed as embed_composed
 from .evaluation.result import Diagnosis as Diagnosis, Result as Result
 from .evaluation.search import search_gallery as search_gallery
 from .export.base import (
-    ExportBase as ExportBase,
     read_base as read_base,
     read_folder_base as read_folder_base,
     read_resume_base as read_resume_base,
 )
 from .export.exporter import (
+    ExportBase as ExportBase,
     Exporter as Exporter,
     ExportJob as ExportJob,
     everything as everything,
@@ -42,7 +42,6 @@ from .export.exporter import (
 )
 from .export.run import export_patch as export_patch
 from .export.torchscript import write_torchscript as write_torchscript
-from .hooks.registry import get_method as get_method
 from .hooks.specs import hookimpl as hookimpl
 from .io.atomic import whole_file as whole_file, whole_folder as whole_folder
 from .io.checkpoints import read_checkpoint as read_checkpoint
@@ -52,6 +51,7 @@ from .jobs.diagnose import diagnose as diagnose
 from .jobs.inputs import PatchJob as PatchJob
 from .jobs.patch import PatchResult as PatchResult, run_patch as run_patch
 from .jobs.sweep import run_sweep as run_sweep
+from .methods.installed import get_method as get_method
 from .methods.method import Method as Method, MethodOption as MethodOption
 from .methods.projections import (
     convert_projection as convert_projection,

@@ -46,7 +46,7 @@ def toy_backbone(toy_tower):
 @pytest.fixture
 def searle():
     """The searle method, as the registry finds it."""
-    from rtd_adapters.hooks.registry import get_method
+    from rtd_adapters.methods.installed import get_method
 
     return get_method("searle")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import mean
 
 from rtd_adapters import PatchJob, RunOptions, TrainingSettings, run_patch
-from rtd_adapters.hooks.registry import backbone_source
+from rtd_adapters.clip.sources import backbone_source
 
 SEEDS = (0, 1, 2)
 METRICS = {

@@ -24,10 +24,10 @@ from rtd_adapters import (
     load_backbone,
     run_patch,
 )
+from rtd_adapters.clip.sources import backbone_source
 from rtd_adapters.demo.projections import projection_path
 from rtd_adapters.demo.queries import DEV_SEED, FINAL_SEED, held_out_queries
 from rtd_adapters.demo.world import demo_world
-from rtd_adapters.hooks.registry import backbone_source
 
 SEEDS = (0, 1, 2)
 ROWS: list[tuple[str, str, Method]] = [

@@ -17,10 +17,10 @@ from pathlib import Path
 from statistics import mean
 
 from rtd_adapters import PatchJob, RunOptions, TrainingSettings, load_backbone, run_patch
+from rtd_adapters.clip.sources import backbone_source
 from rtd_adapters.demo.captions import SYNONYMS, caption
 from rtd_adapters.demo.scenes import HELD_OUT, draw_training_scene
 from rtd_adapters.demo.triplets import demo_triplets
-from rtd_adapters.hooks.registry import backbone_source
 from rtd_adapters.triplets import Triplet, read_triplets, write_triplets
 from rtd_adapters.triplets.rules import RuleSettings, rule_triplets
 

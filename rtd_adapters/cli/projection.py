@@ -43,8 +43,8 @@ def convert(
           --out searle.safetensors
     """
     from rtd_adapters.clip.backbones import backbone_shape
-    from rtd_adapters.hooks.registry import get_method
     from rtd_adapters.io.atomic import require_writable
+    from rtd_adapters.methods.installed import get_method
     from rtd_adapters.methods.projections import convert_projection
 
     require_writable(out, overwrite=overwrite)

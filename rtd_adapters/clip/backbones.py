@@ -14,10 +14,10 @@ from rtd_adapters.clip.image_head import ImageHead, image_head
 from rtd_adapters.clip.images import image_width
 from rtd_adapters.clip.open_clip_models import load_open_clip, open_clip_shape
 from rtd_adapters.clip.shapes import BackboneShape
+from rtd_adapters.clip.sources import backbone_source
 from rtd_adapters.clip.text import TextTower, Tokenizer, tower_from_model
 from rtd_adapters.clip.transformers_models import load_transformers, transformers_shape
 from rtd_adapters.errors import BackboneError
-from rtd_adapters.hooks.registry import backbone_source
 
 DEFAULT = "demo"
 """What is used where no backbone is named: the built-in world, which a plugin of ours brings."""

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from rtd_adapters.hooks.registry import registry
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor, nn
 
-    from rtd_adapters.clip.backbones import Backbone
     from rtd_adapters.clip.shapes import BackboneShape
-    from rtd_adapters.evaluation.world import World
-    from rtd_adapters.methods.method import Method
-    from rtd_adapters.triplets import TripletSet
 
 
 class BackboneSource(ABC):
     """A backbone by name, with its weights. Subclass it and register it (`register_backbones`).
 
-    The rest of what it may bring stands in for inputs that `rtd patch` would otherwise ask for.
+    It may also bring what `rtd patch` would otherwise ask for (`rtd_adapters.jobs.provided`).
     """
 
     name: str
@@ -47,14 +45,7 @@ class BackboneSource(ABC):
         """
         return None
 
-    def triplets(self) -> TripletSet | None:
-        """Triplets to train with, and what a patch's metadata says of them."""
-        return None
 
-    def recipe(self, kind: str) -> Mapping[str, Any]:
-        """Training settings that differ from the published ones, for a kind of patch."""
-        return {}
-
-    def world(self, method: Method, projection: nn.Module, backbone: Backbone) -> World | None:
-        """Pictures of its own with known captions, on which figures are taken."""
-        return None
+def backbone_source(name: str) -> BackboneSource | None:
+    """The backbone that a plugin brings under that name, if any."""
+    return registry().backbones.get(name)

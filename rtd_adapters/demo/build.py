@@ -18,8 +18,9 @@ from torch import Tensor
 from rtd_adapters.demo.clip import WEIGHTS
 from rtd_adapters.demo.pretrain import pretrain
 from rtd_adapters.demo.train_projection import train_projection
-from rtd_adapters.hooks.registry import get_method, registry
+from rtd_adapters.hooks.registry import registry
 from rtd_adapters.io.atomic import whole_file
+from rtd_adapters.methods.installed import get_method
 
 
 @click.command()

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rtd_adapters.errors import FileError, UsageError
-from rtd_adapters.hooks.registry import get_benchmark
+from rtd_adapters.hooks.kinds import BENCHMARK
+from rtd_adapters.hooks.registry import registry
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -96,6 +97,16 @@ class Benchmark:
     def hidden(self) -> bool:
         """Whether the right answers are with a server."""
         return not any(query.targets for part in self.parts for query in part.queries)
+
+
+def get_benchmark(name: str) -> BenchmarkSource:
+    """The installed benchmark of that name.
+
+    Raises:
+        UsageError: there is none, and the message suggests the nearest.
+    """
+    source: BenchmarkSource = registry().find(BENCHMARK, name)
+    return source
 
 
 def load_benchmark(name: str, root: Path | None = None, split: str = "val") -> Benchmark:

@@ -12,10 +12,11 @@ from torch import nn
 from rtd_adapters.clip.backbones import DEFAULT, Backbone, load_backbone
 from rtd_adapters.clip.text import TextTower
 from rtd_adapters.errors import UsageError
-from rtd_adapters.evaluation.benchmark import Benchmark, load_benchmark
+from rtd_adapters.evaluation.benchmark import Benchmark, get_benchmark, load_benchmark
 from rtd_adapters.evaluation.pictures import require_preprocessing
 from rtd_adapters.evaluation.queries import require_opening
-from rtd_adapters.hooks.registry import get_benchmark, get_method, registry
+from rtd_adapters.hooks.registry import registry
+from rtd_adapters.methods.installed import get_method
 from rtd_adapters.methods.method import Method
 from rtd_adapters.methods.projections import load_projection
 from rtd_adapters.patch import TextEncoderPatch

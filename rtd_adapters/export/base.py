@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
 from rtd_adapters.clip.backbones import load_backbone
 from rtd_adapters.clip.text import from_layout
-from rtd_adapters.errors import BackboneError, PatchError, UsageError
+from rtd_adapters.errors import BackboneError, UsageError
+from rtd_adapters.export.exporter import ExportBase, ExportJob
 from rtd_adapters.io.checkpoints import read_checkpoint
 from rtd_adapters.methods.projections import tensors_under
 
-if TYPE_CHECKING:
-    from rtd_adapters.export.exporter import ExportJob
-    from rtd_adapters.patch import TextEncoderPatch
-
 NOT_TENSORS = ("input_resolution", "context_length", "vocab_size")
 """Numbers that OpenAI's archives keep beside the weights."""
-
-
-@dataclass(frozen=True)
-class ExportBase:
-    """A CLIP's tensors, and its text tower under `TextTower`'s names."""
-
-    tensors: dict[str, Tensor]
-    tower: Mapping[str, Tensor]
-
-    def patched(self, patch: TextEncoderPatch) -> dict[str, Tensor]:
-        """All tensors in OpenAI's layout, the text tower's from the patch.
-
-        Raises:
-            PatchError: there is no image tower, and repositories load both from one file.
-        """
-        if not any(name.startswith("visual.") for name in self.tensors):
-            raise PatchError(
-                "The base has a text tower in OpenAI's layout but no image tower, and the "
-                "repository loads both from one file. Pass the complete CLIP with --base."
-            )
-        return self.tensors | patch.state_dict("openai")
 
 
 def read_base(job: ExportJob) -> ExportBase:

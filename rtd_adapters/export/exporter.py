@@ -5,13 +5,18 @@ Importing this module imports no torch, so that plugins may import it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rtd_adapters.errors import PatchError
+from rtd_adapters.hooks.kinds import EXPORTER
+from rtd_adapters.hooks.registry import registry
+
 if TYPE_CHECKING:
-    from rtd_adapters.export.base import ExportBase
+    from torch import Tensor
+
     from rtd_adapters.patch import TextEncoderPatch
 
 
@@ -28,6 +33,27 @@ class ExportJob:
     allow_torchscript: bool = False
     force: bool = False
     overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class ExportBase:
+    """A CLIP's tensors, and its text tower under `TextTower`'s names."""
+
+    tensors: dict[str, Tensor]
+    tower: Mapping[str, Tensor]
+
+    def patched(self, patch: TextEncoderPatch) -> dict[str, Tensor]:
+        """All tensors in OpenAI's layout, the text tower's from the patch.
+
+        Raises:
+            PatchError: there is no image tower, and repositories load both from one file.
+        """
+        if not any(name.startswith("visual.") for name in self.tensors):
+            raise PatchError(
+                "The base has a text tower in OpenAI's layout but no image tower, and the "
+                "repository loads both from one file. Pass the complete CLIP with --base."
+            )
+        return self.tensors | patch.state_dict("openai")
 
 
 @dataclass(frozen=True)
@@ -58,3 +84,13 @@ def held_in_fp16_by_openai(name: str) -> bool:
     """For `Exporter.rounded`: what `convert_weights` of OpenAI's clip/model.py rounds, which is no
     LayerNorm and neither of the embeddings."""
     return ".attn." in name or ".mlp." in name or name == "text_projection"
+
+
+def get_exporter(name: str) -> Exporter:
+    """The installed exporter of that name.
+
+    Raises:
+        UsageError: there is none, and the message suggests the nearest.
+    """
+    exporter: Exporter = registry().find(EXPORTER, name)
+    return exporter

@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 
 from rtd_adapters.errors import PatchError
-from rtd_adapters.export.exporter import ExportJob
-from rtd_adapters.hooks.registry import get_exporter
+from rtd_adapters.export.exporter import ExportJob, get_exporter
 from rtd_adapters.io.atomic import require_new_folder, require_writable
 from rtd_adapters.patch import TextEncoderPatch, surviving_share
 

@@ -16,11 +16,6 @@ from rtd_adapters.hooks.kinds import BACKBONE, BENCHMARK, EXPORTER, KINDS, METHO
 if TYPE_CHECKING:
     import click
 
-    from rtd_adapters.clip.sources import BackboneSource
-    from rtd_adapters.evaluation.benchmark import BenchmarkSource
-    from rtd_adapters.export.exporter import Exporter
-    from rtd_adapters.methods.method import Method
-
 
 @dataclass(frozen=True)
 class Plugin:
@@ -55,22 +50,22 @@ class Registry:
     """(noun, name) that two distributions claim -> the sentence that says so."""
 
     @property
-    def methods(self) -> Mapping[str, Method]:
+    def methods(self) -> Mapping[str, Any]:
         """The methods by name."""
         return self.things[METHOD.noun]
 
     @property
-    def backbones(self) -> Mapping[str, BackboneSource]:
+    def backbones(self) -> Mapping[str, Any]:
         """The backbones that plugins bring, by name."""
         return self.things[BACKBONE.noun]
 
     @property
-    def benchmarks(self) -> Mapping[str, BenchmarkSource]:
+    def benchmarks(self) -> Mapping[str, Any]:
         """The benchmarks by name."""
         return self.things[BENCHMARK.noun]
 
     @property
-    def exporters(self) -> Mapping[str, Exporter]:
+    def exporters(self) -> Mapping[str, Any]:
         """The exporters by name."""
         return self.things[EXPORTER.noun]
 

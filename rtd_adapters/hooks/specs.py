@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 if TYPE_CHECKING:
     import click
 
-    from rtd_adapters.clip.sources import BackboneSource
-    from rtd_adapters.evaluation.benchmark import BenchmarkSource
-    from rtd_adapters.export.exporter import Exporter
-    from rtd_adapters.methods.method import Method
+Register = Callable[[Any], None]
+"""Takes one thing of the hook's kind (`kinds`) into the registry, or raises `TypeError`."""
 
 PROJECT = "rtd_adapters"
 
@@ -22,23 +20,23 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec
-def register_methods(register: Callable[[Method], None]) -> None:
-    """Call `register(method)` once for every composed-image-retrieval method the plugin adds."""
+def register_methods(register: Register) -> None:
+    """Call `register(method)`, a `Method`, for every retrieval method that the plugin adds."""
 
 
 @hookspec
-def register_backbones(register: Callable[[BackboneSource], None]) -> None:
-    """Call `register(source)` once for every backbone the plugin brings with its weights."""
+def register_backbones(register: Register) -> None:
+    """Call `register(source)`, a `BackboneSource`, for every backbone the plugin brings."""
 
 
 @hookspec
-def register_benchmarks(register: Callable[[BenchmarkSource], None]) -> None:
-    """Call `register(source)` once for every benchmark that `rtd eval` can read by the plugin."""
+def register_benchmarks(register: Register) -> None:
+    """Call `register(source)`, a `BenchmarkSource`, for every benchmark the plugin reads."""
 
 
 @hookspec
-def register_exporters(register: Callable[[Exporter], None]) -> None:
-    """Call `register(exporter)` once for every repository that `rtd export` can write for."""
+def register_exporters(register: Register) -> None:
+    """Call `register(exporter)`, an `Exporter`, for every repository the plugin writes for."""
 
 
 @hookspec

@@ -9,7 +9,8 @@ from rtd_adapters.clip.backbones import DEFAULT, load_backbone
 from rtd_adapters.errors import UsageError
 from rtd_adapters.evaluation.diagnosis import DIAGNOSTICS, BeforeAfter
 from rtd_adapters.evaluation.result import Diagnosis
-from rtd_adapters.hooks.registry import backbone_source, get_method
+from rtd_adapters.jobs.provided import provisions
+from rtd_adapters.methods.installed import get_method
 from rtd_adapters.methods.projections import load_projection
 from rtd_adapters.patch import TextEncoderPatch
 
@@ -43,8 +44,8 @@ def _before_after(name: str, file: Path, backbone: str) -> BeforeAfter:
     clip = load_backbone(backbone)
     loaded.require_fit(clip.tower.state_dict())
     projection, _ = load_projection(method, clip, None)
-    source = backbone_source(backbone)
-    world = source.world(method, projection, clip) if source else None
-    if world is None:
+    brought = provisions(backbone)
+    if brought is None:
         raise UsageError(f"{backbone} brings no pictures with captions to diagnose a patch on.")
+    world = brought.world(method, projection, clip)
     return BeforeAfter(world, clip.tower, loaded.build_tower())

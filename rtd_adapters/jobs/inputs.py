@@ -11,12 +11,13 @@ from torch import nn
 
 from rtd_adapters.clip.backbones import DEFAULT, Backbone, load_backbone
 from rtd_adapters.clip.precisions import dtype_named
-from rtd_adapters.clip.sources import BackboneSource
+from rtd_adapters.clip.sources import BackboneSource, backbone_source
 from rtd_adapters.clip.text import TextTower
 from rtd_adapters.errors import FileError, UsageError
-from rtd_adapters.hooks.registry import backbone_source, get_method
 from rtd_adapters.io.atomic import require_new_folder, require_writable
+from rtd_adapters.jobs.provided import provisions
 from rtd_adapters.jobs.say import Say, silent
+from rtd_adapters.methods.installed import get_method
 from rtd_adapters.methods.method import Method
 from rtd_adapters.methods.projections import load_projection
 from rtd_adapters.patch import TextEncoderPatch
@@ -54,7 +55,7 @@ class PatchJob:
 
     @property
     def source(self) -> BackboneSource | None:
-        """What brings the backbone, where a plugin does: it may bring further inputs."""
+        """What brings the backbone, where a plugin does."""
         return backbone_source(self.backbone)
 
     @property
@@ -126,11 +127,12 @@ def check_request(job: PatchJob) -> None:
 
 
 def _require_inputs(job: PatchJob) -> None:
-    needed = ["triplets"]
-    if job.chosen_method().needs_projection:
-        needed.insert(0, "projection")
-    lacking = [f"--{name}" for name in needed if getattr(job, name) is None]
-    if lacking and job.source is None:
+    lacking = []
+    if job.projection is None and job.source is None and job.chosen_method().needs_projection:
+        lacking.append("--projection")
+    if job.triplets is None and provisions(job.backbone) is None:
+        lacking.append("--triplets")
+    if lacking:
         flags = " and ".join(lacking)
         raise UsageError(f"backbone {job.backbone} needs {flags}; only the demo brings its own.")
 
@@ -167,7 +169,7 @@ def load_inputs(job: PatchJob, say: Say = silent) -> Inputs:
 def _load_triplets(job: PatchJob) -> TripletSet:
     if job.triplets is not None:
         return read_triplets(job.triplets, parse_columns(job.columns) if job.columns else None)
-    brought = job.source.triplets() if job.source else None
+    brought = provisions(job.backbone)
     if brought is None:
         raise UsageError(f"backbone {job.backbone} needs --triplets.")
-    return brought
+    return brought.triplets()

@@ -12,11 +12,13 @@ import torch
 from rtd_adapters.clip.precisions import dtype_named
 from rtd_adapters.clip.text import TextTower
 from rtd_adapters.jobs.inputs import Inputs, PatchJob, check_request, load_inputs
+from rtd_adapters.jobs.provided import provisions
 from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.patch import TextEncoderPatch, surviving_share
 from rtd_adapters.patch.card import write_card
 from rtd_adapters.patch.metadata import PatchMetadata
-from rtd_adapters.patch.trainable import LoRAPatch, TrainablePatch
+from rtd_adapters.patch.text_encoder_patch import TrainablePatch
+from rtd_adapters.patch.trainable import LoRAPatch
 from rtd_adapters.training import Trainer, TrainingRecord
 from rtd_adapters.training.processes import launched
 from rtd_adapters.training.resume import has_checkpoint, remove_run
@@ -98,11 +100,9 @@ def _measuring(
     held-out triplets otherwise. Of several processes, the first one takes them."""
     if not launched().is_main:
         return _no_figures
-    if job.source:
+    if brought := provisions(job.backbone):
         say(f"drawing the pictures of {job.backbone}")
-        world = job.source.world(inputs.method, inputs.projection, inputs.backbone)
-        if world:
-            return world.evaluate
+        return brought.world(inputs.method, inputs.projection, inputs.backbone).evaluate
     held_out = trainer.stream.held_out()
 
     def recall(tower: TextTower) -> Figures:

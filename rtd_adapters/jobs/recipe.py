@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rtd_adapters.hooks.registry import backbone_source
+from rtd_adapters.jobs.provided import provisions
 from rtd_adapters.training import TrainingSettings
 
 CHECKPOINTS = 20
@@ -22,8 +22,8 @@ def recipe_settings(backbone: str, kind: str, **chosen: Any) -> TrainingSettings
     Raises:
         UsageError: a value is out of its range, or two contradict each other.
     """
-    source = backbone_source(backbone)
-    recipe = source.recipe(kind) if source else {}
+    brought = provisions(backbone)
+    recipe = brought.recipe(kind) if brought else {}
     return TrainingSettings(**{**recipe, **chosen})
 
 

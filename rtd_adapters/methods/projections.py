@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from rtd_adapters.clip.sources import backbone_source
 from rtd_adapters.errors import BackboneError, RtdError, UsageError
-from rtd_adapters.hooks.registry import backbone_source, registry
 from rtd_adapters.io.atomic import whole_file
 from rtd_adapters.io.checkpoints import read_header
 from rtd_adapters.io.hashes import file_sha256
+from rtd_adapters.methods.installed import installed_methods
 
 if TYPE_CHECKING:
     from rtd_adapters.clip.backbones import Backbone
@@ -122,7 +123,7 @@ def load_projection(
         path = source.projection(method.name) if source else None
     if path is None:
         raise UsageError(f"backbone {backbone.name} needs --projection.")
-    others = registry().methods.values()
+    others = installed_methods().values()
     projection = open_projection(method, path, backbone.shape, others)
     return projection, {"source": path.name, "sha256": file_sha256(path)}
 

@@ -13,7 +13,7 @@ from rtd_adapters.demo import build, clip, pretrain, train_projection
 from rtd_adapters.demo.projections import projection_path
 from rtd_adapters.demo.render import draw
 from rtd_adapters.demo.scenes import draw_training_scene
-from rtd_adapters.hooks.registry import get_method
+from rtd_adapters.methods.installed import get_method
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def test_hook_register_backbones():
 
     found = load_registry([Entry("tiny", plugin(register_backbones=registers(Tiny())))])
     assert found.find(BACKBONE, "tiny").shape() == BackboneShape(1, 2, 3)
-    assert found.find(BACKBONE, "tiny").triplets() is None
+    assert found.find(BACKBONE, "tiny").projection("searle") is None
 
 
 def test_hook_register_benchmarks():

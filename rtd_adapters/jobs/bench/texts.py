@@ -6,7 +6,8 @@ import time
 
 from rtd_adapters.clip.backbones import DEFAULT
 from rtd_adapters.errors import UsageError
-from rtd_adapters.hooks.registry import backbone_source, get_method
+from rtd_adapters.jobs.provided import provisions
+from rtd_adapters.methods.installed import get_method
 from rtd_adapters.methods.method import Method
 from rtd_adapters.training import Towers
 from rtd_adapters.training.batches import TripletBatch, TripletStream
@@ -27,12 +28,11 @@ def triplet_stream(batch_size: int) -> TripletStream:
     Raises:
         UsageError: the plugin that brings them is missing.
     """
-    source = backbone_source(DEFAULT)
-    triplets = source.triplets() if source else None
-    if triplets is None:
+    brought = provisions(DEFAULT)
+    if brought is None:
         raise UsageError(f"the plugin {DEFAULT!r}, whose triplets are timed, is not installed.")
     tokenizer = bench_method().tokenizer(CONTEXT_LENGTH)
-    return TripletStream(triplets, tokenizer, batch_size=batch_size, seed=0)
+    return TripletStream(brought.triplets(), tokenizer, batch_size=batch_size, seed=0)
 
 
 def real_tokens(towers: Towers, batch: TripletBatch) -> int:
