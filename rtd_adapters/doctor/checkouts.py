@@ -7,8 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
+
+from rtd_adapters.clip.releases import (
+    ENCODE_REFUSED_FROM,
+    ENCODE_WRONG_FROM,
+    installed_release,
+)
 
 Trap = Callable[[], str | None]
 
@@ -54,10 +60,10 @@ def recognise_checkout(folder: Path) -> Repository | None:
 
 def transformers_breaks_encode() -> str | None:
     """LinCIR's and RTD's encode function under newer transformers."""
-    installed = _installed("transformers")
-    if installed is None or installed < (4, 54):
+    installed = installed_release("transformers")
+    if installed is None or installed < ENCODE_REFUSED_FROM:
         return None
-    what = "fails" if installed < (5, 0) else "computes wrong numbers without an error"
+    what = "fails" if installed < ENCODE_WRONG_FROM else "computes wrong numbers without an error"
     return (
         f"transformers {version('transformers')}: encode_with_pseudo_tokens_HF {what} (right up to "
         "4.53). rtd run repairs it; without rtd run, install transformers<4.54."
@@ -66,7 +72,7 @@ def transformers_breaks_encode() -> str | None:
 
 def torch_refuses_modules() -> str | None:
     """FTI4CIR's checkpoint under newer torch."""
-    installed = _installed("torch")
+    installed = installed_release("torch")
     if installed is None or installed < (2, 6):
         return None
     return (
@@ -77,21 +83,13 @@ def torch_refuses_modules() -> str | None:
 
 def clip_wants_pkg_resources() -> str | None:
     """OpenAI's clip from PyPI under newer setuptools."""
-    installed = _installed("setuptools")
-    if _installed("openai-clip") is None or (installed is not None and installed < (81, 0)):
+    installed = installed_release("setuptools")
+    if installed_release("openai-clip") is None or (installed is not None and installed < (81, 0)):
         return None
     return (
         "openai-clip imports pkg_resources, which setuptools 81 and later lack. Install "
         "'setuptools<81', or clip from github.com/openai/CLIP."
     )
-
-
-def _installed(package: str) -> tuple[int, int] | None:
-    try:
-        numbers = version(package).split(".")
-    except PackageNotFoundError:
-        return None
-    return int(numbers[0]), int("".join(c for c in numbers[1] if c.isdigit()) or 0)
 
 
 def _text(path: Path) -> str:

@@ -15,22 +15,24 @@ from typing import Any
 
 from torch import Tensor
 
+from rtd_adapters.clip.releases import ENCODE_REFUSED_FROM, installed_release
+
 NAME = "encode_with_pseudo_tokens_HF"
 PLACEHOLDER = 259
-BROKEN_FROM = (4, 54)
 
 
 def repair_encode(module: ModuleType, say: Callable[[str], None]) -> None:
     """Replace the function in a freshly imported module where transformers breaks it."""
     if hasattr(module, NAME) and encode_is_broken():
         setattr(module, NAME, encode_with_pseudo_tokens)
-        say(f"repaired: {NAME}, which computes wrong numbers under transformers {_installed()}")
+        release = version("transformers")
+        say(f"repaired: {NAME}, which computes wrong numbers under transformers {release}")
 
 
 def encode_is_broken() -> bool:
     """Whether the installed transformers breaks the function."""
-    major, minor = _installed().split(".")[:2]
-    return (int(major), int(minor)) >= BROKEN_FROM
+    release = installed_release("transformers")
+    return release is not None and release >= ENCODE_REFUSED_FROM
 
 
 def encode_with_pseudo_tokens(
@@ -62,7 +64,3 @@ def encode_with_pseudo_tokens(
     if return_last_states:
         return output.text_embeds, output.last_hidden_state
     return output.text_embeds
-
-
-def _installed() -> str:
-    return version("transformers")

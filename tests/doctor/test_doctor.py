@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from rtd_adapters import BackboneShape, get_method
+from rtd_adapters.clip import releases
 from rtd_adapters.doctor import checkouts, examine
 from rtd_adapters.errors import FileError, UsageError
 from rtd_adapters.methods.projections import convert_projection
@@ -70,12 +71,18 @@ def test_a_loading_point_that_is_gone_is_named(tmp_path):
     assert trap.startswith("src/validate.py does not call clip.load(")
 
 
+def pretend(monkeypatch, installed):
+    """Every package is of this version."""
+    for module in (checkouts, releases):
+        monkeypatch.setattr(module, "version", lambda package: installed)
+
+
 @pytest.mark.parametrize(
     ("installed", "words"),
     [("4.53.3", None), ("4.57.6", "fails"), ("5.23.0", "wrong numbers")],
 )
 def test_transformers_is_judged_by_its_version(installed, words, tmp_path, monkeypatch):
-    monkeypatch.setattr(checkouts, "version", lambda package: installed)
+    pretend(monkeypatch, installed)
     traps = examine(checkout(tmp_path, FILES["lincir"])).traps
     said = [trap for trap in traps if "encode_with_pseudo_tokens_HF" in trap]
     assert [words in trap for trap in said] == ([True] if words else [])
@@ -84,7 +91,7 @@ def test_transformers_is_judged_by_its_version(installed, words, tmp_path, monke
 def test_torch_is_judged_by_its_version(tmp_path, monkeypatch):
     folder = checkout(tmp_path, FILES["fti4cir"])
     for installed, warned in (("2.5.1", False), ("2.14.1+cu130", True)):
-        monkeypatch.setattr(checkouts, "version", lambda package, v=installed: v)
+        pretend(monkeypatch, installed)
         assert any("refuses its checkpoint" in trap for trap in examine(folder).traps) is warned
 
 
