@@ -135,6 +135,8 @@ class Method(ABC):
 
     def pseudo_tokens(self, projection: nn.Module, embedding: Tensor) -> Tensor:
         """[B, K, text width] from joint-space embeddings [B, embed_dim]; here K = 1."""
+        if not self.needs_projection:
+            raise NotImplementedError(f"{type(self).__name__} must define both composed and bare")
         return projection(embedding).unsqueeze(1)
 
     def composed(

@@ -85,8 +85,7 @@ class Rehearsal:
     def embed(self, composition: Composition) -> Tensor:
         """[B, embed_dim] embeddings of what the method made, unnormalised."""
         remedy = (
-            "Prompts with pseudo tokens need 1 to K placeholders and tokens [B, K, text width]; a "
-            "method without a projection overrides both composed and bare."
+            "Prompts with pseudo tokens need 1 to K placeholders and tokens [B, K, text width]."
         )
         with promised(self.method, "embedding its queries", remedy):
             return embed_composition(self.tower, self.tokenizer, composition)

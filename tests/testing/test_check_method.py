@@ -258,7 +258,7 @@ BROKEN = [
             "needs_projection": False,
             "build_projection": lambda *_: nn.Identity(),
         },
-        "embedding its queries failed with BackboneError.*overrides both composed and bare",
+        r"bare\(\) of pictures failed with NotImplementedError.*must define both composed and bare",
     ),
     (
         captions_compose_as_pictures,
