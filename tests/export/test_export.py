@@ -260,6 +260,19 @@ def test_nothing_is_replaced_unasked(target, patch, base, tmp_path):
     refused(ExportJob(patch, out, base, base), target, FileError, "--overwrite")
 
 
+@pytest.mark.parametrize(
+    "target", sorted(name for name, exporter in registry().exporters.items() if exporter.folder)
+)
+def test_a_folder_with_anybody_elses_files_is_not_replaced_even_if_asked(
+    target, patch, base, tmp_path
+):
+    out = tmp_path / "out"
+    (out / "theirs").mkdir(parents=True)
+    (out / "theirs" / "notes.txt").write_text("mine")
+    job = ExportJob(patch, out, base, base, overwrite=True)
+    refused(job, target, FileError, r"did not write \(theirs/notes\.txt\)")
+
+
 @pytest.mark.parametrize("target", ["fti4cir", "rtd"])
 def test_a_full_disk_leaves_nothing(target, patch, base, tmp_path, monkeypatch):
     def full(*_):
