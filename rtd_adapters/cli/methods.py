@@ -13,7 +13,7 @@ from rtd_adapters.hooks.plugins import Registry
 from rtd_adapters.hooks.registry import registry
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
 @json_option
 @click.pass_context
 def methods(context: click.Context, as_json: bool) -> None:

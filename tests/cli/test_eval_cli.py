@@ -59,11 +59,11 @@ def test_options_of_the_method_reach_it_and_the_record(rtd, tmp_path):
 
 
 def test_an_evaluation_is_of_the_method_as_its_options_say():
-    from rtd_adapters.evaluation.evaluate import EvalOptions, prepare
+    from rtd_adapters.evaluation.inputs import prepare
 
-    asked = ("fti4cir", "demo", None, "val", "demo", None, None, EvalOptions())
-    assert prepare(*asked).method.stand_in == "tokens"
-    assert prepare(*asked, {"stand_in": "words"}).method.stand_in == "words"
+    assert prepare(method="fti4cir").method.stand_in == "tokens"
+    asked = prepare(method="fti4cir", method_options={"stand_in": "words"})
+    assert asked.method.stand_in == "words"
 
 
 @pytest.mark.parametrize(

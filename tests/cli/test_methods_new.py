@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from rtd_adapters.errors import FileError, UsageError
+from rtd_adapters.io import manifest
 from rtd_adapters.methods.skeleton import write_skeleton
 from rtd_adapters.patch import TextEncoderPatch
 
@@ -22,6 +23,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "custom_plugin"
 def test_the_example_is_what_the_command_writes(tmp_path):
     write_skeleton("linear", tmp_path / "new")
     made = {p.name: p.read_text() for p in (tmp_path / "new").iterdir()}
+    del made[manifest.NAME]
     assert made == {p.name: p.read_text() for p in EXAMPLE.iterdir() if p.is_file()}
 
 

@@ -126,7 +126,7 @@ def _transformers_clip() -> RealClip:
         """Unit vectors, which is all that the ordinary forward gives."""
         return model(input_ids=ids, pixel_values=pixels).text_embeds
 
-    return RealClip(model, encode, model.text_model.get_input_embeddings(), "hf")
+    return RealClip(model, encode, model.text_model.embeddings.token_embedding, "hf")
 
 
 MAKERS: dict[str, Callable[[], RealClip]] = {
