@@ -107,5 +107,5 @@ def patched_tower(backbone: Backbone, patch: TextEncoderPatch, strength: float =
         PatchError: the patch was made for another tower.
     """
     base = backbone.tower.state_dict()
-    patch.require_fit(base)
+    patch.require_fit(base, backbone.tower.config)
     return patch.build_tower(base, strength).to(backbone.tower.device)

@@ -22,7 +22,7 @@ from rtd_adapters.clip.text import (
 )
 from rtd_adapters.errors import PatchError, UsageError
 from rtd_adapters.patch.file import read_patch, write_patch
-from rtd_adapters.patch.fit import require_same_base, require_same_shapes
+from rtd_adapters.patch.fit import require_same_base, require_same_computation, require_same_shapes
 from rtd_adapters.patch.live import Originals
 from rtd_adapters.patch.metadata import PatchMetadata
 
@@ -150,14 +150,15 @@ class TextEncoderPatch:
             force: apply even to a tower the patch was not trained for.
 
         Raises:
-            PatchError: the patch is on already, or does not fit; both fingerprints are named.
+            PatchError: the patch is on already, or does not fit; both fingerprints, activations or
+                numbers of heads are named.
             BackboneError: `model` is no CLIP this package knows.
         """
         if model in self._originals:
             raise PatchError("this patch is on this model already. Call revert(model) first.")
         live = find_tower(model)
         base = live.state()
-        self.require_fit(base, force=force)
+        self.require_fit(base, live.config, force=force)
         patched = interpolate(base, self.state(), strength)
         self._originals.write_over(model, to_layout(patched, live.layout))
 
@@ -182,18 +183,24 @@ class TextEncoderPatch:
         finally:
             self.revert(model)
 
-    def require_fit(self, base: State, *, force: bool = False) -> None:
-        """Check that a tower state is the one this patch was trained for.
+    def require_fit(
+        self, base: State, config: TowerConfig | None = None, *, force: bool = False
+    ) -> None:
+        """Check that a tower is the one this patch was trained for.
 
         Args:
-            base: under `TextTower`'s names.
+            base: its state, under `TextTower`'s names.
+            config: its configuration; None where only a file's tensors are known.
             force: accept any tower of the same shape.
 
         Raises:
-            PatchError: it is not; both fingerprints, or both shapes, are named.
+            PatchError: it is not; both fingerprints, activations, numbers of heads or shapes are
+                named.
         """
         if not force:
             require_same_base(self.metadata, base)
+            if config is not None:
+                require_same_computation(self.metadata, config)
         require_same_shapes(self.state(), base)
 
 
