@@ -23,7 +23,7 @@ from rtd_adapters.clip.text import (
 from rtd_adapters.errors import PatchError, UsageError
 from rtd_adapters.patch.file import read_patch, write_patch
 from rtd_adapters.patch.fit import require_same_base, require_same_computation, require_same_shapes
-from rtd_adapters.patch.live import Originals
+from rtd_adapters.patch.live import WRITING, Originals
 from rtd_adapters.patch.metadata import PatchMetadata
 
 if TYPE_CHECKING:
@@ -143,40 +143,51 @@ class TextEncoderPatch:
     def apply(self, model: nn.Module, strength: float = 1.0, *, force: bool = False) -> None:
         """Patch a live CLIP in place, in its own dtype and on its own device.
 
+        Afterwards the model's weights are the patch's, or nothing was changed and an error says
+        why. Threads that apply at once take turns.
+
         Args:
             model: OpenAI clip, open_clip, transformers or a vendored copy, wrapped for several
-                processes or not.
+                processes or not; a patch on the model is on its wrapper too.
             strength: 0 is the base encoder, 1 the patched one, values between interpolate.
             force: apply even to a tower the patch was not trained for.
 
         Raises:
-            PatchError: the patch is on already, or does not fit; both fingerprints, activations or
-                numbers of heads are named.
+            PatchError: the patch is on already, or does not fit (both fingerprints, activations or
+                numbers of heads are named), or the model does not take it: its weights are
+                offloaded, handed out as copies, or tied to others.
             BackboneError: `model` is no CLIP this package knows.
         """
-        if model in self._originals:
-            raise PatchError("this patch is on this model already. Call revert(model) first.")
-        live = find_tower(model)
-        base = live.state()
-        self.require_fit(base, live.config, force=force)
-        patched = interpolate(base, self.state(), strength)
-        self._originals.write_over(model, to_layout(patched, live.layout))
+        with WRITING:
+            if model in self._originals:
+                raise PatchError("this patch is on this model already. Call revert(model) first.")
+            live = find_tower(model)
+            base = live.state()
+            self.require_fit(base, live.config, force=force)
+            patched = to_layout(interpolate(base, self.state(), strength), live.layout)
+            self._originals.write_over(live, patched, self.metadata.title)
 
     def revert(self, model: nn.Module) -> None:
         """Give a patched model its own tensors back, bit for bit.
 
         Raises:
-            PatchError: this patch is not on the model.
+            PatchError: this patch is not on the model, or another lies on top of it, which is
+                named.
         """
-        if model not in self._originals:
-            raise PatchError("this patch is not on this model, so there is nothing to revert.")
-        self._originals.give_back(model)
+        with WRITING:
+            if model not in self._originals:
+                raise PatchError("this patch is not on this model, so there is nothing to revert.")
+            self._originals.give_back(model)
 
     @contextmanager
     def applied(
         self, model: nn.Module, strength: float = 1.0, *, force: bool = False
     ) -> Iterator[nn.Module]:
-        """`with patch.applied(model):` patches for the length of the block."""
+        """`with patch.applied(model):` patches for the length of the block.
+
+        The model itself is patched, so every thread that uses it meanwhile gets patched
+        embeddings. Where threads need both at once, give each a copy of the model.
+        """
         self.apply(model, strength, force=force)
         try:
             yield model

@@ -15,7 +15,7 @@ from rtd_adapters.clip.text.layouts import (
     hf_module_name,
     to_layout,
 )
-from rtd_adapters.clip.text.recognition import LiveTower, find_tower
+from rtd_adapters.clip.text.recognition import LiveTower, find_tower, unwrapped
 from rtd_adapters.clip.text.tokenizer import Tokenizer
 from rtd_adapters.clip.text.tower import TextTower
 
@@ -38,4 +38,5 @@ __all__ = [
     "to_layout",
     "tower_from_model",
     "tower_from_state_dict",
+    "unwrapped",
 ]
