@@ -10,8 +10,8 @@ from types import MappingProxyType
 from torch import nn
 
 from rtd_adapters.clip.backbones import DEFAULT, Backbone, load_backbone
-from rtd_adapters.clip.text import TextTower
-from rtd_adapters.errors import UsageError
+from rtd_adapters.clip.text import TextTower, require_strength
+from rtd_adapters.errors import UsageError, require_number
 from rtd_adapters.evaluation.benchmark import Benchmark, load_benchmark
 from rtd_adapters.evaluation.pictures import require_preprocessing
 from rtd_adapters.evaluation.queries import require_opening
@@ -34,6 +34,10 @@ class EvalOptions:
     cache: bool = True
     """Keep picture embeddings on disk."""
     quiet: bool = False
+
+    def __post_init__(self) -> None:
+        require_strength(self.strength)
+        require_number("--batch-size", self.batch_size, least=1)
 
 
 @dataclass(frozen=True)

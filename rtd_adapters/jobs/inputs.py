@@ -174,7 +174,8 @@ def activation_note(method: Method, backbone: Backbone) -> str | None:
     return (
         f"note: {backbone.label} computes with {trained}, but {method.name}'s repository builds "
         f"its text tower with {own}, where a patch of this backbone does not fit. Train it with "
-        "the backbone that the repository loads (for OpenAI's weights in a file, a -quickgelu name)."
+        "the backbone that the repository loads; for OpenAI's weights in a file its name ends in "
+        "-quickgelu."
     )
 
 

@@ -59,12 +59,10 @@ def _overlapping(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
 
 def _reach(name: str, tensor: Tensor) -> tuple[int, int, int, str]:
     """Its storage, and the first and last byte in it."""
-    start = tensor.storage_offset()
+    start, size = int(tensor.storage_offset()), tensor.element_size()
     steps = zip(tensor.shape, tensor.stride(), strict=True)
-    end = (
-        start + sum((size - 1) * stride for size, stride in steps) + 1 if tensor.numel() else start
-    )
-    size = tensor.element_size()
+    last = start + int(sum((length - 1) * stride for length, stride in steps))
+    end = last + 1 if tensor.numel() else start
     return tensor.untyped_storage().data_ptr(), start * size, end * size, name
 
 

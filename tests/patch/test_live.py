@@ -57,7 +57,7 @@ def hand_out_one_copy(model):
 def test_a_model_that_hands_out_copies_is_refused(wrap, trained, model):
     before = {name: tensor.detach().clone() for name, tensor in model.named_parameters()}
     copying = wrap(model)
-    with pytest.raises(PatchError, match="did not reach .*Apply the patch to the plain model"):
+    with pytest.raises(PatchError, match=r"did not reach .*Apply the patch to the plain model"):
         trained.apply(copying)
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, before[name]), name
@@ -109,7 +109,7 @@ def test_patches_come_off_in_the_order_of_a_stack(trained, model):
     below = weights(model)
     upper.metadata.method = "the upper one"
     upper.apply(model, force=True)
-    with pytest.raises(PatchError, match="on top of this one: .*the upper one"):
+    with pytest.raises(PatchError, match=r"on top of this one: .*the upper one"):
         trained.revert(model)
     upper.revert(model)
     assert same(model, below)
