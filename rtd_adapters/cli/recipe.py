@@ -78,7 +78,9 @@ STEP = (
     click.option(
         "--gradient-accumulation", type=int, help="Batches averaged before each step.  [1]"
     ),
-    click.option("--max-grad-norm", type=options.FiniteNumber(), help="Clip the gradient to this norm."),
+    click.option(
+        "--max-grad-norm", type=options.FiniteNumber(), help="Clip the gradient to this norm."
+    ),
     click.option(
         "--engine",
         type=click.Choice(["fast", "reference"]),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from torch import Tensor, nn
 
+from rtd_adapters.clip.finite import not_finite
 from rtd_adapters.clip.precisions import dtype_named
 from rtd_adapters.clip.text import (
     TextTower,
@@ -64,10 +65,13 @@ class TextEncoderPatch:
 
         Raises:
             FileError: the file is missing or damaged.
-            PatchError: it is no patch, or its tensors are not those it was saved with.
+            PatchError: it is no patch, its tensors are not those it was saved with, or one holds
+                NaN or infinity.
         """
         tensors, metadata = read_patch(Path(path))
         _, state = from_layout(tensors)
+        if (name := not_finite(state)) is not None:
+            raise PatchError(f"{path} is no use: its {name} holds NaN or infinity. Train it again.")
         if fingerprint(state) != metadata.fingerprint:
             raise PatchError(
                 f"{path} was changed after it was saved: its tensors do not have the fingerprint "
