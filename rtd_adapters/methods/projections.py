@@ -70,8 +70,8 @@ def fill_projection(module: nn.Module, tensors: Mapping[str, Tensor], path: Path
                 f"and {list(expected[name].shape)} for this backbone. "
                 "Pass the projection trained for it, or the backbone it was trained for."
             )
-    if (name := not_finite(tensors)) is not None:
-        raise BackboneError(f"{path} is no use: its {name} holds NaN or infinity. Fetch it again.")
+    if (bad := not_finite(tensors)) is not None:
+        raise BackboneError(f"{path} is no use: its {bad} holds NaN or infinity. Fetch it again.")
     module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     return module.float().eval().requires_grad_(False)
 
