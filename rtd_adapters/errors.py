@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 class RtdError(Exception):
     """An expected failure. The command line prints its message alone and exits with `exit_code`."""
@@ -37,6 +39,34 @@ class EvaluationError(RtdError):
 
 class TrainingError(RtdError):
     """A training run cannot start, cannot go on, or cannot be resumed."""
+
+
+def require_number(
+    name: str,
+    value: float,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+    below: float = math.inf,
+) -> None:
+    """Check that a setting is a number in its range; NaN and infinity are in none.
+
+    Args:
+        name: of its option, such as --max-grad-norm, for the message.
+        value: what was asked for.
+        least, above, most, below: its bounds; what is above or below one is not equal to it.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if math.isfinite(value) and least <= value <= most and above < value < below:
+        return
+    bounds = {"at least": least, "above": above, "at most": most, "below": below}
+    words = [f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound)]
+    finite = [] if math.isfinite(value) else ["finite"]
+    wanted = " and ".join([*finite, *words])
+    raise UsageError(f"{name} is {value}; it must be {wanted}.")
 
 
 def first_line(error: Exception) -> str:

@@ -36,6 +36,7 @@ class ContextI2W(Method):
     summary = "Context-I2W: one token turned by the text, prompt 'a photo of <|replace|> , ...'"
     reference_url = "https://github.com/Pter61/context-i2w"
     layout = "openai"
+    activation = "quick_gelu"
     placeholder = REPLACE
     composed_prompt = f"a photo of {REPLACE} , {{text}}"
     bare_prompt = f"a photo of {REPLACE}"

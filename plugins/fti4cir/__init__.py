@@ -43,6 +43,7 @@ class Fti4cir(Method):
     summary = "FTI4CIR: a subject and up to 12 attributes, prompt 'a photo of * with * ... but ...'"
     reference_url = "https://github.com/ZiChao111/FTI4CIR"
     layout = "openai"
+    activation = "quick_gelu"
     placeholder = "*"
     composed_prompt = "a photo of * with * but {text}"
     bare_prompt = "a photo of * with *"

@@ -27,6 +27,7 @@ class Pic2Word(Method):
     summary = "Pic2Word: a mapping network trained on images alone, prompt 'a photo of * , ...'"
     reference_url = "https://github.com/google-research/composed_image_retrieval"
     layout = "openai"
+    activation = "quick_gelu"
     placeholder = "*"
     composed_prompt = "a photo of * , {text}"
     bare_prompt = "a photo of *"

@@ -21,6 +21,7 @@ class Searle(Method):
     summary = "SEARLE: textual inversion by a distilled MLP, prompt 'a photo of $ that ...'"
     reference_url = "https://github.com/miccunifi/SEARLE"
     layout = "openai"
+    activation = "quick_gelu"
     placeholder = "$"
     composed_prompt = "a photo of $ that {text}"
     bare_prompt = "a photo of $"

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--strength",
-    type=float,
+    type=options.FiniteNumber(),
     default=1.0,
     show_default=True,
     help="Of the patch: 0 is the base encoder, 1 the patched one.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -13,6 +14,27 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+class _Finite:
+    """Refuses NaN and infinity, which are numbers to click."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number; a usage error that names the option otherwise."""
+        number: float = super().convert(value, param, ctx)  # type: ignore[misc]
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)  # type: ignore[attr-defined]
+        return number
+
+
+class FiniteNumber(_Finite, click.types.FloatParamType):
+    """A number whose range is known where the setting is kept."""
+
+
+class FiniteRange(_Finite, click.FloatRange):
+    """A number within a range."""
 
 
 def together(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -103,7 +125,7 @@ kind_option = click.option(
 )
 seed_option = click.option(
     "--seed",
-    type=int,
+    type=click.IntRange(0),
     default=0,
     show_default=True,
     help="Decides everything random; one seed, one result, bit for bit.",

@@ -31,11 +31,11 @@ OPTIMISATION = (
     click.option(
         "--lr",
         "learning_rate",
-        type=float,
+        type=options.FiniteNumber(),
         help="Peak learning rate of AdamW." + RECIPE.format("1e-5", "5e-4, lora 3e-3"),
     ),
     click.option("--batch-size", type=int, help="Triplets a step." + RECIPE.format(128, 64)),
-    click.option("--weight-decay", type=float, help="Of AdamW.  [0.01]"),
+    click.option("--weight-decay", type=options.FiniteNumber(), help="Of AdamW.  [0.01]"),
     click.option(
         "--warmup-steps", type=int, help="Steps of linear warm-up." + RECIPE.format(0, 20)
     ),
@@ -47,10 +47,10 @@ OPTIMISATION = (
 )
 """How the weights move."""
 OBJECTIVE = (
-    click.option("--temperature", type=float, help="Of the objective.  [0.07]"),
+    click.option("--temperature", type=options.FiniteNumber(), help="Of the objective.  [0.07]"),
     click.option(
         "--noise-scale",
-        type=float,
+        type=options.FiniteNumber(),
         help="Noise of the refined concatenation, in units of unnormalised "
         "embeddings; 0 is none.  [0.5]",
     ),
@@ -78,7 +78,9 @@ STEP = (
     click.option(
         "--gradient-accumulation", type=int, help="Batches averaged before each step.  [1]"
     ),
-    click.option("--max-grad-norm", type=float, help="Clip the gradient to this norm."),
+    click.option(
+        "--max-grad-norm", type=options.FiniteNumber(), help="Clip the gradient to this norm."
+    ),
     click.option(
         "--engine",
         type=click.Choice(["fast", "reference"]),
@@ -182,14 +184,14 @@ lora_options = options.together(
     click.option("--lora-rank", type=int, default=8, show_default=True, help="Rank."),
     click.option(
         "--lora-alpha",
-        type=float,
+        type=options.FiniteNumber(),
         default=16.0,
         show_default=True,
         help="The factors' product is scaled by alpha / rank.",
     ),
     click.option(
         "--lora-dropout",
-        type=float,
+        type=options.FiniteNumber(),
         default=0.0,
         show_default=True,
         help="Dropout on the factors' input.",

@@ -16,7 +16,7 @@ from rtd_adapters.cli import options
 )
 @click.option(
     "--strength",
-    type=float,
+    type=options.FiniteNumber(),
     default=1.0,
     show_default=True,
     help="0 is the base encoder, 1 the patched one.",

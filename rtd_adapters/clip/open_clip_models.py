@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from rtd_adapters.clip.model_configs import read_model_config
 from rtd_adapters.clip.shapes import BackboneShape
-from rtd_adapters.errors import BackboneError, FileError, first_line
+from rtd_adapters.errors import BackboneError, first_line
 from rtd_adapters.io.checkpoints import read_checkpoint
 
 
@@ -64,15 +64,7 @@ def _known_name(name: str) -> str:
 def _register_config(path: Path) -> str:
     import open_clip
 
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}. Check --backbone.") from error
-    except ValueError as error:
-        raise FileError(f"{path} is not valid JSON: {error}.") from error
-    absent = [key for key in ("embed_dim", "vision_cfg", "text_cfg") if key not in config]
-    if absent:
-        raise FileError(f"{path} is no open_clip model config: it lacks {', '.join(absent)}.")
+    read_model_config(path)
     open_clip.add_model_config(path)
     return path.stem
 
@@ -95,7 +87,7 @@ def open_clip_shape(name: str) -> BackboneShape:
 
     Raises:
         BackboneError: the name is unknown.
-        FileError: the JSON is missing or damaged.
+        FileError: the JSON is missing or damaged, or its sizes are absurd.
     """
     import open_clip
 

@@ -10,8 +10,8 @@ from types import MappingProxyType
 from torch import nn
 
 from rtd_adapters.clip.backbones import DEFAULT, Backbone, load_backbone
-from rtd_adapters.clip.text import TextTower
-from rtd_adapters.errors import UsageError
+from rtd_adapters.clip.text import TextTower, require_strength
+from rtd_adapters.errors import UsageError, require_number
 from rtd_adapters.evaluation.benchmark import Benchmark, get_benchmark, load_benchmark
 from rtd_adapters.evaluation.pictures import require_preprocessing
 from rtd_adapters.evaluation.queries import require_opening
@@ -35,6 +35,10 @@ class EvalOptions:
     cache: bool = True
     """Keep picture embeddings on disk."""
     quiet: bool = False
+
+    def __post_init__(self) -> None:
+        require_strength(self.strength)
+        require_number("--batch-size", self.batch_size, least=1)
 
 
 @dataclass(frozen=True)
@@ -108,5 +112,5 @@ def patched_tower(backbone: Backbone, patch: TextEncoderPatch, strength: float =
         PatchError: the patch was made for another tower.
     """
     base = backbone.tower.state_dict()
-    patch.require_fit(base)
+    patch.require_fit(base, backbone.tower.config)
     return patch.build_tower(base, strength).to(backbone.tower.device)

@@ -1,31 +1,10 @@
-"""Retrieval metrics: ranks on score matrices, and one query's figures from its ranking."""
+"""Retrieval metrics, of ranks and of one query's ranking."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
-
-
-def target_ranks(scores: Tensor, targets: Tensor, excluded: Tensor | None = None) -> Tensor:
-    """How many gallery items score above each query's target; 0 is the best rank.
-
-    Args:
-        scores: [Q, N] similarity of each query to each gallery item.
-        targets: [Q] index of the target.
-        excluded: [Q] index of an item that is taken out of the ranking, such as the reference
-            image; the target itself is never taken out.
-
-    An item that ties with the target counts against it when it stands earlier in the gallery, as a
-    stable descending sort would have it.
-    """
-    wanted = scores.gather(1, targets[:, None])
-    place = torch.arange(scores.shape[1], device=scores.device)
-    ahead = (scores > wanted) | ((scores == wanted) & (place < targets[:, None]))
-    if excluded is not None:
-        ahead &= place != excluded[:, None]
-    return ahead.sum(1)
 
 
 def recall_at(ranks: Tensor, cutoffs: Sequence[int]) -> dict[int, float]:

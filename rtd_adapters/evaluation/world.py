@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rtd_adapters.clip.images import ImageStates
+from rtd_adapters.clip.ranks import target_ranks
 from rtd_adapters.clip.text import TextTower
-from rtd_adapters.evaluation.metrics import recall_at, target_ranks
+from rtd_adapters.evaluation.metrics import recall_at
 from rtd_adapters.methods.method import Method
 from rtd_adapters.methods.query import embed_composition
 from rtd_adapters.methods.reference import Reference

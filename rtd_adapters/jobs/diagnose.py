@@ -42,7 +42,7 @@ def diagnose(
 def _before_after(name: str, file: Path, backbone: str) -> BeforeAfter:
     loaded, method = TextEncoderPatch.load(file), get_method(name)
     clip = load_backbone(backbone)
-    loaded.require_fit(clip.tower.state_dict())
+    loaded.require_fit(clip.tower.state_dict(), clip.tower.config)
     projection, _ = load_projection(method, clip, None)
     brought = provisions(backbone)
     if brought is None:

@@ -160,10 +160,25 @@ def load_inputs(job: PatchJob, say: Say = silent) -> Inputs:
     triplets = _load_triplets(job)
     say(f"loading backbone {job.backbone}")
     backbone = load_backbone(job.backbone, job.pretrained)
+    if job.source is None and (note := activation_note(method, backbone)):
+        say(note)
     projection, projection_source = load_projection(method, backbone, job.projection)
     if job.method_options:
         projection_source["options"] = dict(job.method_options)
     return Inputs(method, backbone, projection, triplets, projection_source)
+
+
+def activation_note(method: Method, backbone: Backbone) -> str | None:
+    """What to say where a method's repository builds another text tower than is trained."""
+    own, trained = method.activation, backbone.tower.config.activation
+    if own in (None, trained):
+        return None
+    return (
+        f"note: {backbone.label} computes with {trained}, but {method.name}'s repository builds "
+        f"its text tower with {own}, where a patch of this backbone does not fit. Train it with "
+        "the backbone that the repository loads; for OpenAI's weights in a file its name ends in "
+        "-quickgelu."
+    )
 
 
 def _load_triplets(job: PatchJob) -> TripletSet:

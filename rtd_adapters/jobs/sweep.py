@@ -62,12 +62,13 @@ def run_sweep(
         FileError: a file of that name holds another run's patch.
         RtdError: as `run_patch`.
     """
+    each = {name: replace(job.settings, **change) for name, change in changes.items()}
     rows = []
-    for name, change in changes.items():
+    for name, settings in each.items():
         own = replace(
             job,
             out=folder / f"{name}.safetensors",
-            settings=replace(job.settings, **change),
+            settings=settings,
             options=RunOptions(quiet=True),
         )
         learned = own.out.exists()

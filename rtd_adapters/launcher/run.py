@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from rtd_adapters.clip.text import require_strength
 from rtd_adapters.errors import UsageError
 from rtd_adapters.launcher.encode_repair import repair_encode
 from rtd_adapters.launcher.import_hooks import after_import
@@ -33,9 +34,10 @@ def run_script(
         force: patch towers that the patch was not trained for, too.
 
     Raises:
-        UsageError: the command is no Python script.
+        UsageError: the command is no Python script, or the strength is not between 0 and 1.
         PatchError: the script ended well, but the patch did not go in.
     """
+    require_strength(strength)
     words = _without_python(command)
     injection = Injection(patch, say, strength, force)
     injection.watch()

@@ -52,6 +52,9 @@ class Method(ABC):
     """The method's repository or paper."""
     layout: str
     """How its repository names the text tower's tensors: openai, open_clip_custom or hf."""
+    activation: str | None = None
+    """The activation of the text tower that its repository builds, whatever the weights:
+    quick_gelu, gelu or gelu_tanh. None where the model's own configuration decides."""
     placeholder: str = "$"
     """The token that a pseudo token replaces."""
     composed_prompt: str = "a photo of $ that {text}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from rtd_adapters.clip.finite import not_finite
 from rtd_adapters.clip.sources import backbone_source
 from rtd_adapters.errors import BackboneError, RtdError, UsageError
 from rtd_adapters.io.atomic import whole_file
@@ -52,7 +53,8 @@ def fill_projection(module: nn.Module, tensors: Mapping[str, Tensor], path: Path
     """Copy `tensors` into `module` key for key and return it in fp32, frozen and in eval mode.
 
     Raises:
-        BackboneError: a key is missing or unknown, or a shape differs; both shapes are named.
+        BackboneError: a key is missing or unknown, a shape differs (both are named), or a tensor
+            holds NaN or infinity.
     """
     expected = module.state_dict()
     missing = [name for name in expected if name not in tensors]
@@ -69,6 +71,8 @@ def fill_projection(module: nn.Module, tensors: Mapping[str, Tensor], path: Path
                 f"and {list(expected[name].shape)} for this backbone. "
                 "Pass the projection trained for it, or the backbone it was trained for."
             )
+    if (bad := not_finite(tensors)) is not None:
+        raise BackboneError(f"{path} is no use: its {bad} holds NaN or infinity. Fetch it again.")
     module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     return module.float().eval().requires_grad_(False)
 

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from rtd_adapters.clip.text import fingerprint, same_tower
+from rtd_adapters.clip.text import TowerConfig, fingerprint, same_tower
 from rtd_adapters.errors import PatchError
 from rtd_adapters.patch.metadata import PatchMetadata
+
+UNSEEN = ("activation", "heads")
+"""What decides a tower's outputs and stands in none of its tensors."""
 
 
 def require_same_base(metadata: PatchMetadata, base: Mapping[str, Tensor]) -> None:
@@ -31,6 +34,27 @@ def require_same_base(metadata: PatchMetadata, base: Mapping[str, Tensor]) -> No
         f"tower has fingerprint {fingerprint(base)['fp32'][:12]}. Load the weights it was trained "
         "for, or pass --force (force=True) if you know that they are the same."
     )
+
+
+def require_same_computation(metadata: PatchMetadata, config: TowerConfig) -> None:
+    """Check that a tower computes with its tensors what the patch's tower computed in training.
+
+    Args:
+        metadata: of the patch.
+        config: the tower's.
+
+    Raises:
+        PatchError: its activation or its number of heads is another; both are named.
+    """
+    for name in UNSEEN:
+        trained, there = metadata.tower.get(name), getattr(config, name)
+        if trained != there:
+            raise PatchError(
+                f"this patch was trained for a text tower with {name} {trained}, but the model's "
+                f"has {there}: the same weights would compute something else. Build the model as "
+                f"{metadata.backbone} is built, train a patch for this one, or pass --force "
+                "(force=True)."
+            )
 
 
 def require_same_shapes(patched: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> None:

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from rtd_adapters.clip.text import TextTower, hf_module_name
-from rtd_adapters.errors import UsageError
+from rtd_adapters.errors import UsageError, require_number
 from rtd_adapters.io.atomic import require_new_folder, whole_folder
 from rtd_adapters.patch.metadata import PatchMetadata
 
@@ -42,10 +42,9 @@ class LoRASettings:
     """Transformer blocks that get factors, counted from 0; all by default."""
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise UsageError(f"LoRA rank is {self.rank}; it must be at least 1.")
-        if not 0 <= self.dropout < 1:
-            raise UsageError(f"LoRA dropout is {self.dropout}; it must be in [0, 1).")
+        require_number("--lora-rank", self.rank, least=1)
+        require_number("--lora-alpha", self.alpha, above=0)
+        require_number("--lora-dropout", self.dropout, least=0, below=1)
         unknown = [name for name in self.targets if name not in TARGETS]
         if unknown or not self.targets:
             raise UsageError(

@@ -51,6 +51,14 @@ class PatchMetadata:
     versions: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
 
+    @property
+    def title(self) -> str:
+        """The patch in a few words, for messages."""
+        return (
+            f"the {self.kind} patch of {self.backbone} for {self.method} "
+            f"(fingerprint {self.fingerprint['fp32'][:12]})"
+        )
+
     def to_header(self) -> dict[str, str]:
         """The safetensors metadata of the file."""
         return {KEY: json.dumps(asdict(self), ensure_ascii=False)}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
 
 from torch import Tensor, nn
 
+from rtd_adapters.clip.finite import not_finite
 from rtd_adapters.clip.precisions import dtype_named
 from rtd_adapters.clip.text import (
     TextTower,
@@ -23,8 +24,8 @@ from rtd_adapters.clip.text import (
 )
 from rtd_adapters.errors import PatchError, UsageError
 from rtd_adapters.patch.file import read_patch, write_patch
-from rtd_adapters.patch.fit import require_same_base, require_same_shapes
-from rtd_adapters.patch.live import Originals
+from rtd_adapters.patch.fit import require_same_base, require_same_computation, require_same_shapes
+from rtd_adapters.patch.live import WRITING, Originals
 from rtd_adapters.patch.metadata import PatchMetadata, current_versions
 
 if TYPE_CHECKING:
@@ -65,10 +66,13 @@ class TextEncoderPatch:
 
         Raises:
             FileError: the file is missing or damaged.
-            PatchError: it is no patch, or its tensors are not those it was saved with.
+            PatchError: it is no patch, its tensors are not those it was saved with, or one holds
+                NaN or infinity.
         """
         tensors, metadata = read_patch(Path(path))
         _, state = from_layout(tensors)
+        if (name := not_finite(state)) is not None:
+            raise PatchError(f"{path} is no use: its {name} holds NaN or infinity. Train it again.")
         if fingerprint(state) != metadata.fingerprint:
             raise PatchError(
                 f"{path} was changed after it was saved: its tensors do not have the fingerprint "
@@ -144,57 +148,75 @@ class TextEncoderPatch:
     def apply(self, model: nn.Module, strength: float = 1.0, *, force: bool = False) -> None:
         """Patch a live CLIP in place, in its own dtype and on its own device.
 
+        Afterwards the model's weights are the patch's, or nothing was changed and an error says
+        why. Threads that apply at once take turns.
+
         Args:
             model: OpenAI clip, open_clip, transformers or a vendored copy, wrapped for several
-                processes or not.
+                processes or not; a patch on the model is on its wrapper too.
             strength: 0 is the base encoder, 1 the patched one, values between interpolate.
             force: apply even to a tower the patch was not trained for.
 
         Raises:
-            PatchError: the patch is on already, or does not fit; both fingerprints are named.
+            PatchError: the patch is on already, or does not fit (both fingerprints, activations or
+                numbers of heads are named), or the model does not take it: its weights are
+                offloaded, handed out as copies, or tied to others.
             BackboneError: `model` is no CLIP this package knows.
         """
-        if model in self._originals:
-            raise PatchError("this patch is on this model already. Call revert(model) first.")
-        live = find_tower(model)
-        base = live.state()
-        self.require_fit(base, force=force)
-        patched = interpolate(base, self.state(), strength)
-        self._originals.write_over(model, to_layout(patched, live.layout))
+        with WRITING:
+            if model in self._originals:
+                raise PatchError("this patch is on this model already. Call revert(model) first.")
+            live = find_tower(model)
+            base = live.state()
+            self.require_fit(base, live.config, force=force)
+            patched = to_layout(interpolate(base, self.state(), strength), live.layout)
+            self._originals.write_over(live, patched, self.metadata.title)
 
     def revert(self, model: nn.Module) -> None:
         """Give a patched model its own tensors back, bit for bit.
 
         Raises:
-            PatchError: this patch is not on the model.
+            PatchError: this patch is not on the model, or another lies on top of it, which is
+                named.
         """
-        if model not in self._originals:
-            raise PatchError("this patch is not on this model, so there is nothing to revert.")
-        self._originals.give_back(model)
+        with WRITING:
+            if model not in self._originals:
+                raise PatchError("this patch is not on this model, so there is nothing to revert.")
+            self._originals.give_back(model)
 
     @contextmanager
     def applied(
         self, model: nn.Module, strength: float = 1.0, *, force: bool = False
     ) -> Iterator[nn.Module]:
-        """`with patch.applied(model):` patches for the length of the block."""
+        """`with patch.applied(model):` patches for the length of the block.
+
+        The model itself is patched, so every thread that uses it meanwhile gets patched
+        embeddings. Where threads need both at once, give each a copy of the model.
+        """
         self.apply(model, strength, force=force)
         try:
             yield model
         finally:
             self.revert(model)
 
-    def require_fit(self, base: State, *, force: bool = False) -> None:
-        """Check that a tower state is the one this patch was trained for.
+    def require_fit(
+        self, base: State, config: TowerConfig | None = None, *, force: bool = False
+    ) -> None:
+        """Check that a tower is the one this patch was trained for.
 
         Args:
-            base: under `TextTower`'s names.
+            base: its state, under `TextTower`'s names.
+            config: its configuration; None where only a file's tensors are known.
             force: accept any tower of the same shape.
 
         Raises:
-            PatchError: it is not; both fingerprints, or both shapes, are named.
+            PatchError: it is not; both fingerprints, activations, numbers of heads or shapes are
+                named.
         """
         if not force:
             require_same_base(self.metadata, base)
+            if config is not None:
+                require_same_computation(self.metadata, config)
         require_same_shapes(self.state(), base)
 
 

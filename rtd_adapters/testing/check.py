@@ -14,6 +14,7 @@ from rtd_adapters.testing.compositions import (
     rows_are_independent,
 )
 from rtd_adapters.testing.declarations import (
+    activation_is_known,
     composed_prompt_takes_the_text,
     injections_are_known,
     layout_is_known,
@@ -30,6 +31,7 @@ CHECKS: tuple[Check, ...] = (
     name_is_a_lower_case_identifier,
     texts_are_set,
     layout_is_known,
+    activation_is_known,
     injections_are_known,
     layout_keeps_every_bit,
     composed_prompt_takes_the_text,

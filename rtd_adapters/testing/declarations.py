@@ -6,6 +6,7 @@ import re
 from string import Formatter
 
 from rtd_adapters.clip.text import LAYOUTS
+from rtd_adapters.clip.text.activations import ACTIVATIONS
 from rtd_adapters.methods.method import Method
 from rtd_adapters.methods.skeleton import NAME
 from rtd_adapters.testing.promises import promised, require
@@ -42,6 +43,16 @@ def layout_is_known(method: Method) -> None:
     layout = getattr(method, "layout", None)
     known = layout in LAYOUTS
     require(method, known, f"its layout is {layout!r}", f"Use one of {', '.join(LAYOUTS)}.")
+
+
+def activation_is_known(method: Method) -> None:
+    """Where the repository fixes its text tower's activation, rtd can compare it."""
+    require(
+        method,
+        method.activation is None or method.activation in ACTIVATIONS,
+        f"its activation is {method.activation!r}",
+        f"Use one of {', '.join(ACTIVATIONS)}, or None where the model's configuration decides.",
+    )
 
 
 def injections_are_known(method: Method) -> None:

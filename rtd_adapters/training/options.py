@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rtd_adapters.errors import require_number
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -28,3 +30,7 @@ class RunOptions:
     """No progress bar."""
     device: str | None = None
     """cpu, cuda, ...; accelerate's choice by default."""
+
+    def __post_init__(self) -> None:
+        require_number("--checkpoint-every", self.checkpoint_every, least=0)
+        require_number("--validate-every", self.validate_every, least=0)

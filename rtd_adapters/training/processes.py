@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from rtd_adapters.errors import TrainingError
+from rtd_adapters.errors import TrainingError, UsageError
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,28 @@ def _sum_rows(grad: Tensor) -> Tensor:
 
 
 def launched() -> Processes:
-    """Those that torchrun or `accelerate launch` started; known before anything is set up."""
-    return Processes(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+    """Those that torchrun or `accelerate launch` started; known before anything is set up.
+
+    Raises:
+        UsageError: what the environment says of them is no number, or contradicts itself.
+    """
+    rank, count = _of_environment("RANK", 0), _of_environment("WORLD_SIZE", 1)
+    if not 0 <= rank < count:
+        raise UsageError(
+            f"RANK is {rank} and WORLD_SIZE {count}; ranks run from 0 to WORLD_SIZE - 1. "
+            "Let torchrun set both, or unset them."
+        )
+    return Processes(rank, count)
+
+
+def _of_environment(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default))
+    try:
+        return int(text)
+    except ValueError as error:
+        raise UsageError(
+            f"{name} is {text!r}, which is no whole number. Let torchrun set it, or unset it."
+        ) from error
 
 
 @contextmanager

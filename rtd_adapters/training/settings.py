@@ -5,12 +5,31 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from rtd_adapters.errors import UsageError
+from rtd_adapters.errors import UsageError, require_number
 
 Concatenation = Literal["refined", "text"]
 Schedule = Literal["constant", "cosine"]
 Precision = Literal["no", "fp16", "bf16"]
 EngineName = Literal["fast", "reference"]
+
+LARGEST_SEED = (1 << 32) - 1
+"""That every generator takes."""
+BOUNDS: dict[str, dict[str, float]] = {
+    "steps": {"least": 0},
+    "batch_size": {"least": 1},
+    "learning_rate": {"above": 0},
+    "weight_decay": {"least": 0},
+    "warmup_steps": {"least": 0},
+    "temperature": {"above": 0},
+    "noise_scale": {"least": 0},
+    "gradient_accumulation": {"least": 1},
+    "max_grad_norm": {"above": 0},
+    "chunk_size": {"least": 1},
+    "seed": {"least": 0, "most": LARGEST_SEED},
+}
+"""Of every number, as `require_number` takes them."""
+OTHER_NAMES = {"learning_rate": "--lr", "steps": "--max-steps"}
+"""Of their options, where that is not the setting's own."""
 
 
 @dataclass(frozen=True)
@@ -63,20 +82,13 @@ class TrainingSettings:
     """Decides initialisation, order of triplets and noise."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "gradient_accumulation"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        for name in ("steps", "warmup_steps", "noise_scale", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"{name} is {getattr(self, name)}; it cannot be negative.")
-        if self.chunk_size is not None and self.chunk_size < 1:
-            raise UsageError(f"chunk_size is {self.chunk_size}; it must be at least 1.")
+        for name, bounds in BOUNDS.items():
+            value = getattr(self, name)
+            if value is not None:
+                require_number(_option(name), value, **bounds)
         for name in ("chunk_size", "checkpoint_activations", "local_negatives"):
             if getattr(self, name) and self.engine == "reference":
                 raise UsageError(f"{name} needs the fast engine; the reference step stays plain.")
-        for name in ("temperature", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in a patch's metadata."""
@@ -90,3 +102,8 @@ class TrainingSettings:
             for field in fields(self)
             if other.get(field.name) != mine[field.name]
         }
+
+
+def _option(name: str) -> str:
+    """The option that sets it, by which messages call it."""
+    return OTHER_NAMES.get(name, f"--{name.replace('_', '-')}")

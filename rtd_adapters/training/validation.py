@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from rtd_adapters.clip.ranks import target_ranks
 from rtd_adapters.methods.query import embed_composition
 from rtd_adapters.training.batches import TripletBatch
 from rtd_adapters.training.step import Towers, refined_reference
@@ -17,7 +18,7 @@ def anchor_recall(towers: Towers, held_out: TripletBatch) -> dict[str, float]:
     """Recall of held-out target captions, in per cent, under `anchor_recall@K`.
 
     The queries are composed prompts (no noise) by the tower being trained; the gallery is the
-    frozen embeddings of all distinct held-out target captions.
+    frozen embeddings of all distinct held-out target captions, in alphabetical order.
     """
     if not len(held_out):
         return {}
@@ -34,7 +35,7 @@ def anchor_recall(towers: Towers, held_out: TripletBatch) -> dict[str, float]:
         targets = held_out.targets[part]
         scores = _unit(_queries(towers, held_out, part)) @ anchors.T
         wanted = torch.tensor([place[caption] for caption in targets], device=scores.device)
-        ranks.append((scores > scores.gather(1, wanted[:, None])).sum(1))
+        ranks.append(target_ranks(scores, wanted))
     towers.student.train(was_training)
     rank = torch.cat(ranks)
     return {f"anchor_recall@{k}": 100 * (rank < k).float().mean().item() for k in RANKS}

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rtd_adapters.errors import TripletError
+from rtd_adapters.errors import TripletError, UsageError, require_number
 from rtd_adapters.triplets.encoder import Embed
 from rtd_adapters.triplets.grammar import AFTER_ARTICLE, article, plural, swap
 from rtd_adapters.triplets.keywords import NOUN, Keyword, KeywordFinder, default_finder
@@ -44,6 +44,13 @@ class RuleSettings:
     band: tuple[float, float] = (0.5, 0.7)
     """Least and greatest cosine between a term and its alternative; needs an encoder."""
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        low, high = self.band
+        for bound in self.band:
+            require_number("--band", bound, least=-1, most=1)
+        if low > high:
+            raise UsageError(f"--band is {low:g} {high:g}: the low end is above the high one.")
 
 
 @dataclass

@@ -161,7 +161,7 @@ def test_what_is_unknown_or_missing_is_said(tmp_path, tiny_config):
         (("ViT-B-32", "no_such_tag"), BackboneError, "neither a file nor a weights tag"),
         (("ViT-B-32", str(empty)), FileError, "empty"),
         (("ViT-B-32", str(broken)), FileError, r"broken\.pt"),
-        ((str(tmp_path / "none.json"), "x"), FileError, "cannot be read"),
+        ((str(tmp_path / "none.json"), "x"), FileError, "is missing"),
         ((str(bad_config), "x"), FileError, "lacks vision_cfg, text_cfg"),
         ((str(tmp_path), None), BackboneError, r"no config\.json"),
         (("demo", "openai"), BackboneError, "brings its own weights"),

@@ -14,13 +14,14 @@ import torch.nn.functional as F
 from rtd_adapters import BackboneShape, get_method
 from rtd_adapters.clip.backbones import Backbone
 from rtd_adapters.clip.image_head import image_head
+from rtd_adapters.clip.ranks import target_ranks
 from rtd_adapters.clip.text import tower_from_model
 from rtd_adapters.errors import BackboneError, EvaluationError, FileError, UsageError
 from rtd_adapters.evaluation.benchmark import EvalQuery, load_benchmark
 from rtd_adapters.evaluation.bootstrap import interval
 from rtd_adapters.evaluation.evaluate import compare, submit
 from rtd_adapters.evaluation.inputs import EvalOptions, Evaluation, prepare
-from rtd_adapters.evaluation.metrics import average_precision, recall_at, recalls, target_ranks
+from rtd_adapters.evaluation.metrics import average_precision, recall_at, recalls
 from rtd_adapters.evaluation.pictures import padded
 from rtd_adapters.evaluation.report.page import write_report
 from rtd_adapters.evaluation.result import QueryRecord, Result

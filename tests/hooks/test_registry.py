@@ -183,6 +183,37 @@ def test_a_broken_plugin_is_reported_and_the_others_load(broken, why):
     assert failed.distribution == "bad-dist 1.0"
 
 
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"composed_prompt": "a photo of $"}, "has no {text}: the conditioning text"),
+        ({"composed_prompt": "a photo of $ that {txt}"}, "does not take a text"),
+        ({"composed_prompt": "a photo of $ that {text"}, "does not take a text"),
+        (
+            {"composed_prompt": "a photo that {text}"},
+            "composed_prompt 'a photo that {text}' has no",
+        ),
+        ({"bare_prompt": "a photo"}, "bare_prompt 'a photo' has no placeholder '$'"),
+        ({"placeholder": "*"}, "has no placeholder '*'"),
+        ({"bare_prompt": None}, "does not set bare_prompt"),
+    ],
+)
+def test_prompts_that_leave_text_or_reference_out_are_refused(changes, why):
+    method = Stub()
+    for name, value in changes.items():
+        setattr(method, name, value)
+    found = load_registry([Entry("stub", plugin(register_methods=registers(method)))])
+    assert why in found.plugins[0].error
+    assert not found.methods
+
+
+def test_a_method_without_pseudo_tokens_needs_no_placeholder():
+    method = Stub()
+    method.needs_projection, method.composed_prompt, method.bare_prompt = False, "{text}", ""
+    found = load_registry([Entry("stub", plugin(register_methods=registers(method)))])
+    assert list(found.methods) == ["stub"]
+
+
 def test_strict_mode_raises(monkeypatch):
     monkeypatch.setenv("RTD_STRICT_PLUGINS", "1")
     with pytest.raises(ImportError, match="boom"):

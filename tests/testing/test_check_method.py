@@ -14,6 +14,7 @@ from rtd_adapters import Composition, Method, MethodOption, Query, Tokenizer, ge
 from rtd_adapters.methods.skeleton import write_skeleton
 from rtd_adapters.testing import CHECKS, check_imports, check_method, compositions
 from rtd_adapters.testing.check import (
+    activation_is_known,
     captions_compose_as_pictures,
     composed_prompt_takes_the_text,
     gradient_reaches_the_tower_alone,
@@ -171,6 +172,11 @@ BROKEN = [
     (texts_are_set, {"reference_url": "a\nb"}, r"its reference_url is 'a\\nb'"),
     (layout_is_known, {"layout": "timm"}, "its layout is 'timm'. Use one of openai"),
     (layout_keeps_every_bit, {"layout": "timm"}, "in layout 'timm' failed with BackboneError"),
+    (
+        activation_is_known,
+        {"activation": "relu"},
+        "its activation is 'relu'. Use one of quick_gelu",
+    ),
     (injections_are_known, {"injections": ("call", "hand")}, r"\('call', 'hand'\). Give a tuple"),
     (injections_are_known, {"injections": ()}, r"its injections are \(\)"),
     (composed_prompt_takes_the_text, {"composed_prompt": "a $ that"}, "has no place for a text"),

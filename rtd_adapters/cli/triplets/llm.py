@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--local", type=options.FOLDER, help="Transformers causal model of this machine.")
 @click.option("--prompt", type=options.FILE, help="Your own prompt; has {caption} in it.")
 @click.option("--show-prompt", is_flag=True, help="Print the prompt, to change it, and stop.")
-@click.option("--temperature", type=click.FloatRange(0), default=0.8, show_default=True)
+@click.option("--temperature", type=options.FiniteRange(0), default=0.8, show_default=True)
 @click.option("--max-tokens", type=click.IntRange(1), default=200, show_default=True)
 @click.option(
     "--concurrency",
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     help="Requests under way at once.",
 )
 @click.option(
-    "--timeout", type=click.FloatRange(1), default=120.0, show_default=True, help="In seconds."
+    "--timeout", type=options.FiniteRange(1), default=120.0, show_default=True, help="In seconds."
 )
 @click.option(
     "--price",
-    type=(float, float),
+    type=(options.FiniteRange(0), options.FiniteRange(0)),
     metavar="IN OUT",
     help="Of a million prompt and answer tokens, to show what the run cost.",
 )

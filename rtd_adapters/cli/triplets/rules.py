@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @options.pretrained_option
 @click.option(
     "--band",
-    type=(float, float),
+    type=(options.FiniteNumber(), options.FiniteNumber()),
     default=(0.5, 0.7),
     show_default=True,
     metavar="LOW HIGH",

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rtd_adapters.clip.finite import not_finite
 from rtd_adapters.clip.text.config import TowerConfig
 from rtd_adapters.clip.text.layouts import config_from_state, from_layout
 from rtd_adapters.clip.text.recognition import find_tower
@@ -23,7 +24,7 @@ def tower_from_model(model: nn.Module) -> TextTower:
             `CLIPTextModelWithProjection`, wrapped for several processes or not.
 
     Raises:
-        BackboneError: `model` is none of these.
+        BackboneError: `model` is none of these, or a tensor holds NaN or infinity.
     """
     live = find_tower(model)
     _, tensors = from_layout(live.named_tensors())
@@ -39,7 +40,8 @@ def tower_from_state_dict(state: Mapping[str, Any], heads: int, activation: str)
         activation: quick_gelu, gelu or gelu_tanh; no tensor tells it either.
 
     Raises:
-        BackboneError: no layout fits, or a tensor is missing or has the wrong shape.
+        BackboneError: no layout fits, or a tensor is missing, has the wrong shape, or holds NaN or
+            infinity.
     """
     _, tensors = from_layout(state)
     return _fill(config_from_state(tensors, heads, activation), tensors)
@@ -56,4 +58,9 @@ def _fill(config: TowerConfig, tensors: Mapping[str, Tensor]) -> TextTower:
         tower.load_state_dict(copies, assign=True)
     except RuntimeError as error:
         raise BackboneError(f"The text tower's tensors do not fit together: {error}") from error
+    if (name := not_finite(copies)) is not None:
+        raise BackboneError(
+            f"The text tower's {name} holds NaN or infinity. Fetch the weights again, or take an "
+            "earlier checkpoint."
+        )
     return tower.eval()

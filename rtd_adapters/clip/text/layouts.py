@@ -21,6 +21,8 @@ State = Mapping[str, Tensor]
 
 LAYOUTS = ("openai", "open_clip_custom", "hf")
 SHOWN_KEYS = 3
+MOST_DIGITS = 9
+"""Of a block's number."""
 
 _BLOCKS = "transformer.resblocks."
 _TOP = ("token_embedding.weight", "positional_embedding", "ln_final.weight", "ln_final.bias")
@@ -223,10 +225,17 @@ def _plain(name: str) -> str:
     return _HF_TEXT + name if bare else name
 
 
-def _depth(layout: str, names: Iterable[str]) -> int:
-    block = re.compile(re.escape(_BLOCK_PREFIXES[layout]) + r"(\d+)\.")
-    matches = (block.match(name) for name in names)
-    return max((int(match[1]) + 1 for match in matches if match), default=0)
+def _depth(layout: str, tensors: State) -> int:
+    """How many blocks there are, by the highest number; there cannot be more than tensors."""
+    block = re.compile(re.escape(_BLOCK_PREFIXES[layout]) + r"(\d+)\.", re.ASCII)
+    numbers = {match[1]: name for name in tensors if (match := block.match(name))}
+    for number, name in numbers.items():
+        if len(number) > MOST_DIGITS or int(number) >= len(tensors):
+            raise BackboneError(
+                f"The key {name[:80]} is of block {number[:20]}, but there are only {len(tensors)} "
+                "tensors. Pass a complete and undamaged state dict."
+            )
+    return max(map(int, numbers), default=-1) + 1
 
 
 def _listed(names: list[str]) -> str:

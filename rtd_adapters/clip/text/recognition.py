@@ -5,6 +5,7 @@ Vendored copies of OpenAI's CLIP (Pic2Word, Context-I2W) are found in the same w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +48,7 @@ def find_tower(model: nn.Module) -> LiveTower:
     Raises:
         BackboneError: it is no such model, or its text tower is not built as CLIP's is.
     """
-    model = _unwrapped(model)
+    model = unwrapped(model)
     if _has(model, "text_model.encoder.layers"):
         return _transformers_tower(model)
     if _has(model, "text.transformer.resblocks"):
@@ -60,6 +61,15 @@ def find_tower(model: nn.Module) -> LiveTower:
         "`text.transformer.resblocks` (open_clip CustomTextCLIP), nor `text_model.encoder.layers` "
         "(transformers CLIPModel, CLIPTextModelWithProjection)."
     )
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside DataParallel, DistributedDataParallel or torch.compile; or the model."""
+    for wrapper in ("module", "_orig_mod"):
+        inner = getattr(model, wrapper, None)
+        if isinstance(inner, nn.Module):
+            return unwrapped(inner)
+    return model
 
 
 def _openai_tower(model: nn.Module, text: Any, layout: str) -> LiveTower:
@@ -82,6 +92,7 @@ def _live(model: nn.Module, layout: str, heads: int, mlp: nn.Module, norm: Any) 
         )
     detected, tensors = from_layout(model.state_dict())
     assert detected == layout
+    _require_loaded(tensors)
     config = config_from_state(tensors, heads, recognise_activation(_activation(mlp)))
     _require_no_other_tensors(model, layout, config.layers)
     return LiveTower(layout, config, model)
@@ -109,6 +120,15 @@ def _require_pooling_at_eot(text: Any, block: Any) -> None:
         raise BackboneError(f"The text tower pools by {pooling!r}; CLIP's pools at EOT.")
 
 
+def _require_loaded(tensors: Mapping[str, Tensor]) -> None:
+    empty = next((name for name, tensor in tensors.items() if tensor.is_meta), None)
+    if empty is not None:
+        raise BackboneError(
+            f"The text tower's {empty} is on the meta device: its weights are not loaded, or they "
+            "are offloaded. Load them, and patch the model before it is offloaded or dispatched."
+        )
+
+
 def _require_no_other_tensors(model: nn.Module, layout: str, layers: int) -> None:
     """Refuse a tower with tensors that CLIP's has not: they would change what it computes."""
     known = set(layout_names(layout, layers))
@@ -128,14 +148,6 @@ def _require_no_other_tensors(model: nn.Module, layout: str, layers: int) -> Non
             f"The text tower has {len(others)} tensors that CLIP's has not, {others[0]} first. "
             "Merge adapters into the weights before patching; other variants are not supported."
         )
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    for wrapper in ("module", "_orig_mod"):
-        inner = getattr(model, wrapper, None)
-        if isinstance(inner, nn.Module):
-            return _unwrapped(inner)
-    return model
 
 
 def _has(model: nn.Module, path: str) -> bool:
