@@ -2,112 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Any, NoReturn
+from typing import Any
 
 from rtd_adapters.errors import FileError
+from rtd_adapters.io.entries import Entry, kind, numbered
 from rtd_adapters.io.json_files import read_json
 
 SHOWN = 5
-KINDS = {dict: "an object", list: "a list", str: "a text", bool: "a truth value"}
+REMEDY = "Fetch the annotations again."
 LONGEST_NAME, LONGEST_PATH = 240, 1000
 """Bytes; file systems take 255 of a name, and an ending may come."""
-LARGEST_NUMBER = 1e9
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One annotation, whose fields are asked for by name and kind.
-
-    Every method raises FileError where the field is missing or of another kind.
-    """
-
-    place: str
-    """File and entry, for messages."""
-    value: Any
-    """As it was read."""
-
-    def __contains__(self, name: str) -> bool:
-        return self._fields.get(name) is not None
-
-    def __iter__(self) -> Iterator[str]:
-        return (self._text("a name", name) for name in self._fields)
-
-    def text(self, name: str) -> str:
-        """A text that can be written and shown."""
-        return self._text(name, self._field(name))
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        """A list of such texts."""
-        return tuple(self._text(name, value) for value in self._list(name))
-
-    def identity(self, name: str) -> str:
-        """A text or a whole number, as text."""
-        return self._identity(name, self._field(name))
-
-    def identities(self, name: str) -> tuple[str, ...]:
-        """A list of such."""
-        return tuple(self._identity(name, value) for value in self._list(name))
-
-    def numbers(self, name: str) -> list[float]:
-        """A list of finite numbers."""
-        return [self._number(name, value) for value in self._list(name)]
-
-    def entry(self, name: str) -> Entry:
-        """An object."""
-        return Entry(f"{self.place}, {name!r}", self._field(name))
-
-    def entries(self, name: str) -> list[Entry]:
-        """A list of objects."""
-        return _numbered(f"{self.place}, {name!r}", self._list(name))
-
-    def refuse(self, why: str) -> NoReturn:
-        """Raise the FileError of this entry."""
-        raise FileError(f"{self.place}: {why}. Fetch the annotations again.")
-
-    @property
-    def _fields(self) -> Mapping[str, Any]:
-        if not isinstance(self.value, dict):
-            self.refuse(f"it is {_kind(self.value)}, where an object belongs")
-        return self.value
-
-    def _field(self, name: str) -> Any:
-        if name not in self._fields:
-            self.refuse(f"{name!r} is missing")
-        return self._fields[name]
-
-    def _list(self, name: str) -> list[Any]:
-        value = self._field(name)
-        if not isinstance(value, list):
-            self._refuse_kind(name, value, "a list")
-        return value
-
-    def _text(self, name: str, value: Any) -> str:
-        if not isinstance(value, str):
-            self._refuse_kind(name, value, "a text")
-        if any("\ud800" <= sign <= "\udfff" for sign in value):
-            self.refuse(f"{name!r} has half a character ({value[:40]!a})")
-        return value
-
-    def _identity(self, name: str, value: Any) -> str:
-        if isinstance(value, str):
-            return self._text(name, value)
-        if not isinstance(value, int) or isinstance(value, bool):
-            self._refuse_kind(name, value, "a text or a whole number")
-        return str(value)
-
-    def _number(self, name: str, value: Any) -> float:
-        numeric = isinstance(value, int | float) and not isinstance(value, bool)
-        if not numeric or not math.isfinite(value) or abs(value) > LARGEST_NUMBER:
-            self._refuse_kind(name, value, "a list of finite numbers")
-        return value
-
-    def _refuse_kind(self, name: str, value: Any, wanted: str) -> NoReturn:
-        self.refuse(f"{name!r} is {_kind(value)}, where {wanted} belongs")
 
 
 def read_entries(path: Path) -> list[Entry]:
@@ -116,7 +23,16 @@ def read_entries(path: Path) -> list[Entry]:
     Raises:
         FileError: it is no list, or an empty one.
     """
-    return _numbered(str(path), _read_list(path))
+    return numbered(str(path), _read_list(path), REMEDY)
+
+
+def read_object(path: Path) -> Entry:
+    """A JSON object.
+
+    Raises:
+        FileError: the file is missing or damaged.
+    """
+    return Entry(str(path), read_json(path), REMEDY)
 
 
 def read_names(path: Path) -> tuple[str, ...]:
@@ -125,7 +41,7 @@ def read_names(path: Path) -> tuple[str, ...]:
     Raises:
         FileError: it is no list, an empty one, or holds something else.
     """
-    return Entry(str(path), {"names": _read_list(path)}).texts("names")
+    return Entry(str(path), {"names": _read_list(path)}, REMEDY).texts("names")
 
 
 def inside(root: Path, name: str, place: str) -> Path:
@@ -180,20 +96,10 @@ def _read_list(path: Path) -> list[Any]:
     values = read_json(path)
     if not isinstance(values, list) or not values:
         raise FileError(
-            f"{path} holds {_kind(values)}, where a list of entries belongs. "
+            f"{path} holds {kind(values)}, where a list of entries belongs. "
             "Fetch the annotations again."
         )
     return values
-
-
-def _numbered(place: str, values: list[Any]) -> list[Entry]:
-    return [Entry(f"{place}, entry {number}", value) for number, value in enumerate(values)]
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, dict | list) and not value:
-        return "an empty object" if isinstance(value, dict) else "an empty list"
-    return "null" if value is None else KINDS.get(type(value), "a number")
 
 
 def _listed(ids: list[str]) -> str:

@@ -98,7 +98,7 @@ def entry(number, **fields):
             "genecis-focus-attribute",
             GENECIS,
             entry(3, target={"image_id": 1, "instance_bbox": [1, 2, 3, float("nan")]}),
-            "a list of finite numbers",
+            "'instance_bbox' is not between",
         ),
     ],
 )

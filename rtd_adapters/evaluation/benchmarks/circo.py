@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rtd_adapters.evaluation.annotations import Entry, inside, read_entries, require_known
+from rtd_adapters.evaluation.annotations import inside, read_entries, read_object, require_known
 from rtd_adapters.evaluation.benchmark import (
     Benchmark,
     EvalQuery,
@@ -23,7 +23,7 @@ from rtd_adapters.evaluation.benchmark import (
     required,
 )
 from rtd_adapters.evaluation.metrics import average_precision, recalls
-from rtd_adapters.io.json_files import read_json
+from rtd_adapters.io.entries import Entry
 
 CUTOFFS = (5, 10, 25, 50)
 INFO = "COCO2017_unlabeled/annotations/image_info_unlabeled2017.json"
@@ -33,7 +33,7 @@ PICTURES = "COCO2017_unlabeled/unlabeled2017"
 def load(name: str, root: Path, split: str) -> Benchmark:
     """220 queries of val, or 800 of test, whose targets the server keeps."""
     annotations, info, pictures = required(root, f"annotations/{split}.json", INFO, PICTURES)
-    images = Entry(str(info), read_json(info)).entries("images")
+    images = read_object(info).entries("images")
     names = [image.identity("id") for image in images]
     queries = tuple(_query(entry, hidden=split == "test") for entry in read_entries(annotations))
     references = (query.reference for query in queries)

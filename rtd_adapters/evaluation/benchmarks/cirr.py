@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rtd_adapters.evaluation.annotations import Entry, inside, read_entries, require_known
+from rtd_adapters.evaluation.annotations import inside, read_entries, read_object, require_known
 from rtd_adapters.evaluation.benchmark import (
     Benchmark,
     EvalQuery,
@@ -23,7 +23,7 @@ from rtd_adapters.evaluation.benchmark import (
     required,
 )
 from rtd_adapters.evaluation.metrics import recalls
-from rtd_adapters.io.json_files import read_json
+from rtd_adapters.io.entries import Entry
 
 CUTOFFS = (1, 5, 10, 50)
 SUBSET_CUTOFFS = (1, 2, 3)
@@ -54,7 +54,7 @@ def load(name: str, root: Path, split: str) -> Benchmark:
 
 def _files(root: Path, index: Path) -> dict[str, Path]:
     """The file of each picture's name."""
-    names = Entry(str(index), read_json(index))
+    names = read_object(index)
     files = {name: inside(root, names.text(name), f"{index}, {name[:80]!a}") for name in names}
     if files:
         required(root, str(next(iter(files.values())).relative_to(root)))

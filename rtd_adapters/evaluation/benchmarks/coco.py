@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtd_adapters.errors import FileError, first_line
-from rtd_adapters.evaluation.annotations import Entry, inside
+from rtd_adapters.evaluation.annotations import REMEDY, inside
 from rtd_adapters.evaluation.benchmark import (
     Benchmark,
     EvalQuery,
@@ -27,6 +27,7 @@ from rtd_adapters.evaluation.benchmark import (
     required,
 )
 from rtd_adapters.evaluation.metrics import recalls
+from rtd_adapters.io.entries import Entry
 from rtd_adapters.io.hashes import file_sha256
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _rows(table: Path) -> list[Entry]:
     try:
         with table.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
-            rows = [Entry(f"{table}, line {reader.line_num}", row) for row in reader]
+            rows = [Entry(f"{table}, line {reader.line_num}", row, REMEDY) for row in reader]
     except (OSError, ValueError, csv.Error) as error:
         raise FileError(f"{table} is damaged: {first_line(error)}. Make it again.") from error
     for row in rows:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rtd_adapters.evaluation.annotations import Entry, inside, read_entries, read_names
+from rtd_adapters.evaluation.annotations import inside, read_entries, read_names
 from rtd_adapters.evaluation.benchmark import (
     Benchmark,
     EvalQuery,
@@ -24,6 +24,7 @@ from rtd_adapters.evaluation.benchmark import (
     required,
 )
 from rtd_adapters.evaluation.metrics import recalls
+from rtd_adapters.io.entries import Entry
 
 CATEGORIES = ("dress", "shirt", "toptee")
 CUTOFFS = (10, 50)

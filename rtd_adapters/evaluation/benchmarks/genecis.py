@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtd_adapters.errors import FileError
-from rtd_adapters.evaluation.annotations import Entry, read_entries
+from rtd_adapters.evaluation.annotations import read_entries
 from rtd_adapters.evaluation.benchmark import (
     Benchmark,
     EvalQuery,
@@ -25,6 +25,7 @@ from rtd_adapters.evaluation.benchmark import (
     required,
 )
 from rtd_adapters.evaluation.metrics import recalls
+from rtd_adapters.io.entries import Entry
 
 if TYPE_CHECKING:
     from PIL.Image import Image
