@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rtd_adapters.errors import FileError, UsageError
+from rtd_adapters.evaluation.annotations import require_distinct, require_known
 from rtd_adapters.hooks.kinds import BENCHMARK
 from rtd_adapters.hooks.registry import registry
 
@@ -92,6 +93,9 @@ class Benchmark:
     """What explains most gaps between reported figures: how captions are joined and so on."""
     source: str = ""
     """Identifies the pictures, for the cache of their embeddings."""
+    image_file: Callable[[str], Path] | None = None
+    """The file that holds the picture of an image id, where one does: the cache sees by its size
+    and time that it has changed."""
 
     @property
     def hidden(self) -> bool:
@@ -119,7 +123,7 @@ def load_benchmark(name: str, root: Path | None = None, split: str = "val") -> B
 
     Raises:
         UsageError: there is no such benchmark or split, or no folder was named.
-        FileError: files are missing or damaged.
+        FileError: files are missing or damaged, or do not fit together.
     """
     source = get_benchmark(name)
     if split not in source.splits:
@@ -127,7 +131,25 @@ def load_benchmark(name: str, root: Path | None = None, split: str = "val") -> B
         raise UsageError(f"{name} has no split {split!r} here; use {known}.")
     if root is None and source.needs_data:
         raise UsageError(f"{name} needs --data: the folder in which it was unpacked.")
-    return source.load(name, root or Path(), split)
+    benchmark = source.load(name, root or Path(), split)
+    for part in benchmark.parts:
+        _require_whole(part, f"{name} {part.name}".strip())
+    return benchmark
+
+
+def _require_whole(part: Part, name: str) -> None:
+    """Refuse a gallery and queries that do not fit together.
+
+    Raises:
+        FileError: one of both is empty, the gallery holds an id twice, or a query's target or
+            candidate is not in it.
+    """
+    if not part.gallery or not part.queries:
+        raise FileError(f"{name} has no pictures or no queries. Fetch the annotations again.")
+    require_distinct(part.gallery, f"the gallery of {name} holds more than once:")
+    for what in ("targets", "candidates", "group"):
+        asked = (image for query in part.queries for image in getattr(query, what))
+        require_known(asked, part.gallery, f"the gallery of {name} lacks {what} of its queries:")
 
 
 def hits(targets: Sequence[str], ranked: Sequence[str]) -> list[bool]:
@@ -164,17 +186,3 @@ def image_at(path: Path) -> Image:
             return image.convert("RGB")
     except (OSError, UnidentifiedImageError) as error:
         raise FileError(f"{path} is missing or no picture ({error}). Unpack it again.") from error
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file.
-
-    Raises:
-        FileError: it is damaged.
-    """
-    import json
-
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FileError(f"{path} is not valid JSON ({error}). Fetch it again.") from error

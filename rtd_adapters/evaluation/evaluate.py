@@ -7,7 +7,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from rtd_adapters.clip.backbones import DEFAULT
-from rtd_adapters.errors import UsageError
 from rtd_adapters.evaluation.figures import make_result
 from rtd_adapters.evaluation.inputs import EvalOptions, Evaluation, patched_tower, prepare
 from rtd_adapters.evaluation.outcomes import search_parts
@@ -73,17 +72,13 @@ def compare(evaluation: Evaluation, patch: TextEncoderPatch | None) -> Result:
     return make_result(evaluation, base, patched, patch)
 
 
-def submit(
-    evaluation: Evaluation, patch: TextEncoderPatch | None, folder: Path | None
-) -> list[Path]:
+def submit(evaluation: Evaluation, patch: TextEncoderPatch | None, folder: Path) -> list[Path]:
     """Write what the benchmark's test server takes; returns the files.
 
     Raises:
-        UsageError: no folder was named, or the benchmark has no server.
+        UsageError: the benchmark has no server.
         PatchError, EvaluationError, FileError: as `compare` and `write_submissions`.
     """
-    if folder is None:
-        raise UsageError("--split test writes a submission; name its folder with --out.")
     backbone, benchmark = evaluation.backbone, evaluation.benchmark
     strength = evaluation.options.strength
     tower = patched_tower(backbone, patch, strength) if patch else backbone.tower

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from rtd_adapters.clip.backbones import Backbone
+from rtd_adapters.clip.image_fingerprint import image_fingerprint
 from rtd_adapters.clip.images import ImageStates
 from rtd_adapters.errors import FileError
 from rtd_adapters.evaluation.pictures import picture_states
@@ -21,6 +23,9 @@ from rtd_adapters.io.checkpoints import read_safetensors
 
 if TYPE_CHECKING:
     from rtd_adapters.evaluation.benchmark import Benchmark
+
+EMBEDDINGS, CONTENT = "embeddings", "sha256"
+"""Names within a kept file: of the tensor, and of its hash."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,8 @@ class Pictures:
             FileError: a picture is missing or damaged.
         """
         path = self.folder / f"{self._key(ids)}.safetensors" if self.folder else None
-        if path and path.is_file():
-            try:
-                return read_safetensors(path)[0]["embeddings"]
-            except (FileError, KeyError):
-                path.unlink(missing_ok=True)  # damaged: computed again
+        if path and (kept := _kept(path)) is not None:
+            return kept
         rows = [batch.embedding for batch in self._batches(ids, "embedding pictures")]
         embeddings = torch.cat(rows) if rows else torch.empty(0, self.backbone.shape.embed_dim)
         if path:
@@ -79,18 +81,55 @@ class Pictures:
     def _key(self, ids: Sequence[str]) -> str:
         """Of everything the embeddings depend on."""
         digest = hashlib.sha256()
-        for part in (self.benchmark.source, self.preprocess, repr(self.backbone.preprocess), *ids):
+        for part in (self.benchmark.source, self.preprocess, repr(self.backbone.preprocess)):
             digest.update(part.encode() + b"\0")
-        model: Any = self.backbone.model
-        for name, tensor in sorted(model.state_dict().items()):
-            if name.startswith("vis"):
-                digest.update(name.encode())
-                digest.update(tensor.detach().cpu().float().numpy().tobytes())
+        if self.backbone.model is not None:
+            digest.update(image_fingerprint(self.backbone.model).encode())
+        for image in ids:
+            digest.update(f"{image}\0{self._file_state(image)}\0".encode("utf-8", "surrogatepass"))
         return digest.hexdigest()[:40]
+
+    def _file_state(self, image: str) -> str:
+        """What changes with a picture's file; the picture itself is not read."""
+        if self.benchmark.image_file is None:
+            return ""
+        path = self.benchmark.image_file(image)
+        try:
+            state = path.stat()
+        except OSError:
+            return f"{path} is missing"
+        return f"{path} {state.st_size} {state.st_mtime_ns}"
+
+
+def _kept(path: Path) -> Tensor | None:
+    """Embeddings as they were written; None where there are none, or damaged ones."""
+    if not path.is_file():
+        return None
+    try:
+        tensors, metadata = read_safetensors(path)
+    except FileError:
+        tensors, metadata = {}, {}
+    embeddings = tensors.get(EMBEDDINGS)
+    if embeddings is not None and metadata.get(CONTENT) == _content(embeddings):
+        return embeddings
+    warnings.warn(
+        f"{path} does not hold what was written there; its pictures are embedded again. "
+        "Check the disk.",
+        stacklevel=3,
+    )
+    return None
 
 
 def _keep(path: Path, embeddings: Tensor) -> None:
     from safetensors.torch import save_file
 
+    whole = embeddings.cpu().contiguous()
     with whole_file(path) as temporary:
-        save_file({"embeddings": embeddings.cpu().contiguous()}, temporary)
+        save_file({EMBEDDINGS: whole}, temporary, metadata={CONTENT: _content(whole)})
+
+
+def _content(embeddings: Tensor) -> str:
+    """sha256 of a tensor's form and bytes."""
+    digest = hashlib.sha256(f"{embeddings.dtype} {list(embeddings.shape)}".encode())
+    digest.update(embeddings.contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -8,8 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rtd_adapters.errors import FileError
 from rtd_adapters.io.atomic import whole_file
+from rtd_adapters.io.entries import Entry
+from rtd_adapters.io.json_files import read_json
+
+REMEDY = "This is no result of rtd eval; evaluate again."
 
 Series = Mapping[str, Sequence[tuple[float, float]]]
 """Name -> points (x, y), ascending in x."""
@@ -85,11 +88,12 @@ class Result:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Result:
-        """The inverse of `to_dict`."""
-        rest = {k: v for k, v in values.items() if k not in ("queries", "intervals")}
-        intervals = {name: (low, high) for name, (low, high) in values["intervals"].items()}
-        queries = [QueryRecord(**query) for query in values["queries"]]
-        return cls(**rest, intervals=intervals, queries=queries)
+        """The inverse of `to_dict`.
+
+        Raises:
+            FileError: something is missing or of another kind.
+        """
+        return _result(Entry("the result", values, REMEDY))
 
     def save(self, path: Path) -> None:
         """Write JSON.
@@ -105,16 +109,9 @@ class Result:
         """Read what `save` wrote.
 
         Raises:
-            FileError: the file is missing, or no result.
+            FileError: the file is missing, or no result; what is wrong in it is named.
         """
-        try:
-            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise FileError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise FileError(
-                f"{path} is no result of rtd eval ({error}). Evaluate again."
-            ) from error
+        return _result(Entry(str(path), read_json(path), REMEDY))
 
 
 @dataclass(frozen=True)
@@ -129,3 +126,57 @@ class Diagnosis:
     """For a chart; empty where there is none to draw."""
     across: str = ""
     up: str = ""
+
+
+def _result(read: Entry) -> Result:
+    base, intervals = _figures(read.entry("base")), read.entry("intervals")
+    patched = _figures(read.entry("patched")) if "patched" in read else None
+    if patched is not None and not base.keys() == patched.keys() == set(intervals):
+        read.refuse("'base', 'patched' and 'intervals' are not of the same metrics")
+    settings = read.entry("settings")
+    settings.require_writable()
+    return Result(
+        read.text("method"),
+        read.text("benchmark"),
+        read.text("split"),
+        base,
+        patched,
+        {name: _interval(intervals, name) for name in intervals},
+        [_query(query) for query in read.entries("queries")],
+        {name: settings.value[name] for name in settings},
+    )
+
+
+def _figures(read: Entry) -> dict[str, float]:
+    return {name: read.number(name) for name in read}
+
+
+def _interval(read: Entry, name: str) -> tuple[float, float]:
+    ends = read.numbers(name)
+    if len(ends) != 2:
+        read.refuse(f"{name!r} has {len(ends)} ends, where two belong")
+    return ends[0], ends[1]
+
+
+def _query(read: Entry) -> QueryRecord:
+    return QueryRecord(
+        read.text("id"),
+        read.text("part"),
+        read.text("reference"),
+        read.text("text"),
+        list(read.texts("targets")),
+        read.text("category"),
+        _rank(read, "base_rank"),
+        _rank(read, "patched_rank"),
+        list(read.texts("base_top")),
+        list(read.texts("patched_top")),
+    )
+
+
+def _rank(read: Entry, name: str) -> int | None:
+    if name not in read:
+        return None
+    rank = read.number(name)
+    if rank < 1 or rank != int(rank):
+        read.refuse(f"{name!r} is {rank}, where a rank belongs")
+    return int(rank)

@@ -11,7 +11,7 @@ from rtd_adapters.triplets import write_triplets
 from rtd_adapters.triplets.columns import parse_columns
 from rtd_adapters.triplets.encoder import caption_encoder
 from rtd_adapters.triplets.formats import STDIN
-from rtd_adapters.triplets.quality import Measures, Watch, clean_triplets, measure
+from rtd_adapters.triplets.quality import CONTEXT_LENGTH, Measures, Watch, clean_triplets, measure
 from rtd_adapters.triplets.quality_report import as_html
 from rtd_adapters.triplets.verdict import Verdict, judge
 
@@ -25,7 +25,8 @@ class CheckJob:
     columns: str | None = None
     """Names of its columns, as in `reference=src,conditioning=edit,target=dst`."""
     backbone: str | None = None
-    """What similarities are measured with; none without it."""
+    """What similarities are measured with, and lengths judged by; without it, no similarities, and
+    lengths by CLIP's 77 tokens."""
     pretrained: str | None = None
     html: Path | None = None
     """Report."""
@@ -58,8 +59,15 @@ def run_check(job: CheckJob, watch: Watch = lambda rows, label: rows) -> CheckRe
     if job.fix and job.source == STDIN:
         raise UsageError("--fix reads FILE a second time, which standard input cannot be.")
     columns = parse_columns(job.columns) if job.columns else None
-    embed = caption_encoder(job.backbone, job.pretrained)
-    measures = measure(job.source, columns=columns, embed=embed, seed=job.seed, watch=watch)
+    encoder = caption_encoder(job.backbone, job.pretrained)
+    measures = measure(
+        job.source,
+        columns=columns,
+        embed=encoder,
+        context_length=encoder.context_length if encoder else CONTEXT_LENGTH,
+        seed=job.seed,
+        watch=watch,
+    )
     verdict = judge(measures)
     if job.html:
         with whole_file(job.html) as temporary:

@@ -24,6 +24,7 @@ from rtd_adapters.patch import TextEncoderPatch
 from rtd_adapters.patch.lora import LoRASettings
 from rtd_adapters.training import RunOptions, Towers, Trainer, TrainingSettings
 from rtd_adapters.training.resume import has_checkpoint
+from rtd_adapters.training.trackers import require_tracker
 from rtd_adapters.triplets import TripletSet, read_triplets
 from rtd_adapters.triplets.columns import parse_columns
 
@@ -113,7 +114,8 @@ def check_request(job: PatchJob) -> None:
     """Check what can be checked before anything heavy is loaded; nothing is changed.
 
     Raises:
-        UsageError: options contradict each other or a real backbone lacks an input.
+        UsageError: options contradict each other, a real backbone lacks an input, or the tracker
+            cannot be used.
         FileError: an output is in the way, or an unfinished run is.
     """
     kinds = TextEncoderPatch.kinds
@@ -122,6 +124,8 @@ def check_request(job: PatchJob) -> None:
     if job.adapter_out and job.kind != "lora":
         raise UsageError("--adapter-out needs --kind lora.")
     dtype_named(job.dtype)
+    if job.options.tracker:
+        require_tracker(job.options.tracker, job.run_folder)
     _require_inputs(job)
     _require_free_outputs(job)
 

@@ -13,6 +13,7 @@ from rtd_adapters.errors import TrainingError, UsageError
 from rtd_adapters.training.options import RunOptions
 from rtd_adapters.training.processes import launched
 from rtd_adapters.training.settings import TrainingSettings
+from rtd_adapters.training.trackers import require_tracker
 
 
 @contextmanager
@@ -21,8 +22,10 @@ def accelerated(settings: TrainingSettings, options: RunOptions) -> Iterator[Acc
 
     Raises:
         TrainingError: the processes that were started did not come together.
-        UsageError: the settings do not allow for several processes.
+        UsageError: the settings do not allow for several processes, or the tracker cannot be used.
     """
+    if options.tracker:
+        require_tracker(options.tracker, options.folder)
     accelerator = _accelerator(settings, options)
     try:
         _require_joined(accelerator.num_processes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rtd_adapters.errors import UsageError
@@ -14,7 +15,20 @@ Embed = Callable[[Sequence[str]], "Tensor"]
 """N texts to their [N, embed_dim] embeddings by the frozen text tower."""
 
 
-def caption_encoder(backbone: str | None, pretrained: str | None = None) -> Embed | None:
+@dataclass(frozen=True)
+class CaptionEncoder:
+    """A frozen text tower, an `Embed`."""
+
+    embed: Embed
+    context_length: int
+    """Tokens it reads of a text, both ends included."""
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """[N, embed_dim] of N texts."""
+        return self.embed(texts)
+
+
+def caption_encoder(backbone: str | None, pretrained: str | None = None) -> CaptionEncoder | None:
     """A backbone's frozen text tower; None where no backbone is named.
 
     Raises:
@@ -27,4 +41,5 @@ def caption_encoder(backbone: str | None, pretrained: str | None = None) -> Embe
         return None
     from rtd_adapters.clip.backbones import load_backbone
 
-    return load_backbone(backbone, pretrained).drop_images().embed_captions
+    loaded = load_backbone(backbone, pretrained).drop_images()
+    return CaptionEncoder(loaded.embed_captions, loaded.tower.config.context_length)

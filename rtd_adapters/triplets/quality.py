@@ -30,6 +30,8 @@ UNUSABLE = (UNREADABLE, MALFORMED, EMPTY)
 BATCH = 256
 COMPOSED = "a photo of $ that {}"
 """RTD's prompt round the conditioning text, whose length counts."""
+CONTEXT_LENGTH = 77
+"""Of every CLIP that OpenAI published."""
 LONGEST = 1024
 """Tokens; longer texts count as so long."""
 QUOTED = 5
@@ -97,7 +99,7 @@ def measure(
     *,
     columns: Columns | None = None,
     embed: Embed | None = None,
-    context_length: int = 77,
+    context_length: int = CONTEXT_LENGTH,
     sample: int = 2000,
     seed: int = 0,
     watch: Watch = lambda rows, label: rows,
@@ -108,7 +110,7 @@ def measure(
         source: triplets, as `read_triplets` takes them; bad rows are counted, not refused.
         columns: of the source.
         embed: N texts to [N, embed_dim], the text encoder of the similarities; none without it.
-        context_length: of that encoder.
+        context_length: tokens of a text that the encoder reads; longer texts are counted.
         sample: size of the random sample.
         seed: draws the sample.
         watch: shows progress.

@@ -41,6 +41,7 @@ def as_dict(measures: Measures, verdict: Verdict) -> dict[str, Any]:
         "triplets": measures.triplets,
         "flaws": dict(measures.flaws),
         "messages": measures.messages,
+        "context_length": measures.context_length,
         "truncated_texts": measures.truncated,
         "median_tokens": {name: _median(lengths) for name, lengths in measures.lengths.items()},
         "english_share": measures.english / max(1, measures.triplets),

@@ -349,3 +349,11 @@ def test_columns_of_other_names(patch, tmp_path):
     run = patch(out, *QUICK, "--triplets", table, "--columns", columns)
     assert run.returncode == 0, run.stderr
     assert TextEncoderPatch.load(out).metadata.triplets["count"] == 30
+
+
+def test_a_tracker_that_does_not_exist_is_refused_before_anything_loads(rtd, tmp_path):
+    refused = rtd("patch", "--method", "searle", "--backbone", "nothing to load", "--tracker",
+                  "nosuch", "--out", tmp_path / "w.safetensors")  # fmt: skip
+    assert refused.returncode == 2
+    assert "Unknown tracker 'nosuch'" in refused.stderr
+    assert "tensorboard" in refused.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -81,6 +82,20 @@ def test_unfit_files_give_exit_code_1_and_reasons(rtd, tmp_path):
     wrong = rtd("triplets", "check", path, "--columns", "src")
     assert wrong.returncode == 2
     assert rtd("triplets", "check", tmp_path / "none.jsonl").returncode == 1
+
+
+def test_lengths_are_judged_by_the_backbone_that_reads_them(rtd, tmp_path):
+    """The demo reads 40 tokens; 50 words are too long for it, and not for CLIP's 77."""
+    path = tmp_path / "t.jsonl"
+    long = " ".join(["dog"] * 50)
+    names = ("reference_caption", "conditioning_caption", "target_caption")
+    path.write_text(json.dumps(dict(zip(names, (long, "is red", f"a {long}"), strict=True))) + "\n")
+    plain = rtd("triplets", "check", path)
+    assert re.search(r"texts over 77 tokens +0\n", plain.stdout)
+    demo = rtd("triplets", "check", path, "--backbone", "demo")
+    assert re.search(r"texts over 40 tokens +2\n", demo.stdout)
+    found = json.loads(rtd("triplets", "check", path, "--backbone", "demo", "--json").stdout)
+    assert (found["context_length"], found["truncated_texts"]) == (40, 2)
 
 
 def test_check_refuses_before_it_reads(rtd, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -249,7 +249,8 @@ def test_embeddings_are_kept_and_found_again(run, tmp_path, monkeypatch):
     )
     assert again.base == first.base
     kept[0].write_bytes(b"damaged")
-    assert compare(run("cirr", cache=True), None).base == first.base
+    with pytest.warns(UserWarning, match=f"{kept[0].name} does not hold what was written"):
+        assert compare(run("cirr", cache=True), None).base == first.base
     other = compare(run("cirr", cache=True, preprocess="targetpad"), None)
     assert len(list(tmp_path.rglob("*.safetensors"))) > len(kept)
     assert other.settings["preprocessing"] == "targetpad"
@@ -335,9 +336,48 @@ def test_a_result_comes_back_as_it_was(tmp_path):
     )
     result.save(tmp_path / "result.json")
     assert Result.load(tmp_path / "result.json") == result
+    assert Result.from_dict(result.to_dict()) == result
     (tmp_path / "bad.json").write_text('{"method": 1}')
     with pytest.raises(FileError, match="no result of rtd eval"):
         Result.load(tmp_path / "bad.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"base": [1]}, "'base': it is a list, where an object belongs"),
+        ({"base": {"r": "1"}}, "'base': 'r' is a text, where a number belongs"),
+        ({"base": {"r": 10**400}}, "'r' is not between"),
+        ({"patched": {"other": 1.0}}, "not of the same metrics"),
+        ({"intervals": {"r": [1.0]}}, "'r' has 1 ends"),
+        ({"queries": [{"id": "1"}]}, "'queries', entry 0: 'part' is missing"),
+        ({"queries": [asdict(record()) | {"base_rank": 0}]}, "'base_rank' is 0"),
+        ({"queries": [asdict(record()) | {"targets": [5]}]}, "'targets' is a number"),
+        ({"settings": {"a": ["\ud800"]}}, "half a character"),
+    ],
+)
+def test_what_is_wrong_in_a_result_is_named(change, words, tmp_path):
+    result = Result(
+        "searle", "cirr", "val", {"r": 1.0}, {"r": 2.0}, {"r": (0.5, 1.5)}, [record()], {"a": 1}
+    )
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(result.to_dict() | change))
+    with pytest.raises(FileError) as caught:
+        write_report(tmp_path, tmp_path / "report.html")
+    assert str(caught.value).startswith(str(path))
+    assert words in str(caught.value)
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    "line", [b"[]", b"5", b'{"loss": 1}', b'{"step": 1, "loss": "x"}', b"\xff"]
+)
+def test_a_damaged_line_of_training_figures_is_named(line, tmp_path):
+    result = Result("searle", "cirr", "val", {"r": 1.0}, None, {}, [record()], {})
+    result.save(tmp_path / "result.json")
+    (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1, "loss": 2.0}\n' + line + b"\n")
+    with pytest.raises(FileError, match=r"metrics\.jsonl, line 2"):
+        write_report(tmp_path, tmp_path / "report.html")
 
 
 def test_hostile_texts_stay_texts_in_the_report(tmp_path):

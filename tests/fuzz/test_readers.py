@@ -21,6 +21,8 @@ from rtd_adapters.clip.backbones import load_backbone
 from rtd_adapters.clip.shapes import BackboneShape
 from rtd_adapters.doctor import examine
 from rtd_adapters.errors import RtdError
+from rtd_adapters.evaluation.report.page import read_metrics, write_report
+from rtd_adapters.evaluation.report.sections import curves_section
 from rtd_adapters.evaluation.result import Result
 from rtd_adapters.io.checkpoints import read_checkpoint
 from rtd_adapters.io.json_files import read_json
@@ -196,6 +198,19 @@ def test_results(data, tmp_path):
     path.write_bytes(written(data.draw(reshaped(result))))
     with suppress(RtdError):
         Result.load(path).records()
+        write_report(tmp_path, tmp_path / "report.html")
+
+
+@given(data=st.data())
+def test_training_curves(data, tmp_path):
+    lines = [{"step": step, "loss": 1.0 / step, "anchor_recall@1": 50.0} for step in (1, 2, 3)]
+    changed = data.draw(reshaped(lines))
+    path = tmp_path / "metrics.jsonl"
+    each = changed if isinstance(changed, list) else [changed]
+    whole = b"\n".join(map(written, each))
+    path.write_bytes(data.draw(damaged(whole) | st.just(whole)))
+    with suppress(RtdError):
+        curves_section(read_metrics(path)).encode()
 
 
 @given(data=st.data())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -111,3 +112,69 @@ def test_a_damaged_file_is_named(toy_tower, cache):
         cached_towers()
     clear_cache()
     store()
+
+
+def kept(toy_tower, cache):
+    """A store's only file, its vectors, and where they lie in it."""
+    run = store()
+    vectors = Anchors(toy_tower, Tokenizer(32), run)(CAPTIONS)
+    run.flush()
+    (file,) = cache.rglob("*.npy")
+    return file, vectors
+
+
+def test_a_flipped_vector_is_missed_said_once_and_computed_again(toy_tower, cache, computed):
+    file, vectors = kept(toy_tower, cache)
+    content = bytearray(file.read_bytes())
+    content[-12] ^= 1  # in the last record's vector, before its checksum
+    file.write_bytes(content)
+    computed.clear()
+    later = store()
+    with pytest.warns(UserWarning, match=rf"{file.name} holds .*rtd cache clear") as said:
+        assert later.find(CAPTIONS).hits.count(False) == 1
+        again = Anchors(toy_tower, Tokenizer(32), later)(CAPTIONS)
+    assert len(said) == 1
+    assert len(computed) == 1
+    assert torch.allclose(again, vectors, atol=1e-5)
+    later.flush()
+    assert all(store().find(CAPTIONS).hits)
+
+
+@pytest.mark.parametrize("size", [0, 5, 100, -1])
+def test_a_torn_file_is_named(size, toy_tower, cache):
+    file, _ = kept(toy_tower, cache)
+    file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(FileError, match=rf"{file.name} is damaged.*rtd cache clear"):
+        store()
+    clear_cache()
+    store()
+
+
+def test_records_of_an_earlier_version_are_left_alone_and_cleared(cache):
+    folder = cache / "anchors" / ("f" * 32)
+    folder.mkdir(parents=True)
+    np.save(folder / "old.npy", np.zeros(3, [("key", "<u8", (2,)), ("vector", "<f4", (32,))]))
+    assert not any(store().find(CAPTIONS).hits)
+    (tower,) = cached_towers()
+    assert tower.captions == 3
+    assert clear_cache() > 0
+    assert cached_towers() == []
+
+
+@pytest.mark.parametrize(
+    "about", ["", "[]", '{"backbone": 5}', '{"backbone": "\\ud800"}', "9" * 5000]
+)
+def test_a_tower_whose_description_is_damaged_is_listed(about, toy_tower, cache):
+    kept(toy_tower, cache)
+    next(cache.rglob("about.json")).write_text(about)
+    (tower,) = cached_towers()
+    assert (tower.backbone, tower.fingerprint, tower.captions) == ("unknown", "f" * 32, 4)
+
+
+def test_clearing_deletes_anchors_alone(toy_tower, cache):
+    file, _ = kept(toy_tower, cache)
+    own = file.with_name("mine.txt")
+    own.write_text("mine")
+    clear_cache()
+    assert not file.exists()
+    assert own.read_text() == "mine"

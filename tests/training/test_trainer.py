@@ -194,6 +194,22 @@ def test_a_tracker_gets_the_loss(run, tmp_path):
     assert list(tmp_path.rglob("events.out.tfevents*"))
 
 
+@pytest.mark.parametrize("tracker", ["nosuch", "wandb", "tensorboard"])
+def test_a_tracker_that_would_log_nothing_is_refused(tracker, run, monkeypatch):
+    """An unknown one, one whose package is not there, and one without a folder to write in."""
+    from accelerate import tracking
+
+    there = [tracking.LoggerType.TENSORBOARD]
+    monkeypatch.setattr(tracking, "get_available_trackers", lambda: there)
+    words = {
+        "nosuch": r"Unknown tracker 'nosuch'.*mlflow.*wandb",
+        "wandb": r"not installed: pip install wandb\. Installed: tensorboard",
+        "tensorboard": "name one",
+    }
+    with pytest.raises(UsageError, match=words[tracker]):
+        run(options=RunOptions(tracker=tracker, quiet=True))
+
+
 @pytest.mark.parametrize(("step", "expected"), [(0, 0.25), (3, 1.0), (4, 1.0), (8, 0.5), (12, 0.0)])
 def test_cosine_after_warm_up(step, expected):
     settings = TrainingSettings(steps=12, warmup_steps=4, schedule="cosine", learning_rate=1.0)

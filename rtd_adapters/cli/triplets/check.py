@@ -43,7 +43,10 @@ def check(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """Judge the triplets in FILE: good, doubtful or unfit (exit code 1), with reasons."""
+    """Judge the triplets in FILE: good, doubtful or unfit (exit code 1), with reasons.
+
+    A text is too long if the --backbone cuts it; without one, if it has over 77 tokens.
+    """
     from rtd_adapters.jobs.check import CheckJob, run_check
     from rtd_adapters.triplets.quality_report import as_dict, as_text
     from rtd_adapters.triplets.verdict import UNFIT

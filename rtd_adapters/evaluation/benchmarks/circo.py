@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from rtd_adapters.evaluation.annotations import inside, read_entries, read_object, require_known
 from rtd_adapters.evaluation.benchmark import (
     Benchmark,
     EvalQuery,
@@ -19,10 +20,10 @@ from rtd_adapters.evaluation.benchmark import (
     Ranking,
     hits,
     image_at,
-    read_json,
     required,
 )
 from rtd_adapters.evaluation.metrics import average_precision, recalls
+from rtd_adapters.io.entries import Entry
 
 CUTOFFS = (5, 10, 25, 50)
 INFO = "COCO2017_unlabeled/annotations/image_info_unlabeled2017.json"
@@ -32,27 +33,34 @@ PICTURES = "COCO2017_unlabeled/unlabeled2017"
 def load(name: str, root: Path, split: str) -> Benchmark:
     """220 queries of val, or 800 of test, whose targets the server keeps."""
     annotations, info, pictures = required(root, f"annotations/{split}.json", INFO, PICTURES)
-    files = {str(image["id"]): image["file_name"] for image in read_json(info)["images"]}
-    queries = tuple(_query(entry) for entry in read_json(annotations))
+    images = read_object(info).entries("images")
+    names = [image.identity("id") for image in images]
+    queries = tuple(_query(entry, hidden=split == "test") for entry in read_entries(annotations))
+    references = (query.reference for query in queries)
+    require_known(references, names, f"{info} lacks references of {annotations}:")
+    files = {
+        name: inside(pictures, image.text("file_name"), image.place)
+        for name, image in zip(names, images, strict=True)
+    }
     return Benchmark(
         name,
         split,
-        (Part("", tuple(files), queries),),
-        lambda image: image_at(pictures / files[image]),
+        (Part("", tuple(names), queries),),
+        lambda image: image_at(files[image]),
         _score,
         {"reference": "stays in the gallery", "shared_concept": "not in the prompt"},
         f"circo at {root.resolve()}",
+        files.__getitem__,
     )
 
 
-def _query(entry: Mapping) -> EvalQuery:
-    target = entry.get("target_img_id")
-    right = [target, *entry.get("gt_img_ids", ())] if target is not None else []
+def _query(entry: Entry, *, hidden: bool) -> EvalQuery:
+    right = () if hidden else (entry.identity("target_img_id"), *entry.identities("gt_img_ids"))
     return EvalQuery(
-        str(entry["id"]),
-        str(entry["reference_img_id"]),
-        (entry["relative_caption"],),
-        tuple(dict.fromkeys(map(str, right))),
+        entry.identity("id"),
+        entry.identity("reference_img_id"),
+        (entry.text("relative_caption"),),
+        tuple(dict.fromkeys(right)),
     )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from rtd_adapters.evaluation.annotations import inside, read_entries, read_object, require_known
 from rtd_adapters.evaluation.benchmark import (
     Benchmark,
     EvalQuery,
@@ -19,10 +20,10 @@ from rtd_adapters.evaluation.benchmark import (
     Ranking,
     hits,
     image_at,
-    read_json,
     required,
 )
 from rtd_adapters.evaluation.metrics import recalls
+from rtd_adapters.io.entries import Entry
 
 CUTOFFS = (1, 5, 10, 50)
 SUBSET_CUTOFFS = (1, 2, 3)
@@ -35,29 +36,38 @@ def load(name: str, root: Path, split: str) -> Benchmark:
     captions, index = required(
         root, f"cirr/captions/cap.rc2.{part}.json", f"cirr/image_splits/split.rc2.{part}.json"
     )
-    paths: dict[str, str] = read_json(index)
-    queries = tuple(_query(entry) for entry in read_json(captions))
-    if paths:
-        required(root, next(iter(paths.values())))
+    files = _files(root, index)
+    queries = tuple(_query(entry, hidden=split == "test") for entry in read_entries(captions))
+    references = (query.reference for query in queries)
+    require_known(references, files, f"{index} lacks references of {captions}:")
     return Benchmark(
         name,
         split,
-        (Part("", tuple(paths), queries),),
-        lambda image: image_at(root / paths[image]),
+        (Part("", tuple(files), queries),),
+        lambda image: image_at(files[image]),
         _score,
         {"reference": "taken out of the ranking"},
         f"cirr {part} at {root.resolve()}",
+        files.__getitem__,
     )
 
 
-def _query(entry: Mapping) -> EvalQuery:
-    target = entry.get("target_hard")
-    reference, members = entry["reference"], entry["img_set"]["members"]
+def _files(root: Path, index: Path) -> dict[str, Path]:
+    """The file of each picture's name."""
+    names = read_object(index)
+    files = {name: inside(root, names.text(name), f"{index}, {name[:80]!a}") for name in names}
+    if files:
+        required(root, str(next(iter(files.values())).relative_to(root)))
+    return files
+
+
+def _query(entry: Entry, *, hidden: bool) -> EvalQuery:
+    reference, members = entry.text("reference"), entry.entry("img_set").texts("members")
     return EvalQuery(
-        str(entry["pairid"]),
+        entry.identity("pairid"),
         reference,
-        (entry["caption"],),
-        (target,) if target else (),
+        (entry.text("caption"),),
+        () if hidden else (entry.text("target_hard"),),
         excluded=(reference,),
         group=tuple(member for member in members if member != reference),
     )

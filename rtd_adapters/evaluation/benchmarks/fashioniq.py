@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from rtd_adapters.evaluation.annotations import inside, read_entries, read_names
 from rtd_adapters.evaluation.benchmark import (
     Benchmark,
     EvalQuery,
@@ -20,10 +21,10 @@ from rtd_adapters.evaluation.benchmark import (
     Ranking,
     hits,
     image_at,
-    read_json,
     required,
 )
 from rtd_adapters.evaluation.metrics import recalls
+from rtd_adapters.io.entries import Entry
 
 CATEGORIES = ("dress", "shirt", "toptee")
 CUTOFFS = (10, 50)
@@ -35,11 +36,15 @@ def load(name: str, root: Path, split: str) -> Benchmark:
     required(root, *(f"captions/cap.{category}.val.json" for category in CATEGORIES))
     required(root, *(f"image_splits/split.{category}.val.json" for category in CATEGORIES))
     (pictures,) = required(root, "images")
+
+    def file(image: str) -> Path:
+        return _file(pictures, image)
+
     return Benchmark(
         name,
         split,
         tuple(_part(root, category) for category in CATEGORIES),
-        lambda image: image_at(_file(pictures, image)),
+        lambda image: image_at(file(image)),
         _score,
         {
             "captions": "stripped of '.?, ', joined by 'and' in both orders, embeddings averaged",
@@ -47,23 +52,27 @@ def load(name: str, root: Path, split: str) -> Benchmark:
             "reference": "stays in the gallery",
         },
         f"fashioniq at {root.resolve()}",
+        file,
     )
 
 
 def _part(root: Path, category: str) -> Part:
-    gallery = read_json(root / f"image_splits/split.{category}.val.json")
-    entries = read_json(root / f"captions/cap.{category}.val.json")
-    queries = tuple(
-        EvalQuery(
-            f"{category}-{row}",
-            entry["candidate"],
-            joined(*entry["captions"]),
-            (entry["target"],),
-            category,
-        )
-        for row, entry in enumerate(entries)
-    )
-    return Part(category, tuple(gallery), queries)
+    index = root / f"image_splits/split.{category}.val.json"
+    gallery = read_names(index)
+    entries = read_entries(root / f"captions/cap.{category}.val.json")
+    queries = tuple(_query(category, row, entry) for row, entry in enumerate(entries))
+    for image in gallery:
+        inside(root, image, str(index))
+    return Part(category, gallery, queries)
+
+
+def _query(category: str, row: int, entry: Entry) -> EvalQuery:
+    reference, captions = entry.text("candidate"), entry.texts("captions")
+    inside(Path(), reference, entry.place)
+    if len(captions) != 2:
+        entry.refuse(f"it has {len(captions)} captions, where two belong")
+    texts = joined(*captions)
+    return EvalQuery(f"{category}-{row}", reference, texts, (entry.text("target"),), category)
 
 
 def _file(pictures: Path, image: str) -> Path:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rtd_adapters.errors import FileError
+from rtd_adapters.evaluation.annotations import read_entries
 from rtd_adapters.evaluation.benchmark import (
     Benchmark,
     EvalQuery,
@@ -21,16 +22,17 @@ from rtd_adapters.evaluation.benchmark import (
     Ranking,
     hits,
     image_at,
-    read_json,
     required,
 )
 from rtd_adapters.evaluation.metrics import recalls
+from rtd_adapters.io.entries import Entry
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 CUTOFFS = (1, 2, 3)
 GROWTH = 0.7
+LONGEST_NUMBER = 18
 
 
 def load(name: str, root: Path, split: str) -> Benchmark:
@@ -38,43 +40,70 @@ def load(name: str, root: Path, split: str) -> Benchmark:
     task = name.removeprefix("genecis-").replace("-", "_")
     folder = "vg" if task.endswith("attribute") else "coco/val2017"
     annotations, pictures = required(root, f"genecis/{task}.json", folder)
-    boxes: dict[str, Any] = {}
-    queries = tuple(
-        _query(row, entry, boxes, annotations) for row, entry in enumerate(read_json(annotations))
-    )
+    boxes: dict[str, list[float] | None] = {}
+    entries = enumerate(read_entries(annotations))
+    queries = tuple(_query(row, entry, boxes) for row, entry in entries)
+
+    def file(image: str) -> Path:
+        return _file(pictures, image, whole=boxes[image] is None)
+
     return Benchmark(
         name,
         split,
         (Part("", tuple(boxes), queries),),
-        lambda image: _picture(pictures, image, boxes[image]),
+        lambda image: _picture(file(image), boxes[image]),
         _score,
         {"gallery": "the query's own"},
         f"{name} at {root.resolve()}",
+        file,
     )
 
 
-def _query(row: int, entry: Mapping, boxes: dict[str, Any], path: Path) -> EvalQuery:
-    def known(image: Mapping) -> str:
-        box = image.get("instance_bbox")
-        number = image.get("val_image_id", image.get("image_id"))
-        if number is None:
-            raise FileError(f"{path}: entry {row} names no picture. Fetch the annotations again.")
+def _query(row: int, entry: Entry, boxes: dict[str, list[float] | None]) -> EvalQuery:
+    def known(image: Entry) -> str:
+        number, box = _number(image), _box(image)
         identity = f"{number}" if box is None else f"{number}:{','.join(f'{v:g}' for v in box)}"
         boxes[identity] = box
         return identity
 
-    target = known(entry["target"])
-    candidates = (target, *(known(image) for image in entry["gallery"]))
-    return EvalQuery(
-        str(row), known(entry["reference"]), (entry["condition"],), (target,), candidates=candidates
-    )
+    target = known(entry.entry("target"))
+    candidates = (target, *map(known, entry.entries("gallery")))
+    reference, condition = known(entry.entry("reference")), entry.text("condition")
+    return EvalQuery(str(row), reference, (condition,), (target,), candidates=candidates)
 
 
-def _picture(folder: Path, identity: str, box: list[float] | None) -> Image:
+def _number(image: Entry) -> str:
+    """Of the picture; a file is named by it."""
+    name = "val_image_id" if "val_image_id" in image else "image_id"
+    number = image.identity(name)
+    if not (number.isascii() and number.isdecimal() and len(number) <= LONGEST_NUMBER):
+        image.refuse(f"{name!r} is {number[:40]!r}, no picture's number")
+    return number
+
+
+def _box(image: Entry) -> list[float] | None:
+    """Of the object in the picture: x, y, width, height."""
+    if "instance_bbox" not in image:
+        return None
+    box = image.numbers("instance_bbox")
+    if len(box) != 4 or min(box[2:]) < 1:
+        image.refuse(f"'instance_bbox' is {str(box)[:80]}, no x, y, width and height")
+    return box
+
+
+def _file(folder: Path, identity: str, *, whole: bool) -> Path:
     number = identity.partition(":")[0]
+    return folder / (f"{int(number):012d}.jpg" if whole else f"{number}.jpg")
+
+
+def _picture(file: Path, box: list[float] | None) -> Image:
+    picture = image_at(file)
     if box is None:
-        return image_at(folder / f"{int(number):012d}.jpg")
-    return squared(image_at(folder / f"{number}.jpg"), box)
+        return picture
+    x, y, width, height = box
+    if x - GROWTH * width >= picture.width or y - GROWTH * height >= picture.height:
+        raise FileError(f"{file} is smaller than the annotations say. Fetch both again.")
+    return squared(picture, box)
 
 
 def squared(image: Image, box: list[float]) -> Image:

@@ -12,11 +12,13 @@ found (0 where there are none), precision at K the share of right ones among K; 
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from rtd_adapters.errors import FileError
+from rtd_adapters.errors import FileError, first_line
+from rtd_adapters.evaluation.annotations import inside
 from rtd_adapters.evaluation.benchmark import (
     Benchmark,
     EvalQuery,
@@ -31,11 +33,12 @@ CUTOFFS = (1, 5, 10, 50, 100, 200)
 LISTS = ("imgnet/imgnet_real_query.txt", "imgnet/imgnet_targets.txt")
 DOMAINS = ("cartoon", "origami", "toy", "sculpture")
 SHIFT = 1000
+LABEL = re.compile(r"[0-9]{1,6}")
 
 
 def load(name: str, root: Path, split: str) -> Benchmark:
     """Four parts, a domain each, over one gallery."""
-    asked, answers = map(_labelled, required(root, *LISTS))
+    asked, answers = (_labelled(root, path) for path in required(root, *LISTS))
     right: dict[int, list[str]] = defaultdict(list)
     for path, label in answers:
         right[label].append(path)
@@ -52,6 +55,7 @@ def load(name: str, root: Path, split: str) -> Benchmark:
         _score,
         {"recall": "share of all right answers that are found"},
         f"imagenet-r at {root.resolve()}",
+        root.joinpath,
     )
 
 
@@ -72,12 +76,19 @@ def _queries(
     ]
 
 
-def _labelled(path: Path) -> list[tuple[str, int]]:
+def _labelled(root: Path, path: Path) -> list[tuple[str, int]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise FileError(f"{path} cannot be read: {first_line(error)}. Unpack it again.") from error
     labelled = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         picture, _, label = line.strip().rpartition(" ")
-        if not picture or not label.isdigit():
-            raise FileError(f"{path}, line {number}: expected a path and a label, got {line!r}.")
+        if not picture or not LABEL.fullmatch(label):
+            raise FileError(
+                f"{path}, line {number}: expected a path and a label, got {line[:80]!r}."
+            )
+        inside(root, picture, f"{path}, line {number}")
         labelled.append((picture, int(label)))
     return labelled
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from rtd_adapters.errors import FileError
 from rtd_adapters.evaluation.report.cards import queries_section
@@ -19,6 +17,8 @@ from rtd_adapters.evaluation.report.sections import (
 from rtd_adapters.evaluation.report.strips import Strip, choose
 from rtd_adapters.evaluation.result import Diagnosis, Result
 from rtd_adapters.io.atomic import whole_file
+from rtd_adapters.io.entries import Entry
+from rtd_adapters.io.json_files import parse_json
 
 TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -61,23 +61,26 @@ def write_diagnoses(diagnoses: Sequence[Diagnosis], title: str, out: Path) -> No
         temporary.write_text(_filled(parts), encoding="utf-8")
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: Path) -> list[dict[str, float]]:
     """The lines of a metrics.jsonl.
 
     Raises:
-        FileError: a line is damaged; it is named.
+        FileError: it cannot be read, or a line is damaged; it is named.
     """
-    lines = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            lines.append(json.loads(line))
-        except ValueError as error:
-            raise FileError(f"{path}, line {number} is no JSON ({error}).") from error
-    return lines
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
+    return [_metrics(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
+
+
+def _metrics(line: bytes, place: str) -> dict[str, float]:
+    read = Entry(place, parse_json(line, place), "Remove the line, or leave --training out.")
+    return {"step": read.number("step"), **{name: read.number(name) for name in read}}
 
 
 def _page(
-    result: Result, strips: Sequence[Strip], folder: Path, metrics: Sequence[Mapping[str, Any]]
+    result: Result, strips: Sequence[Strip], folder: Path, metrics: Sequence[Mapping[str, float]]
 ) -> str:
     what = "before and after" if result.patched else "base encoder"
     patch = result.settings.get("patch") or "none"

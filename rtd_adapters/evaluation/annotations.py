@@ -1,0 +1,107 @@
+"""Annotation files of benchmarks: every fault is named with the file and the entry it is in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from rtd_adapters.errors import FileError
+from rtd_adapters.io.entries import Entry, kind, numbered
+from rtd_adapters.io.json_files import read_json
+
+SHOWN = 5
+REMEDY = "Fetch the annotations again."
+LONGEST_NAME, LONGEST_PATH = 240, 1000
+"""Bytes; file systems take 255 of a name, and an ending may come."""
+
+
+def read_entries(path: Path) -> list[Entry]:
+    """The entries of a JSON list, counted from 0 as the benchmarks count them.
+
+    Raises:
+        FileError: it is no list, or an empty one.
+    """
+    return numbered(str(path), _read_list(path), REMEDY)
+
+
+def read_object(path: Path) -> Entry:
+    """A JSON object.
+
+    Raises:
+        FileError: the file is missing or damaged.
+    """
+    return Entry(str(path), read_json(path), REMEDY)
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """A JSON list of texts.
+
+    Raises:
+        FileError: it is no list, an empty one, or holds something else.
+    """
+    return Entry(str(path), {"names": _read_list(path)}, REMEDY).texts("names")
+
+
+def inside(root: Path, name: str, place: str) -> Path:
+    """The file of a relative path that an annotation names, below a folder.
+
+    Symbolic links below the folder may lead wherever their owner wants.
+
+    Args:
+        root: the folder.
+        name: the path.
+        place: file and entry that names it, for the message.
+
+    Raises:
+        FileError: the path leads out of the folder, or can be no path.
+    """
+    path = PurePosixPath(name)
+    out = path.is_absolute() or ".." in path.parts or not path.parts
+    longest = max((len(part.encode()) for part in path.parts), default=0)
+    if out or "\0" in name or longest > LONGEST_NAME or len(name.encode()) > LONGEST_PATH:
+        raise FileError(
+            f"{place} names {name[:200]!r}, which is no path within the data folder. "
+            "Fetch the annotations again."
+        )
+    return root / path
+
+
+def require_known(asked: Iterable[str], known: Iterable[str], what: str) -> None:
+    """Check that ids are among those that are known.
+
+    Raises:
+        FileError: some are not; `what` says what they are, and the first few are named.
+    """
+    if unknown := list(dict.fromkeys(asked).keys() - set(known)):
+        raise FileError(
+            f"{what} {_listed(sorted(unknown))}. "
+            "Fetch the annotations again; they do not belong together."
+        )
+
+
+def require_distinct(ids: Iterable[str], what: str) -> None:
+    """Check that no id is there twice.
+
+    Raises:
+        FileError: some are; `what` says what they are, and the first few are named.
+    """
+    twice = [image for image, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise FileError(f"{what} {_listed(sorted(twice))}. Fetch the annotations again.")
+
+
+def _read_list(path: Path) -> list[Any]:
+    values = read_json(path)
+    if not isinstance(values, list) or not values:
+        raise FileError(
+            f"{path} holds {kind(values)}, where a list of entries belongs. "
+            "Fetch the annotations again."
+        )
+    return values
+
+
+def _listed(ids: list[str]) -> str:
+    more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
+    return ", ".join(image[:80] for image in ids[:SHOWN]) + more

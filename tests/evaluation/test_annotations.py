@@ -1,0 +1,197 @@
+"""Annotation files that lie: what is wrong is named, with its file and its entry."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from rtd_adapters.errors import FileError
+from rtd_adapters.evaluation.annotations import inside
+from rtd_adapters.evaluation.benchmark import load_benchmark
+
+CIRR = ("cirr/captions/cap.rc2.val.json", "cirr/image_splits/split.rc2.val.json")
+CIRCO = ("annotations/val.json", "COCO2017_unlabeled/annotations/image_info_unlabeled2017.json")
+FASHION = ("captions/cap.shirt.val.json", "image_splits/split.shirt.val.json")
+GENECIS = "genecis/focus_attribute.json"
+LISTS = {
+    "cirr": (CIRR[0],),
+    "circo": (CIRCO[0],),
+    "fashioniq": FASHION,
+    "genecis-focus-attribute": (GENECIS,),
+}
+
+
+@pytest.fixture
+def copied(benchmark_folder, tmp_path):
+    """A benchmark's folder, to be damaged."""
+
+    def make(name: str) -> Path:
+        return Path(shutil.copytree(benchmark_folder(name), tmp_path / name))
+
+    return make
+
+
+def change(path: Path, changed) -> None:
+    """Read JSON, let it be changed in place or replaced, and write it."""
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(changed(content) or content))
+
+
+def refused(name: str, root: Path, *words: str) -> None:
+    with pytest.raises(FileError) as caught:
+        load_benchmark(name, root)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "file"), [(n, f) for n, files in LISTS.items() for f in files])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"{}", b"null", b"[" * 100_000, b"[" + b"9" * 6000 + b"]", b'"\\ud800"', b"\xff"],
+    ids=["empty", "empty list", "object", "null", "deep", "digits", "surrogate", "bytes"],
+)
+def test_a_file_that_is_no_list_of_entries(name, file, content, copied):
+    root = copied(name)
+    (root / file).write_bytes(content)
+    refused(name, root, Path(file).stem.partition(".")[0])
+
+
+def entry(number, **fields):
+    """A change of one entry; a field that is None goes."""
+
+    def changed(entries):
+        for field, value in fields.items():
+            if value is None:
+                del entries[number][field]
+            else:
+                entries[number][field] = value
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "changed", "word"),
+    [
+        ("cirr", CIRR[0], entry(3, caption=None), "'caption' is missing"),
+        ("cirr", CIRR[0], entry(3, caption=5), "'caption' is a number, where a text belongs"),
+        ("cirr", CIRR[0], entry(3, caption="\ud800"), "half a character"),
+        ("cirr", CIRR[0], entry(3, pairid=[1]), "'pairid' is a list"),
+        ("cirr", CIRR[0], entry(3, img_set=[]), "where an object belongs"),
+        ("cirr", CIRR[0], entry(3, img_set={"members": "abc"}), "'members' is a text"),
+        ("cirr", CIRR[0], entry(3, target_hard=None), "'target_hard' is missing"),
+        ("circo", CIRCO[0], entry(3, gt_img_ids=5), "'gt_img_ids' is a number"),
+        ("circo", CIRCO[0], entry(3, reference_img_id=True), "is a truth value"),
+        ("fashioniq", FASHION[0], entry(3, captions=["one"]), "1 captions, where two belong"),
+        ("fashioniq", FASHION[0], entry(3, captions=["one", 2]), "'captions' is a number"),
+        ("genecis-focus-attribute", GENECIS, entry(3, target={}), "'image_id' is missing"),
+        ("genecis-focus-attribute", GENECIS, entry(3, target={"image_id": "../1"}), "'../1'"),
+        (
+            "genecis-focus-attribute",
+            GENECIS,
+            entry(3, target={"image_id": 1, "instance_bbox": [1, 2, 3]}),
+            "no x, y, width and height",
+        ),
+        (
+            "genecis-focus-attribute",
+            GENECIS,
+            entry(3, target={"image_id": 1, "instance_bbox": [1, 2, 3, float("nan")]}),
+            "'instance_bbox' is not between",
+        ),
+    ],
+)
+def test_a_field_of_another_kind_is_named_with_its_entry(name, file, changed, word, copied):
+    root = copied(name)
+    change(root / file, changed)
+    refused(name, root, f"{root / file}, entry 3", word)
+
+
+def test_ids_that_do_not_belong_together_are_named(copied):
+    root = copied("cirr")
+    change(root / CIRR[0], entry(0, target_hard="elsewhere"))
+    refused("cirr", root, "lacks targets", "elsewhere")
+    change(root / CIRR[0], entry(0, target_hard="dev-1-0-img0", reference="nowhere"))
+    refused("cirr", root, "lacks references", "nowhere")
+    change(root / CIRR[1], lambda paths: paths.clear())
+    refused("cirr", root, CIRR[1], "lacks references", "dev-10-0-img0")
+    root = copied("fashioniq")
+    change(root / FASHION[1], lambda names: names.append(names[4]))
+    refused("fashioniq", root, "fashioniq shirt", "more than once: S00004")
+    root = copied("circo")
+    change(root / CIRCO[1], lambda info: info["images"].append(info["images"][2]))
+    refused("circo", root, "more than once: 102")
+
+
+@pytest.mark.parametrize("path", ["../secret.png", "dev/../../secret.png", "ABSOLUTE", "", "a\0b"])
+def test_cirr_follows_no_path_out_of_its_folder(path, copied, tmp_path):
+    root = copied("cirr")
+    secret = tmp_path / "secret.png"
+    shutil.copy(root / "dev/dev-7-0-img0.png", secret)
+    leading = str(secret) if path == "ABSOLUTE" else path
+    change(root / CIRR[1], lambda paths: paths.update({"dev-7-0-img0": leading}))
+    refused("cirr", root, f"{CIRR[1]}, 'dev-7-0-img0'", "no path within the data folder")
+
+
+@pytest.mark.parametrize("path", ["../secret.jpg", "/etc/passwd"])
+def test_no_other_benchmark_does(path, copied):
+    root = copied("circo")
+    change(root / CIRCO[1], lambda info: info["images"][2].update(file_name=path))
+    refused("circo", root, "'images', entry 2", repr(path), "no path within")
+    root = copied("fashioniq")
+    change(root / FASHION[0], entry(2, candidate=path))
+    refused("fashioniq", root, f"{FASHION[0]}, entry 2", repr(path), "no path within")
+    root = copied("imagenet-r")
+    file = root / "imgnet/imgnet_targets.txt"
+    file.write_text(f"{file.read_text()}{path} 3\n")
+    refused("imagenet-r", root, "imgnet_targets.txt, line 61", repr(path), "no path within")
+    root = copied("coco-composition")
+    with (root / "coco_eval.csv").open("a") as table:
+        table.write(f"{path},4;6;50;60,bus,dog\n")
+    refused("coco-composition", root, "coco_eval.csv, line 62", repr(path), "no path within")
+
+
+def test_links_within_the_folder_may_lead_anywhere(copied, tmp_path):
+    root = copied("cirr")
+    (root / "dev").rename(tmp_path / "elsewhere")
+    (root / "dev").symlink_to(tmp_path / "elsewhere")
+    load_benchmark("cirr", root).open_image("dev-7-0-img0")
+    assert inside(root, "./dev/a.png", "here") == root / "dev/a.png"
+
+
+@pytest.mark.parametrize(
+    "row", ["x.jpg,4;6;50,bus,dog", "x.jpg,4;6;2;60,bus,dog", "x.jpg,4;6;1e999;60,bus,", "x.jpg"]
+)
+def test_rows_of_coco_that_name_no_region(row, copied):
+    root = copied("coco-composition")
+    with (root / "coco_eval.csv").open("a") as table:
+        table.write(f"{row}\n")
+    refused("coco-composition", root, "coco_eval.csv, line 62", "'query_regions'")
+
+
+@pytest.mark.parametrize("label", ["9" * 6000, "\u00b2", "-1", "x"])
+def test_labels_of_imagenet_that_are_none(label, copied):
+    root = copied("imagenet-r")
+    file = root / "imgnet/imgnet_real_query.txt"
+    file.write_text(f"a.jpg {label}\n", encoding="utf-8")
+    refused("imagenet-r", root, "imgnet_real_query.txt, line 1")
+    file.write_bytes(b"\xff\xfe\x00")
+    refused("imagenet-r", root, "imgnet_real_query.txt cannot be read")
+
+
+def test_a_box_outside_its_picture(copied):
+    root = copied("genecis-focus-attribute")
+    outside = {"image_id": 1, "instance_bbox": [500, 2, 10, 10]}
+    change(root / GENECIS, entry(3, target=outside))
+    benchmark = load_benchmark("genecis-focus-attribute", root)
+    with pytest.raises(FileError, match=r"1\.jpg is smaller than the annotations say"):
+        benchmark.open_image(benchmark.parts[0].queries[3].targets[0])
+
+
+def test_the_fixtures_are_whole(benchmark_folder):
+    """Undamaged, all of these are read: what is refused above is refused for its damage."""
+    for name in (*LISTS, "imagenet-r", "coco-composition"):
+        benchmark = load_benchmark(name, benchmark_folder(name))
+        assert benchmark.image_file is not None
+        assert benchmark.image_file(benchmark.parts[0].gallery[0]).is_file()
