@@ -11,9 +11,10 @@ from rtd_adapters.triplets import write_triplets
 from rtd_adapters.triplets.columns import parse_columns
 from rtd_adapters.triplets.encoder import caption_encoder
 from rtd_adapters.triplets.formats import STDIN
-from rtd_adapters.triplets.quality import Measures, Watch, clean_triplets, measure
+from rtd_adapters.triplets.quality import Measures, clean_triplets, measure
 from rtd_adapters.triplets.quality_report import as_html
 from rtd_adapters.triplets.verdict import Verdict, judge
+from rtd_adapters.triplets.work import Watch
 
 
 @dataclass(frozen=True)
