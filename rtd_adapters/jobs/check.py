@@ -64,7 +64,8 @@ def run_check(job: CheckJob, watch: Watch = lambda rows, label: rows) -> CheckRe
     verdict = judge(measures)
     if job.html:
         with whole_file(job.html) as temporary:
-            temporary.write_text(as_html(measures, verdict), encoding="utf-8")
+            page = as_html(measures, verdict)
+            temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     kept = 0
     if job.fix:
         kept = write_triplets(job.fix, clean_triplets(job.source, columns, watch))
