@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from rtd_adapters import __version__
+from rtd_adapters.cli.terminal import echo, printable
 from rtd_adapters.errors import RtdError
 
 INTERRUPTED = 130
@@ -76,21 +77,23 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = cli.main(args=arguments, prog_name="rtd", standalone_mode=False, obj=arguments)
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
+        lines = error.message.expandtabs().split("\n")
+        vars(error).update(message="\n".join(map(printable, lines)))
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted. A run with checkpoints goes on with --resume.", err=True)
+        echo("Interrupted. A run with checkpoints goes on with --resume.", err=True)
         sys.exit(INTERRUPTED)
     except RtdError as error:
         if debug:
             raise
-        click.echo(f"Error: {error}", err=True)
+        echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except Exception as error:
         if debug:
             raise
-        click.echo(
-            f"Error: {type(error).__name__}: {error}\n"
+        echo(
+            f"Error: {type(error).__name__}: {error}",
             "This was not foreseen. Run `rtd --debug ...` again and report what it shows.",
             err=True,
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from rtd_adapters.cli.options import json_option, quiet_option
+from rtd_adapters.cli.terminal import echo, echo_json
 
 if TYPE_CHECKING:
     from rtd_adapters.jobs.bench.cases import BenchRow
@@ -66,30 +66,27 @@ def bench(
 
     def say(line: str) -> None:
         if not quiet:
-            click.echo(line, err=True)
+            echo(line, err=True)
 
     rows = list(run(backbones, kinds, batch_size, rounds, say))
     machine = this_machine()
     if as_json:
-        click.echo(
-            json.dumps({"machine": machine, "rows": [row.to_dict() for row in rows]}, indent=2)
-        )
+        echo_json({"machine": machine, "rows": [row.to_dict() for row in rows]})
         return
-    click.echo(", ".join(f"{name} {value}" for name, value in machine.items()))
-    click.echo(_table(rows, machine["matmul_gflops"]))
+    echo(", ".join(f"{name} {value}" for name, value in machine.items()))
+    echo(*_table(rows, machine["matmul_gflops"]))
 
 
-def _table(rows: Sequence[BenchRow], peak: float) -> str:
+def _table(rows: Sequence[BenchRow], peak: float) -> list[str]:
     lines = [
         "| backbone | batch | kind | engine | s a step | triplets/s | tokens/s | of matmul peak "
         "| data | times reference | peak MB |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    lines += [
+    return lines + [
         f"| {row.case.backbone} | {row.case.batch_size} | {row.case.kind} | {row.case.label} "
         f"| {row.seconds_per_step:.2f} | {row.triplets_per_second:.1f} "
         f"| {row.tokens_per_second:,.0f} | {100 * row.gflops / peak:.0f} % "
         f"| {100 * row.data_share:.1f} % | {row.speedup:.1f} | {row.peak_memory_mb:,.0f} |"
         for row in rows
     ]
-    return "\n".join(lines)

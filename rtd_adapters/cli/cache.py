@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from rtd_adapters.cli.options import json_option
+from rtd_adapters.cli.terminal import echo, echo_json
 
 
 @click.group()
@@ -38,11 +37,11 @@ def list_towers(as_json: bool) -> None:
     towers = cached_towers()
     if as_json:
         rows = [asdict(tower) for tower in towers]
-        click.echo(json.dumps({"folder": str(cache_root()), "towers": rows}, indent=2))
+        echo_json({"folder": str(cache_root()), "towers": rows})
         return
-    click.echo(f"{cache_root()}: {sum(tower.megabytes for tower in towers):,.1f} MB")
+    echo(f"{cache_root()}: {sum(tower.megabytes for tower in towers):,.1f} MB")
     for tower in towers:
-        click.echo(
+        echo(
             f"  {tower.backbone}  {tower.fingerprint[:12]}  {tower.captions:,} captions  "
             f"{tower.megabytes:,.1f} MB"
         )
@@ -58,4 +57,4 @@ def clear() -> None:
     """
     from rtd_adapters.training.anchor_store import cache_root, clear_cache
 
-    click.echo(f"{clear_cache():,.1f} MB freed in {cache_root()}")
+    echo(f"{clear_cache():,.1f} MB freed in {cache_root()}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from rtd_adapters.cli import options
+from rtd_adapters.cli.terminal import echo, echo_json
 
 NAMES = ("anchor-alignment", "modality-gap", "robustness", "strength")
 
@@ -48,9 +48,9 @@ def diagnose(
     if out:
         write_diagnoses(answers, f"{method}: {patch.name}", out)
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in answers], indent=2))
+        echo_json([asdict(one) for one in answers])
         return
     for one in answers:
-        click.echo(f"{click.style(one.name, bold=True)}: {one.reading}")
+        echo(f": {one.reading}", heading=one.name)
         for name, value in one.figures.items():
-            click.echo(f"  {name:<36} {value:8.2f}")
+            echo(f"  {name:<36} {value:8.2f}")

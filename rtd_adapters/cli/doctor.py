@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from rtd_adapters.cli.options import json_option
+from rtd_adapters.cli.terminal import echo, echo_json
 
 
 @click.command()
@@ -29,13 +29,13 @@ def doctor(path: Path, as_json: bool) -> None:
 
     finding = examine(path)
     if as_json:
-        click.echo(json.dumps({"path": str(path)} | asdict(finding), indent=2))
+        echo_json({"path": str(path)} | asdict(finding))
         return
-    click.echo(f"{path}: {finding.what}")
+    echo(f"{path}: {finding.what}")
     for name, value in (("method", finding.method), ("layout", finding.layout)):
         if value:
-            click.echo(f"  {name}  {value}")
+            echo(f"  {name}  {value}")
     for command in finding.commands:
-        click.echo(f"  type    {command}")
+        echo(f"  type    {command}")
     for trap in finding.traps:
-        click.echo(click.wrap_text(trap, 90, "  mind    ", "          "))
+        echo(*click.wrap_text(trap, 90, "  mind    ", "          ").splitlines())

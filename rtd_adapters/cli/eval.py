@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rtd_adapters.cli import options
+from rtd_adapters.cli.terminal import echo, echo_json
 
 if TYPE_CHECKING:
     from rtd_adapters.evaluation.result import Result
@@ -90,27 +91,27 @@ def evaluate(split: str, as_json: bool, quiet: bool, **given: Any) -> None:
     job = EvalJob(options=how, **given)
     if split == "test":
         for path in run_submission(job):
-            click.echo(f"wrote {path}")
+            echo(f"wrote {path}")
         return
     result = run_eval(job)
     if as_json:
         shown = {name: value for name, value in result.to_dict().items() if name != "queries"}
-        click.echo(json.dumps(shown, indent=2))
+        echo_json(shown)
         return
-    click.echo(_table(result))
+    echo(*_table(result))
     if job.out:
-        click.echo(f"\nSee them: rtd report {job.out} --out report.html")
+        echo("", f"See them: rtd report {shlex.quote(str(job.out))} --out report.html")
 
 
-def _table(result: Result) -> str:
+def _table(result: Result) -> list[str]:
     width = max(map(len, result.base))
     if result.patched is None:
-        lines = [f"{'per cent':<{width}}  {'base':>7}"]
-        return "\n".join([*lines, *(f"{n:<{width}}  {v:7.2f}" for n, v in result.base.items())])
+        head = f"{'per cent':<{width}}  {'base':>7}"
+        return [head, *(f"{n:<{width}}  {v:7.2f}" for n, v in result.base.items())]
     lines = [f"{'per cent':<{width}}  {'base':>7}  {'patched':>7}  {'change':>7}  95 % interval"]
     for name, old in result.base.items():
         new, (low, high) = result.patched[name], result.intervals[name]
         lines.append(
             f"{name:<{width}}  {old:7.2f}  {new:7.2f}  {new - old:+7.2f}  {low:+.2f} to {high:+.2f}"
         )
-    return "\n".join(lines)
+    return lines

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from rtd_adapters.cli import options
+from rtd_adapters.cli.terminal import echo, echo_json
 
 
 @click.command()
@@ -68,11 +68,11 @@ def export(
     done = export_patch(job, target)
     if as_json:
         record = {"file": str(done.out), "use": done.use, "surviving_share": done.surviving}
-        click.echo(json.dumps(record, indent=2))
+        echo_json(record)
         return
-    click.echo(f"{done.out}: {patch.name} for {target}. There:\n  {done.use}")
+    echo(f"{done.out}: {patch.name} for {target}. There:", f"  {done.use}")
     if done.surviving is not None:
-        click.echo(
+        echo(
             f"{target} rounds the text tower to fp16 when it loads it: "
             f"{100 * done.surviving:.0f} % of the change survives. `rtd run` hands it over in fp32."
         )

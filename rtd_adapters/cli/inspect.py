@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from rtd_adapters.cli.options import FILE, json_option
 from rtd_adapters.cli.tables import before_after
+from rtd_adapters.cli.terminal import echo, echo_json
 
 if TYPE_CHECKING:
     from rtd_adapters.patch import PatchMetadata
@@ -39,13 +39,12 @@ def inspect(file: Path, as_json: bool) -> None:
     size = dtype_named(metadata.dtype).itemsize * sum(counted)
     if as_json:
         summary = {"file": str(file), "tensors": len(tensors), "parameters": sum(counted)}
-        click.echo(json.dumps(summary | {"bytes": size} | asdict(metadata), indent=2))
+        echo_json(summary | {"bytes": size} | asdict(metadata))
         return
     for name, value in _rows(metadata, len(tensors), sum(counted), size):
-        click.echo(f"{name:<12} {value}")
+        echo(f"{name:<12} {value}")
     if metadata.figures:
-        click.echo()
-        click.echo(before_after(metadata.figures["before"], metadata.figures["after"]))
+        echo("", *before_after(metadata.figures["before"], metadata.figures["after"]))
 
 
 def _rows(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from rtd_adapters.cli.options import json_option
-from rtd_adapters.cli.plugins import failures, records
+from rtd_adapters.cli.plugins import echo_failures, records
+from rtd_adapters.cli.terminal import echo, echo_json
 from rtd_adapters.hooks.plugins import Registry
 from rtd_adapters.hooks.registry import registry
 
@@ -44,30 +44,29 @@ def new(name: str, folder: Path) -> None:
 
     require_new_folder(folder, overwrite=False)
     for path in write_skeleton(name, folder, frozenset(registry().methods)):
-        click.echo(f"wrote {path}")
-    click.echo("Next:")
+        echo(f"wrote {path}")
+    echo("Next:")
     for command in next_commands(name, folder):
-        click.echo(f"  {command}")
+        echo(f"  {command}")
 
 
 def _print(installed: Registry, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(_records(installed), indent=2))
+        echo_json(_records(installed))
         return
     for name, method in sorted(installed.methods.items()):
-        click.echo(f"{click.style(name, bold=True)}  {method.summary}")
-        click.echo(f"    from      {installed.owners['method', name]}")
-        click.echo(f"    layout    {method.layout}")
-        click.echo(f"    prompt    {method.composed_prompt}")
-        click.echo(f"    backbone  {'/'.join(method.backbone)}")
-        click.echo(f"    checked   with {', '.join(method.checked_with) or 'nothing yet'}")
-        click.echo(f"    patch in  by {', by '.join(method.injections)}")
+        echo(f"  {method.summary}", heading=name)
+        echo(f"    from      {installed.owners['method', name]}")
+        echo(f"    layout    {method.layout}")
+        echo(f"    prompt    {method.composed_prompt}")
+        echo(f"    backbone  {'/'.join(method.backbone)}")
+        echo(f"    checked   with {', '.join(method.checked_with) or 'nothing yet'}")
+        echo(f"    patch in  by {', by '.join(method.injections)}")
         for option, about in method.options.items():
             default = f" [{about.default}]" if about.default else ""
-            click.echo(f"    option    {option}: {about.help}{default}")
-        click.echo(f"    see       {method.reference_url}")
-    for line in failures(installed):
-        click.echo(line)
+            echo(f"    option    {option}: {about.help}{default}")
+        echo(f"    see       {method.reference_url}")
+    echo_failures(installed)
 
 
 def _records(installed: Registry) -> dict[str, object]:

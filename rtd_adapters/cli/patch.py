@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 from rtd_adapters.cli import options
 from rtd_adapters.cli.recipe import lora_options, run_options, training_options
 from rtd_adapters.cli.tables import before_after
+from rtd_adapters.cli.terminal import echo, echo_json
 
 if TYPE_CHECKING:
     from rtd_adapters.jobs.inputs import PatchJob
@@ -88,10 +88,11 @@ def patch(**given: Any) -> None:
 
     def say(line: str) -> None:
         if not silent:
-            click.echo(line, err=True)
+            echo(line, err=True)
 
     if job.source and job.source.notice:
-        say(job.source.notice.format(method=job.method))
+        for line in job.source.notice.splitlines():
+            say(line.format(method=job.method))
     if dry_run:
         _show_plan(plan_patch(job, say), as_json)
         return
@@ -119,34 +120,32 @@ def _job(**given: Any) -> PatchJob:
 def _show(result: PatchResult, as_json: bool) -> None:
     metadata = result.metadata
     if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "file": str(result.out),
-                    "method": metadata.method,
-                    "backbone": metadata.backbone,
-                    "kind": metadata.kind,
-                    "before": result.before,
-                    "after": result.after,
-                    "steps": result.record.steps,
-                    "seconds": round(result.seconds, 2),
-                    "fingerprint": metadata.fingerprint,
-                    "base_fingerprint": metadata.base_fingerprint,
-                    "surviving_share": result.surviving,
-                    "merge_difference": result.merge_difference,
-                    "texts_cut": result.record.texts_cut,
-                    "texts_cleaned": result.record.texts_cleaned,
-                },
-                indent=2,
-            )
+        echo_json(
+            {
+                "file": str(result.out),
+                "method": metadata.method,
+                "backbone": metadata.backbone,
+                "kind": metadata.kind,
+                "before": result.before,
+                "after": result.after,
+                "steps": result.record.steps,
+                "seconds": round(result.seconds, 2),
+                "fingerprint": metadata.fingerprint,
+                "base_fingerprint": metadata.base_fingerprint,
+                "surviving_share": result.surviving,
+                "merge_difference": result.merge_difference,
+                "texts_cut": result.record.texts_cut,
+                "texts_cleaned": result.record.texts_cleaned,
+            }
         )
         return
     for line in _notes(result):
-        click.echo(line, err=True)
-    click.echo(before_after(result.before, result.after))
-    click.echo(
-        f"\n{result.out}: {metadata.kind} patch of {metadata.backbone} for {metadata.method}, "
-        f"{result.record.steps} steps in {result.seconds:.0f} s"
+        echo(line, err=True)
+    echo(*before_after(result.before, result.after))
+    echo(
+        "",
+        f"{result.out}: {metadata.kind} patch of {metadata.backbone} for {metadata.method}, "
+        f"{result.record.steps} steps in {result.seconds:.0f} s",
     )
 
 
@@ -168,7 +167,7 @@ def _notes(result: PatchResult) -> list[str]:
 
 def _show_plan(plan: Plan, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(plan.to_dict(), indent=2))
+        echo_json(plan.to_dict())
         return
     for name, value in plan.rows():
-        click.echo(f"{name:<11} {value}")
+        echo(f"{name:<11} {value}")

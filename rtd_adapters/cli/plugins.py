@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-
 import click
 
 from rtd_adapters.cli.options import json_option
+from rtd_adapters.cli.terminal import echo, echo_json
 from rtd_adapters.hooks.plugins import Registry
 from rtd_adapters.hooks.registry import registry
 
@@ -23,28 +21,28 @@ def plugins(as_json: bool) -> None:
     """
     installed = registry()
     if as_json:
-        click.echo(json.dumps(records(installed), indent=2))
+        echo_json(records(installed))
         return
     for plugin in installed.plugins:
         if plugin.error:
             continue
-        click.echo(f"{click.style(plugin.name, bold=True)}  {plugin.distribution}")
+        echo(f"  {plugin.distribution}", heading=plugin.name)
         for noun, names in plugin.provides.items():
             for name in names:
                 about = getattr(installed.things[noun][name], "summary", "")
-                click.echo(f"    {noun:<10}{name:<26}{about}".rstrip())
-    for line in failures(installed):
-        click.echo(line)
+                echo(f"    {noun:<10}{name:<26}{about}".rstrip())
+    echo_failures(installed)
 
 
-def failures(installed: Registry) -> Iterator[str]:
-    """What to print of the plugins that failed to load."""
+def echo_failures(installed: Registry) -> None:
+    """Print the plugins that failed to load."""
     for plugin in installed.plugins:
         if plugin.error:
-            yield (
-                f"{click.style(plugin.name, bold=True)}  failed to load\n"
-                f"    from      {plugin.distribution} ({plugin.module})\n"
-                f"    why       {plugin.error}"
+            echo(
+                "  failed to load",
+                f"    from      {plugin.distribution} ({plugin.module})",
+                f"    why       {plugin.error}",
+                heading=plugin.name,
             )
 
 

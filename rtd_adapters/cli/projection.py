@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from rtd_adapters.cli import options
+from rtd_adapters.cli.terminal import echo, echo_json
 
 
 @click.group()
@@ -52,6 +52,6 @@ def convert(
         get_method(method), checkpoint, backbone_shape(backbone), backbone, out
     )
     if as_json:
-        click.echo(json.dumps({"file": str(out)} | metadata, indent=2))
+        echo_json({"file": str(out)} | metadata)
     else:
-        click.echo(f"{out}: projection of {method} for {backbone}, from {checkpoint.name}")
+        echo(f"{out}: projection of {method} for {backbone}, from {checkpoint.name}")

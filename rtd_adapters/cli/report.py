@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from rtd_adapters.cli import options
+from rtd_adapters.cli.terminal import echo
 
 
 @click.command()
@@ -32,4 +33,4 @@ def report(run: Path, out: Path, training: Path | None, overwrite: bool) -> None
 
     require_writable(out, overwrite=overwrite)
     shown = write_report(run, out, training)
-    click.echo(f"{out}: {shown} queries, {out.stat().st_size / 1e6:.1f} MB")
+    echo(f"{out}: {shown} queries, {out.stat().st_size / 1e6:.1f} MB")

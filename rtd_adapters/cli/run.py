@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from rtd_adapters.cli import options
+from rtd_adapters.cli.terminal import echo
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -40,7 +41,7 @@ def run(patch: Path, strength: float, force: bool, command: tuple[str, ...]) -> 
     from rtd_adapters.patch import TextEncoderPatch
 
     def say(line: str) -> None:
-        click.echo(f"rtd: {line}", err=True)
+        echo(f"rtd: {line}", err=True)
 
     loaded = TextEncoderPatch.load(patch)
     sys.exit(run_script(command, loaded, say, strength=strength, force=force))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from rtd_adapters.cli import options
+from rtd_adapters.cli.terminal import echo, echo_json
 
 
 @click.command()
@@ -54,18 +54,18 @@ def sweep(
     chosen = {"seed": seed} | ({} if steps is None else {"steps": steps})
     settings = recipe_settings(DEFAULT, kind, **chosen)
     job = PatchJob(method, out / "unused.safetensors", kind=kind, settings=settings)
-    rows = run_sweep(job, changes, out, lambda line: click.echo(line, err=True))
+    rows = run_sweep(job, changes, out, lambda line: echo(line, err=True))
     answer = reading(rows)
     write_diagnoses([answer], f"{method}: {answer.name}", out / "sweep.html")
     if as_json:
-        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        echo_json([asdict(row) for row in rows])
         return
-    click.echo(f"{'per cent':<18}  {'R@1':>6}  {'R@5':>6}  {'text to image R@1':>17}")
+    echo(f"{'per cent':<18}  {'R@1':>6}  {'R@5':>6}  {'text to image R@1':>17}")
     for name, figures in [("before", rows[0].before), *((row.name, row.after) for row in rows)]:
         shown = (figures[n] for n in ("recall@1", "recall@5", "text_to_image_recall@1"))
         first, fifth, text = shown
-        click.echo(f"{name:<18}  {first:6.1f}  {fifth:6.1f}  {text:17.1f}")
-    click.echo(answer.reading)
+        echo(f"{name:<18}  {first:6.1f}  {fifth:6.1f}  {text:17.1f}")
+    echo(answer.reading)
 
 
 def _numbers(text: str) -> list[float]:

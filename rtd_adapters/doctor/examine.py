@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rtd_adapters.doctor.checkouts import recognise_checkout
 from rtd_adapters.doctor.files import recognise_file
-from rtd_adapters.doctor.finding import Finding
+from rtd_adapters.doctor.finding import Finding, typed
 from rtd_adapters.errors import FileError, UsageError
 
 
@@ -22,7 +22,7 @@ def examine(path: Path) -> Finding:
     if path.is_file():
         return recognise_file(path)
     if (path / "config.json").is_file():
-        command = f"rtd patch --method lincir --backbone {path} --projection phi.pt ..."
+        command = f"rtd patch --method lincir --backbone {typed(path)} --projection phi.pt ..."
         return Finding("a transformers model folder", layout="hf", commands=(command,))
     repository = recognise_checkout(path)
     if repository is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickletools
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -11,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rtd_adapters.clip.text.layouts import detect_layout
-from rtd_adapters.doctor.finding import Finding
+from rtd_adapters.doctor.finding import Finding, typed
 from rtd_adapters.errors import BackboneError, FileError, UsageError
 from rtd_adapters.io.checkpoints import read_checkpoint, read_header
+from rtd_adapters.io.json_files import parse_json
 from rtd_adapters.methods.projections import KEY as PROJECTION_KEY
 from rtd_adapters.patch.metadata import KEY as PATCH_KEY
 
@@ -63,7 +63,7 @@ def _of_dict(path: Path, checkpoint: Mapping[Any, Any]) -> Finding | None:
             "a text encoder of the official RTD script",
             "lincir",
             "hf",
-            (f"python validate.py --text-encoder-checkpoint-name {path} ...",),
+            (f"python validate.py --text-encoder-checkpoint-name {typed(path)} ...",),
             ("its validate.py loads it into an fp16 tower, which rounds it.",),
         )
     tensors = checkpoint.get("state_dict", checkpoint)
@@ -73,7 +73,10 @@ def _of_dict(path: Path, checkpoint: Mapping[Any, Any]) -> Finding | None:
             "a CLIP's state dict",
             None,
             layout,
-            (f"rtd patch --method searle --backbone ViT-L-14-quickgelu --pretrained {path} ...",),
+            (
+                "rtd patch --method searle --backbone ViT-L-14-quickgelu "
+                f"--pretrained {typed(path)} ...",
+            ),
         )
     return None
 
@@ -81,10 +84,10 @@ def _of_dict(path: Path, checkpoint: Mapping[Any, Any]) -> Finding | None:
 def _safetensors(path: Path) -> Finding:
     shapes, metadata = read_header(path)
     if PROJECTION_KEY in metadata:
-        method = json.loads(metadata[PROJECTION_KEY])["method"]
+        method = _named_method(metadata[PROJECTION_KEY], path)
         return _projection(path, method, "as rtd projection convert writes it")
     if PATCH_KEY in metadata:
-        return Finding("a patch of rtd-adapters", commands=(f"rtd inspect {path}",))
+        return Finding("a patch of rtd-adapters", commands=(f"rtd inspect {typed(path)}",))
     layout = _layout(shapes)
     if layout is None:
         first = ", ".join(list(shapes)[:3])
@@ -92,8 +95,16 @@ def _safetensors(path: Path) -> Finding:
     return Finding("tensors of a CLIP, with no patch's metadata", None, layout)
 
 
+def _named_method(text: str, path: Path) -> str:
+    about = parse_json(text, f"{path}'s metadata")
+    if not isinstance(about, dict) or not isinstance(about.get("method"), str):
+        raise FileError(f"{path} does not say whose projection it is. Convert it again.")
+    return about["method"]
+
+
 def _projection(path: Path, method: str, what: str) -> Finding:
-    patch = f"rtd patch --method {method} --projection {path} --backbone ... --triplets ..."
+    words = f"--method {typed(method)} --projection {typed(path)}"
+    patch = f"rtd patch {words} --backbone ... --triplets ..."
     layout = "hf" if method == "lincir" else "openai"
     return Finding(
         f"a projection of {method}: {what}", method, layout, (patch, *_convert(path, method))
@@ -103,8 +114,8 @@ def _projection(path: Path, method: str, what: str) -> Finding:
 def _convert(path: Path, method: str) -> tuple[str, ...]:
     if path.suffix == ".safetensors":
         return ()
-    out = f"{path.stem}.safetensors"
-    return (f"rtd projection convert {path} --method {method} --backbone ... --out {out}",)
+    words = f"{typed(path)} --method {method} --backbone ..."
+    return (f"rtd projection convert {words} --out {typed(f'{path.stem}.safetensors')}",)
 
 
 def _layout(names: Iterable[Any]) -> str | None:

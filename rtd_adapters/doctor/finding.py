@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -19,3 +21,9 @@ class Finding:
     """What to type, the first choice first."""
     traps: tuple[str, ...] = ()
     """What goes wrong with it, here and now."""
+
+
+def typed(path: Path | str) -> str:
+    """A path, or another word from outside, as it is typed into a shell; never as an option."""
+    word = str(path)
+    return shlex.quote(f"./{word}" if word.startswith("-") else word)

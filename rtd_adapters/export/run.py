@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,8 @@ def export_patch(job: ExportJob, target: str) -> Exported:
     if exporter.rounded:
         state = job.patch.state()
         surviving = surviving_share(base.tower, state, torch.float16, exporter.rounded)
-    return Exported(job.out, exporter.use.format(out=job.out, name=job.out.name), surviving)
+    words = {"out": shlex.quote(str(job.out)), "name": shlex.quote(job.out.name)}
+    return Exported(job.out, exporter.use.format(**words), surviving)
 
 
 def _require_openai_builder(patch: TextEncoderPatch, target: str) -> None:

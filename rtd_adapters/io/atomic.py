@@ -69,11 +69,11 @@ def require_new_folder(path: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, mode: int = FILE_MODE) -> Iterator[Path]:
     """Yield a temporary path that becomes `path` when the block ends well, and vanishes otherwise.
 
     The temporary file lies in the same folder, is flushed to disk before the rename, and gets
-    mode 0644, so a reader sees either the old file or the complete new one. Through a symbolic
+    `mode`, so a reader sees either the old file or the complete new one. Through a symbolic
     link the file that it points to is written. What killed runs left of theirs is swept.
 
     Raises:
@@ -95,7 +95,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _flush(temporary)
-        temporary.chmod(FILE_MODE)
+        temporary.chmod(mode)
         temporary.replace(target)
         _flush(target.parent)
     except OSError as error:

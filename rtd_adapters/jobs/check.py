@@ -11,9 +11,10 @@ from rtd_adapters.triplets import write_triplets
 from rtd_adapters.triplets.columns import parse_columns
 from rtd_adapters.triplets.encoder import caption_encoder
 from rtd_adapters.triplets.formats import STDIN
-from rtd_adapters.triplets.quality import CONTEXT_LENGTH, Measures, Watch, clean_triplets, measure
+from rtd_adapters.triplets.quality import CONTEXT_LENGTH, Measures, clean_triplets, measure
 from rtd_adapters.triplets.quality_report import as_html
 from rtd_adapters.triplets.verdict import Verdict, judge
+from rtd_adapters.triplets.work import Watch
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def run_check(job: CheckJob, watch: Watch = lambda rows, label: rows) -> CheckRe
     verdict = judge(measures)
     if job.html:
         with whole_file(job.html) as temporary:
-            temporary.write_text(as_html(measures, verdict), encoding="utf-8")
+            page = as_html(measures, verdict)
+            temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     kept = 0
     if job.fix:
         kept = write_triplets(job.fix, clean_triplets(job.source, columns, watch))

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from rtd_adapters.io.atomic import whole_file
 from rtd_adapters.patch.metadata import PatchMetadata
 
+_BARE = re.compile(r"[A-Za-z][\w./-]*", re.ASCII)
+"""A word that YAML takes for itself; `ViT-B-32/openai` is one."""
+_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
+"""Mean something else to YAML."""
+_MARKUP = re.compile(r"[\\`*\[\]<>#|&~$]|(?<![^\W_])_|_(?![^\W_])")
 _CARD = """\
 ---
-base_model: {backbone}
-tags: [composed-image-retrieval, clip, rtd, {method}]
+base_model: {base_model}
+tags: [composed-image-retrieval, clip, rtd, {tag}]
 library_name: rtd-adapters
 ---
 
@@ -31,14 +37,14 @@ The file is a complete text tower under the `{layout}` layout's tensor names:
 
 ```python
 from safetensors.torch import load_file
-model.load_state_dict(load_file("{weights}"), strict=False)
+model.load_state_dict(load_file({file}), strict=False)
 ```
 
 With checks (right base encoder, right shapes), a strength, and a way back:
 
 ```python
 import rtd_adapters
-patch = rtd_adapters.apply(model, "{weights}", strength=1.0)
+patch = rtd_adapters.apply(model, {file}, strength=1.0)
 patch.revert(model)
 ```
 
@@ -73,16 +79,20 @@ def write_card(path: Path, metadata: PatchMetadata, *, weights: str, command: st
         "versions": metadata.versions,
     }
     text = _CARD.format(
-        backbone=metadata.backbone,
-        method=metadata.method,
+        base_model=_quoted(metadata.backbone),
+        tag=_quoted(metadata.method),
+        backbone=_plain(metadata.backbone),
+        method=_plain(metadata.method),
         layout=metadata.layout,
-        weights=weights,
-        command=command or "rtd patch",
+        weights=_plain(weights),
+        file=json.dumps(weights, ensure_ascii=False),
+        command=" ".join((command or "rtd patch").splitlines()),
         figures=_table(metadata),
         configuration=json.dumps(configuration, indent=2, sort_keys=True),
     )
     with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # A file's name may hold bytes that are no UTF-8.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _table(metadata: PatchMetadata) -> str:
@@ -90,8 +100,17 @@ def _table(metadata: PatchMetadata) -> str:
     if not before:
         return "None were taken."
     rows = ["| metric, per cent | before | after | difference |", "|---|---|---|---|"]
-    rows += [
-        f"| {name} | {before[name]:.1f} | {after[name]:.1f} | {after[name] - before[name]:+.1f} |"
-        for name in before
-    ]
+    for name, old in before.items():
+        new = after[name]
+        rows.append(f"| {_plain(name)} | {old:.1f} | {new:.1f} | {new - old:+.1f} |")
     return "\n".join(rows)
+
+
+def _quoted(text: str) -> str:
+    """A YAML scalar; JSON's strings are such, and hold line ends and syntax as plain text."""
+    return text if _BARE.fullmatch(text) and text.lower() not in _WORDS else json.dumps(text)
+
+
+def _plain(text: str) -> str:
+    """A text in one line that Markdown and HTML show as it is."""
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))

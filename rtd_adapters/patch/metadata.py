@@ -61,7 +61,9 @@ class PatchMetadata:
 
     def to_header(self) -> dict[str, str]:
         """The safetensors metadata of the file."""
-        return {KEY: json.dumps(asdict(self), ensure_ascii=False)}
+        text = json.dumps(asdict(self), ensure_ascii=False)
+        # A file's name may hold bytes that are no UTF-8; JSON writes them as \\udcNN.
+        return {KEY: text.encode("utf-8", "backslashreplace").decode()}
 
     @classmethod
     def from_header(cls, header: Mapping[str, str], source: str) -> PatchMetadata:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rtd_adapters.errors import FileError, UsageError
 from rtd_adapters.triplets.flaws import words
-from rtd_adapters.triplets.records import Triplet
+from rtd_adapters.triplets.records import Triplet, is_unicode
 
 CAPTION = "{caption}"
 PROMPT = """\
@@ -35,6 +35,7 @@ MOST_WORDS = 60
 
 NO_JSON = "no JSON in the answer"
 NO_KEYS = "answer without the two texts"
+NO_UNICODE = "text that no file can hold"
 UNCHANGED = "target equals caption"
 TOO_LONG = "text too long"
 
@@ -49,6 +50,8 @@ def load_prompt(path: Path | None) -> str:
     if path is None:
         return PROMPT
     try:
+        if not path.is_file():
+            raise FileError(f"{path} is missing or no file. Check --prompt.")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(f"{path} cannot be read: {error}. Check --prompt.") from error
@@ -69,6 +72,8 @@ def parse_answer(caption: str, answer: str) -> Triplet | str:
     target = _named(value, TARGET_NAMES)
     if not conditioning or not target:
         return NO_KEYS
+    if not (is_unicode(conditioning) and is_unicode(target)):
+        return NO_UNICODE
     if words(target) == words(caption):
         return UNCHANGED
     if max(len(words(conditioning)), len(words(target))) > MOST_WORDS:
@@ -83,7 +88,7 @@ def _first_object(answer: str) -> dict[str, Any] | None:
     try:
         value, _ = json.JSONDecoder(strict=False).raw_decode(answer, start)
         return value
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     text = re.sub(r",\s*}", "}", answer[start : end + 1])
     for read in (json.loads, ast.literal_eval):

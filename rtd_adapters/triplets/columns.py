@@ -7,7 +7,7 @@ from typing import Any
 
 from rtd_adapters.errors import TripletError, UsageError
 from rtd_adapters.triplets.formats import Row
-from rtd_adapters.triplets.records import Triplet
+from rtd_adapters.triplets.records import Triplet, is_unicode
 
 FIELDS = ("reference", "conditioning", "target")
 OFFICIAL = ("reference_caption", "conditioning_caption", "target_caption")
@@ -93,7 +93,7 @@ def to_caption(row: Row, column: str | None, source: str) -> str:
             f"{place}: no column {' or '.join(names)}; it has {_listed(value)}. Pass --column."
         )
     text = value[key]
-    return text.strip() if isinstance(text, str) else ""
+    return _whole(text, key, place).strip() if isinstance(text, str) else ""
 
 
 def _names(value: Mapping[str, Any], columns: Columns | None) -> tuple[str, ...]:
@@ -114,7 +114,16 @@ def _text(value: Any, name: str, place: str) -> str:
         raise TripletError(f"{place}: {name} is {value!r}, not a string.")
     if not value.strip():
         raise EmptyText(f"{place}: {name} is empty. Fill it in or take the triplet out.")
-    return value
+    return _whole(value, name, place)
+
+
+def _whole(text: str, name: str, place: str) -> str:
+    if not is_unicode(text):
+        raise TripletError(
+            f"{place}: {name} holds half a character (a lone surrogate such as \\ud83d), which no "
+            "file can hold. Mend the text."
+        )
+    return text
 
 
 def _listed(names: Iterable[Any]) -> str:

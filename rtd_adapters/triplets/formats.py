@@ -6,7 +6,6 @@ import bz2
 import csv
 import gzip
 import io
-import json
 import lzma
 import sys
 import zlib
@@ -17,7 +16,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, cast
 
-from rtd_adapters.errors import FileError, TripletError, UsageError
+from rtd_adapters.errors import FileError, TripletError, UsageError, first_line
+from rtd_adapters.io.json_files import parse_json
 from rtd_adapters.triplets.json_list import JsonList, JsonListError
 
 STDIN = "-"
@@ -150,14 +150,14 @@ def _as_json(row: Row) -> Row:
     if row.error:
         return row
     try:
-        return Row(row.place, json.loads(row.value))
-    except ValueError as error:
-        message = getattr(error, "msg", str(error))
+        return Row(row.place, parse_json(row.value, row.place))
+    except FileError as error:
+        why = getattr(error.__cause__, "msg", str(error))
         return Row(
             row.place,
             None,
-            f"{message} in {row.value[:SHOWN]!r}. The file must be a JSON list, or one JSON "
-            "object a line.",
+            f"{why} in {row.value[:SHOWN]!r}. The file must be a JSON list, or one JSON object a "
+            "line.",
         )
 
 
@@ -195,8 +195,11 @@ def _arrow(path: Path) -> Iterator[Row]:
         raise FileError(
             f"{path} cannot be read: {error.strerror or error}. Check the path."
         ) from error
-    except pyarrow.ArrowException as error:
-        raise FileError(f"{path} is damaged or no {path.suffix} file: {error}.") from error
+    except (pyarrow.ArrowException, ValueError, OverflowError) as error:
+        # Texts that are no UTF-8 and dates of no calendar fail when Python's values are made.
+        raise FileError(
+            f"{path} is damaged or no {path.suffix} file: {first_line(error)}. Fetch it again."
+        ) from error
 
 
 def _record_batches(path: Path) -> Iterator[Any]:
@@ -225,7 +228,7 @@ def _dataset(name: str) -> Iterator[Row]:
         yield from _numbered(rows)
     except Exception as error:
         raise FileError(
-            f"{name} did not load as a dataset: {str(error).strip().splitlines()[0]} "
+            f"{name} did not load as a dataset: {first_line(error)} "
             "Check its name and split, or pass one of its files."
         ) from error
 

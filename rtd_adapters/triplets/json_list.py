@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator
 from typing import IO, Any
 
+from rtd_adapters.errors import first_line
+
 CHUNK = 1 << 16
 LONGEST_ENTRY = 1 << 24
 """Characters."""
@@ -61,6 +63,8 @@ class JsonList:
                     # Cutting a string or a word off reads as if it were wrong where it starts.
                     self._at = error.pos
                     raise self._error(error.msg) from None
+            except (ValueError, RecursionError) as error:  # numbers, or nesting, beyond all bounds
+                raise self._error(first_line(error)) from None
 
     def _take(self, wanted: str) -> str:
         sign = self._next()

@@ -13,10 +13,11 @@ from typing import Any
 
 from rtd_adapters.errors import TripletError
 from rtd_adapters.triplets.answers import CAPTION, PROMPT, parse_answer
-from rtd_adapters.triplets.endpoint import Answer, NoAnswerError
+from rtd_adapters.triplets.completion import Answer
+from rtd_adapters.triplets.endpoint import NoAnswerError
 from rtd_adapters.triplets.records import Triplet
 from rtd_adapters.triplets.sources import read_captions, source_identity, write_triplets
-from rtd_adapters.triplets.work import Journal, JournalWriter, work_folder
+from rtd_adapters.triplets.work import Journal, JournalWriter, Watch, work_folder
 
 NO_ANSWER = "no answer from the server"
 FAILURES_IN_A_ROW = 3
@@ -25,7 +26,6 @@ MILLION = 1e6
 
 Ask = Callable[[str], Answer]
 """A prompt to a model's answer; called from several threads at once."""
-Watch = Callable[[Iterable[Any], str], Iterable[Any]]
 
 
 @dataclass

@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +20,7 @@ from rtd_adapters.triplets.encoder import Embed
 from rtd_adapters.triplets.flaws import Sieve, words
 from rtd_adapters.triplets.formats import Row, read_rows
 from rtd_adapters.triplets.records import Triplet
+from rtd_adapters.triplets.work import Watch
 
 UNREADABLE = "row that cannot be read"
 MALFORMED = "row without the three texts"
@@ -52,8 +52,6 @@ FUNCTION_WORDS = {
     "has",
     "for",
 }
-
-Watch = Callable[[Iterable[Any], str], Iterable[Any]]
 
 
 @dataclass

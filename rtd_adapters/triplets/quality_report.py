@@ -52,15 +52,14 @@ def as_dict(measures: Measures, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def as_text(measures: Measures, verdict: Verdict) -> str:
-    """Verdict, reasons and figures, for the terminal."""
+def as_text(measures: Measures, verdict: Verdict) -> list[str]:
+    """Verdict, reasons and figures, as lines for the terminal."""
     lines = [f"{measures.source}: {verdict.word}"]
     lines += [f"  - {reason.text}" for reason in verdict.reasons]
     lines += [f"      {message}" for message in measures.messages]
     figures = _figures(measures)
     width = max(len(name) for name, _ in figures)
-    lines += [f"{name:<{width}}  {value}" for name, value in figures]
-    return "\n".join(lines)
+    return lines + [f"{name:<{width}}  {value}" for name, value in figures]
 
 
 def as_html(measures: Measures, verdict: Verdict) -> str:
@@ -93,8 +92,8 @@ def as_html(measures: Measures, verdict: Verdict) -> str:
     )
 
 
-def as_table(triplets: Sequence[Triplet], width: int) -> str:
-    """Triplets in three columns that fill `width` characters, their texts broken into lines."""
+def as_table(triplets: Sequence[Triplet], width: int) -> list[str]:
+    """Lines of three columns that fill `width` characters, the triplets' texts broken to fit."""
     from textwrap import wrap
 
     column = max(12, (width - 4) // 3)
@@ -106,7 +105,7 @@ def as_table(triplets: Sequence[Triplet], width: int) -> str:
         for place in range(max(map(len, cells))):
             parts = [cell[place] if place < len(cell) else "" for cell in cells]
             lines.append("  ".join(f"{part:<{column}}" for part in parts).rstrip())
-    return "\n".join(lines)
+    return lines
 
 
 def _figures(measures: Measures) -> list[tuple[str, str]]:

@@ -7,6 +7,16 @@ from dataclasses import dataclass
 from typing import overload
 
 
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold a text: JSON and file names can bring half a character, a surrogate
+    without its partner, which no file can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class Triplet:
     """Reference caption T_r, conditioning text T_c, target caption T_t, as they were found."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from itertools import islice
@@ -24,11 +24,9 @@ from rtd_adapters.triplets.records import Triplet
 from rtd_adapters.triplets.sources import read_captions, source_identity, write_triplets
 from rtd_adapters.triplets.templates import TEMPLATES
 from rtd_adapters.triplets.vocabulary import Vocabulary, build_vocabulary
-from rtd_adapters.triplets.work import Journal, work_folder
+from rtd_adapters.triplets.work import Journal, Watch, work_folder
 
 FLUSH_EVERY = 256
-Watch = Callable[[Iterable[Any], str], Iterable[Any]]
-"""Passes an iterable through and shows its progress under a label."""
 
 
 @dataclass(frozen=True)

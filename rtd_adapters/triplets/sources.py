@@ -61,18 +61,28 @@ def write_triplets(path: Path, triplets: Iterable[Triplet]) -> int:
 
     Raises:
         FileError: the file cannot be written.
+        TripletError: a text is no Unicode.
     """
     count = 0
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
-        for triplet in triplets:
-            stream.write(as_line(triplet))
-            count += 1
+    with whole_file(path) as temporary, temporary.open("wb") as stream:
+        for count, triplet in enumerate(triplets, start=1):
+            stream.write(_encoded(triplet, count))
     return count
 
 
 def as_line(triplet: Triplet) -> str:
     """A triplet as a line of the official format."""
     return json.dumps(as_dict(triplet), ensure_ascii=False) + "\n"
+
+
+def _encoded(triplet: Triplet, number: int) -> bytes:
+    try:
+        return as_line(triplet).encode()
+    except UnicodeEncodeError as error:
+        raise TripletError(
+            f"Triplet {number} holds half a character ({error.object[error.start]!a}), which no "
+            "file can hold. Mend the text."
+        ) from error
 
 
 def as_dict(triplet: Triplet) -> dict[str, str]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from rtd_adapters.errors import FileError
 from rtd_adapters.io.atomic import whole_file
+from rtd_adapters.io.json_files import read_json
 from rtd_adapters.triplets.encoder import Embed
 from rtd_adapters.triplets.keywords import ADJECTIVE, NOUN
 
@@ -27,16 +31,26 @@ class Vocabulary:
     alternatives: dict[Term, list[str]]
 
     def save(self, path: Path) -> None:
-        """Write it, whole or not at all."""
+        """Write it with its hash, whole or not at all."""
         rows = [[*term, others] for term, others in self.alternatives.items()]
         with whole_file(path) as temporary:
-            temporary.write_text(json.dumps(rows), "utf-8")
+            temporary.write_text(json.dumps([_digest(rows), rows]), "utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:
-        """What `save` wrote."""
-        rows = json.loads(path.read_text("utf-8"))
-        return cls({(kind, text): others for kind, text, others in rows})
+        """What `save` wrote.
+
+        Raises:
+            FileError: it is damaged.
+        """
+        match read_json(path):
+            case [digest, rows] if digest == _digest(rows):
+                return cls({(kind, text): others for kind, text, others in rows})
+        raise FileError(f"{path} is damaged. Remove {path.parent} and run it again.")
+
+
+def _digest(rows: list[list[Any]]) -> str:
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def build_vocabulary(

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from rtd_adapters.errors import FileError
 from rtd_adapters.io.atomic import require_writable, whole_file
+from rtd_adapters.io.json_files import parse_json, read_json
 
 SETTINGS = "settings.json"
+PRIVATE = 0o600
+"""Of the settings, which name a server and may hold its address's hash."""
+OURS = (SETTINGS, "answers.jsonl", "keywords.jsonl", "vocabulary.json")
+DIGEST = 16
+"""Hexadecimal digits of sha256 before each line of a journal."""
+
+Watch = Callable[[Iterable[Any], str], Iterable[Any]]
+"""Passes an iterable through and shows its progress under a label."""
 
 
 @contextmanager
@@ -31,41 +40,71 @@ def work_folder(out: Path, settings: Mapping[str, Any], *, overwrite: bool) -> I
     require_writable(out, overwrite=overwrite)
     folder = out.with_name(f"{out.name}.work")
     path = folder / SETTINGS
-    if path.is_file() and json.loads(path.read_text("utf-8")) != settings:
+    require_writable(path, overwrite=True)
+    if path.is_file() and not _holds(path, settings):
         if not overwrite:
             raise FileError(
                 f"{folder} holds an unfinished run with other settings or captions. Run it again "
                 "as it was to go on with it, or pass --overwrite to throw it away."
             )
-        shutil.rmtree(folder)
+        _clear(folder)
     if not path.is_file():
-        with whole_file(path) as temporary:
+        with whole_file(path, PRIVATE) as temporary:
             temporary.write_text(json.dumps(settings), "utf-8")
     yield folder
-    shutil.rmtree(folder)
+    _clear(folder)
+
+
+def _holds(path: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether a file has just these settings; damaged ones are other ones."""
+    with suppress(FileError):
+        return bool(read_json(path) == json.loads(json.dumps(settings)))
+    return False
+
+
+def _clear(folder: Path) -> None:
+    """Remove what rtd wrote into a folder, and the folder, if nothing else is in it."""
+    for name in OURS:
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 class Journal:
-    """An append-only file of JSON lines. A last line that a crash has torn is cut off."""
+    """An append-only file of JSON lines, each with its hash. A last line that a crash has torn is
+    cut off.
+
+    Raises:
+        FileError: the file cannot be read or written; while iterating, a line is damaged.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.touch()
         self.count, end = 0, 0
-        with path.open("rb") as stream:
-            for line in stream:
-                if line.endswith(b"\n"):
-                    self.count += 1
-                    end += len(line)
-        os.truncate(path, end)
+        try:
+            path.touch()
+            with path.open("rb") as stream:
+                for line in stream:
+                    if line.endswith(b"\n"):
+                        self.count += 1
+                        end += len(line)
+            os.truncate(path, end)
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def __len__(self) -> int:
         return self.count
 
     def __iter__(self) -> Iterator[Any]:
         with self.path.open("rb") as stream:
-            for line in stream:
-                yield json.loads(line)
+            for number, line in enumerate(stream, start=1):
+                digest, _, text = line.rstrip(b"\n").partition(b" ")
+                if digest.decode("latin-1") != _digest(text):
+                    raise FileError(
+                        f"{self.path}, line {number} is damaged. Remove {self.path.parent} and "
+                        "run the same command again."
+                    )
+                yield parse_json(text, f"{self.path}, line {number}")
 
     @contextmanager
     def writing(self) -> Iterator[JournalWriter]:
@@ -75,13 +114,16 @@ class Journal:
             FileError: the disk is full; what was written before stays.
         """
         try:
-            with self.path.open("a", encoding="utf-8") as stream:
+            with self.path.open("ab") as stream:
                 yield JournalWriter(self, stream)
         except OSError as error:
-            raise FileError(
-                f"{self.path} cannot be written: {error.strerror}. What is done is kept; free "
-                "some space and run the same command again."
-            ) from error
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> FileError:
+        return FileError(
+            f"{self.path} cannot be written: {error.strerror}. What is done is kept; free "
+            "some space and run the same command again."
+        )
 
 
 class JournalWriter:
@@ -92,9 +134,14 @@ class JournalWriter:
 
     def append(self, row: Any) -> None:
         """One more line, which may wait in a buffer."""
-        self._stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+        text = json.dumps(row).encode()
+        self._stream.write(f"{_digest(text)} ".encode() + text + b"\n")
         self._journal.count += 1
 
     def flush(self) -> None:
         """Hand what was appended to the operating system; it survives the process."""
         self._stream.flush()
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()[:DIGEST]

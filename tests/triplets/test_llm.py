@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
 from collections import Counter
+from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote
 
 import pytest
 
-from rtd_adapters.errors import FileError, TripletError, UsageError
+from rtd_adapters.errors import FileError, RtdError, TripletError, UsageError
 from rtd_adapters.triplets import Triplet, read_triplets
 from rtd_adapters.triplets.answers import (
     NO_JSON,
     NO_KEYS,
+    NO_UNICODE,
     PROMPT,
     TOO_LONG,
     UNCHANGED,
@@ -49,6 +53,13 @@ def test_answers_that_can_be_read(answer):
         ('{"conditioning": "is blue", "tar', NO_JSON),
         ('{"conditioning": "is blue"}', NO_KEYS),
         ('{"conditioning": 7, "target": "a"}', NO_KEYS),
+        ("7", NO_JSON),
+        ("[]", NO_JSON),
+        ("[{}]", NO_KEYS),
+        ("null", NO_JSON),
+        ('{"a":' * 100_000, NO_JSON),
+        ('{"a":' + "9" * 6000 + "}", NO_JSON),
+        ('{"conditioning": "\\ud800", "target": "a"}', NO_UNICODE),
         ('{"conditioning": "x", "target": "A red dog."}', UNCHANGED),
         (json.dumps({"conditioning": "x", "target": "word " * 70}), TOO_LONG),
     ],
@@ -70,6 +81,7 @@ class Model(ThreadingHTTPServer):
         self.asked: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.headers: set[str] = set()
+        self.paths: set[str] = set()
         self.busy = self.most_busy = 0
         self.lock = threading.Lock()
 
@@ -89,6 +101,7 @@ class Handler(BaseHTTPRequestHandler):
         with server.lock:
             server.asked[caption] += 1
             server.headers.add(self.headers["Authorization"])
+            server.paths.add(self.path)
             server.busy += 1
             server.most_busy = max(server.most_busy, server.busy)
             faults = server.faults.get(caption, [])
@@ -99,6 +112,9 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(caption, fault)
 
     def answer(self, caption, fault):
+        if isinstance(fault, bytes):
+            self.wfile.write(fault)
+            return
         if isinstance(fault, int):
             self.send_response(fault)
             self.send_header("Retry-After", "0.01")
@@ -217,6 +233,156 @@ def test_the_key_is_never_shown(model, captions, tmp_path):
     assert written
     assert all(KEY not in path.read_text() for path in written)
     assert KEY not in repr(Endpoint(model.url, "m", KEY))
+
+
+HARD = "sk-a/b+c'd&e_0123456789"
+FORMS = {
+    "plain": HARD,
+    "URL": quote(HARD, safe=""),
+    "URL twice": quote(quote(HARD, safe=""), safe=""),
+    "JSON": json.dumps(HARD)[1:-1].replace("/", "\\/"),
+    "JSON in full": "".join(f"\\u{ord(c):04X}" for c in HARD),
+    "HTML": escape(HARD),
+    "base64": base64.b64encode(HARD.encode()).decode(),
+    "capitals": HARD.upper(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("before", [0, 190])
+def test_a_key_is_hidden_in_every_form_in_reason_and_body_across_the_cut(form, before, model):
+    """190 characters before it, it stands across the end of what is shown of a body."""
+    said = f"HTTP/1.0 403 no {FORMS[form]}\r\n\r\n{'x' * before}{FORMS[form]}".encode()
+    model.faults = {"dog": [said]}
+    with pytest.raises(UsageError, match="HTTP 403") as caught:
+        Endpoint(model.url, "m", HARD)("Caption: dog")
+    shown = str(caught.value)
+    assert not any(FORMS[form][:6].lower() in part.lower() for part in shown.split())
+    assert f"no ***. {'x' * before}***" in shown
+
+
+def test_a_key_in_the_address_is_sent_but_never_shown_or_stored(captions, model, tmp_path):
+    secret = "pass/word-77"
+    address = model.url.replace("//", f"//me:{quote(secret, safe='')}@") + "?api_key=qk-0123456789"
+    out = tmp_path / "out.jsonl"
+    ask = Endpoint(address, "m", "another-key", first_wait=0.01)
+    echo = base64.b64encode(f"me:{secret}".encode()).decode()
+    model.faults = {"dog 5": [f"HTTP/1.0 403 {secret}\r\n\r\nqk-0123456789 {echo}".encode()]}
+    with pytest.raises(UsageError, match="HTTP 403") as caught:
+        llm_triplets(captions, out, ask, identity=ask.identity)
+    settings = tmp_path / "out.jsonl.work" / "settings.json"
+    assert settings.stat().st_mode & 0o777 == 0o600
+    for text in (str(caught.value), repr(ask), settings.read_text()):
+        assert not any(part in text for part in ("pass", "word-77", "qk-0", echo))
+    assert model.headers == {f"Basic {echo}"}
+    assert model.paths == {"/v1/chat/completions?api_key=qk-0123456789"}
+    other = Endpoint(address.replace("qk-0", "qk-1"), "m")
+    with pytest.raises(FileError, match="other settings"):
+        llm_triplets(captions, out, other, identity=other.identity)
+    assert llm_triplets(captions, out, ask, identity=ask.identity).triplets == 24
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://me:key-1234@host:port/v1",
+        "ftp://key-1234@host/v1",
+        "me:key-1234@host/v1",
+        "https://key-1234@/v1",
+        "https://host/v1?k=key-1234 ",
+        "https://[key-1234/v1",
+    ],
+)
+def test_an_address_that_is_none_is_refused_without_being_shown(address):
+    with pytest.raises(UsageError, match="--endpoint is no") as caught:
+        Endpoint(address, "m")
+    assert "key-1234" not in str(caught.value)
+
+
+def test_a_key_that_no_header_takes_is_refused_without_being_shown():
+    with pytest.raises(UsageError, match="line break") as caught:
+        Endpoint("http://host/v1", "m", "key-1234\n")
+    assert "key-1234" not in str(caught.value)
+
+
+BODIES = {
+    "list": b"[]",
+    "text": b'"x"',
+    "number": b"7",
+    "null": b"null",
+    "nothing": b"{}",
+    "no choices": b'{"choices": []}',
+    "no message": b'{"choices": [{}]}',
+    "message is text": b'{"choices": [{"message": "x"}]}',
+    "content is a list": b'{"choices": [{"message": {"content": [{"text": "x"}]}}]}',
+    "usage is a list": b'{"choices": [{"message": {"content": "x"}}], "usage": [1]}',
+    "tokens without end": b'{"choices": [{"message": {"content": "x"}}], "usage":'
+    b' {"prompt_tokens": 1e999}}',
+    "tokens below none": b'{"choices": [{"message": {"content": "x"}}], "usage":'
+    b' {"completion_tokens": -1}}',
+    "deep": b"[" * 100_000,
+    "digits": b"9" * 6000,
+    "no UTF-8": b"\xff\xfe\xfa",
+    "huge": b" " * ((1 << 24) + 1),
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_body_that_is_no_chat_completion_is_asked_for_again(body, model):
+    model.faults = {"dog": [b"HTTP/1.0 200 OK\r\n\r\n" + body]}
+    answer = Endpoint(model.url, "m", first_wait=0.01)("Caption: dog")
+    assert json.loads(answer.text)["target"] == "blue dog"
+    assert model.asked == {"dog": 2}
+
+
+@pytest.mark.parametrize("wait", ["-5", "nan", "inf", "-inf", "Wed, 21 Oct 2015 07:28:00 GMT", "x"])
+def test_any_retry_after_is_borne(wait, model, monkeypatch):
+    waits = []
+    monkeypatch.setattr("rtd_adapters.triplets.endpoint.time.sleep", waits.append)
+    model.faults = {"dog": [f"HTTP/1.0 429 slow down\r\nRetry-After: {wait}\r\n\r\n".encode()]}
+    assert Endpoint(model.url, "m")("Caption: dog").text
+    waits = [seconds for seconds in waits if seconds != 0.02]  # the server's own
+    assert len(waits) == 1
+    assert 0 <= waits[0] <= 60
+
+
+def test_a_redirect_to_nonsense_is_no_crash(model):
+    model.faults = {"dog": [b"HTTP/1.0 302 go\r\nLocation: http://[x\r\n\r\n"] * 6}
+    with pytest.raises(RtdError, match=r"302|did not answer"):
+        Endpoint(model.url, "m", first_wait=0.001)("Caption: dog")
+
+
+def test_a_damaged_journal_is_never_taken_for_answers(captions, model, tmp_path):
+    """One bit of one stored answer differs: the run refuses it and says what to do."""
+    out = tmp_path / "out.jsonl"
+    model.faults = {"dog 13": [401]}
+    with pytest.raises(UsageError):
+        run(model, captions, out)
+    journal = tmp_path / "out.jsonl.work" / "answers.jsonl"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole.replace(b"blue", b"blve", 1))
+    with pytest.raises(FileError, match=r"line \d+ is damaged. Remove"):
+        run(model, captions, out)
+    journal.write_bytes(whole)
+    assert run(model, captions, out).triplets == 24
+
+
+def test_only_what_rtd_wrote_goes_with_the_work_folder(captions, model, tmp_path):
+    out = tmp_path / "out.jsonl"
+    model.faults = {"dog 13": [401]}
+    with pytest.raises(UsageError):
+        run(model, captions, out)
+    (tmp_path / "out.jsonl.work" / "notes.txt").write_text("mine")
+    run(model, captions, out)
+    assert [path.name for path in (tmp_path / "out.jsonl.work").iterdir()] == ["notes.txt"]
+
+
+def test_a_name_that_leaves_no_room_for_the_work_folder_is_refused_before_any_answer_is_paid(
+    captions, model, tmp_path
+):
+    with pytest.raises(FileError, match="name too long"):
+        run(model, captions, tmp_path / ("n" * 255))
+    assert not model.asked
 
 
 def test_the_key_does_not_follow_a_redirect(model, captions, tmp_path):

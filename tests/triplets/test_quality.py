@@ -167,7 +167,7 @@ def test_reports_hold_the_figures_and_no_markup_of_the_data(tmp_path):
     assert not {"b", "script", "img"} & set(reader.tags)
     assert "<script>x</script>" in reader.text
     assert reader.tags.count("svg") == 7
-    assert f"{REPEATED}" in as_text(found, verdict)
+    assert REPEATED in "\n".join(as_text(found, verdict))
     assert as_dict(found, verdict)["flaws"] == {REPEATED: 1201}
     assert json.loads(json.dumps(as_dict(found, verdict)))["verdict"] == DOUBTFUL
     table = as_table([Triplet("a b " * 20, "c", "d")], 60)

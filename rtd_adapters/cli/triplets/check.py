@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import click
 
 from rtd_adapters.cli import options
+from rtd_adapters.cli.terminal import echo, echo_json
 from rtd_adapters.cli.triplets.options import SOURCES, columns_option, encoder_option
 from rtd_adapters.cli.triplets.progress import note, watch
 
@@ -54,7 +54,10 @@ def check(
     job = CheckJob(file, columns, backbone, pretrained, html, fix, seed, overwrite)
     checked = run_check(job, watch(quiet))
     measures, verdict = checked.measures, checked.verdict
-    click.echo(json.dumps(as_dict(measures, verdict)) if as_json else as_text(measures, verdict))
+    if as_json:
+        echo_json(as_dict(measures, verdict))
+    else:
+        echo(*as_text(measures, verdict))
     if html:
         note(f"wrote {html}", quiet)
     if fix:

@@ -100,15 +100,16 @@ def _model(
     """The model that the options name, and what tells it and its settings from others."""
     if bool(endpoint and model) == bool(local):
         raise click.UsageError("Give either --endpoint and --model, or --local.")
-    identity = {"endpoint": endpoint, "model": str(local or model), **sampling}
     if local:
         from rtd_adapters.triplets.local_model import LocalModel
 
+        identity = {"endpoint": endpoint, "model": str(local), **sampling}
         return LocalModel(local, **sampling), identity
     from rtd_adapters.triplets.endpoint import Endpoint
 
     key = os.environ.get(key_env)
-    return Endpoint(str(endpoint), str(model), key, timeout=timeout, **sampling), identity
+    server = Endpoint(str(endpoint), str(model), key, timeout=timeout, **sampling)
+    return server, server.identity
 
 
 def _note_cost(counts: LlmCounts, price: tuple[float, float] | None, quiet: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import click
+from rtd_adapters.cli.terminal import echo
 
 
 def watch(quiet: bool) -> Callable[[Iterable[Any], str], Iterable[Any]]:
@@ -21,7 +21,7 @@ def watch(quiet: bool) -> Callable[[Iterable[Any], str], Iterable[Any]]:
 def note(line: str, quiet: bool) -> None:
     """Print a line."""
     if not quiet:
-        click.echo(line, err=True)
+        echo(line, err=True)
 
 
 def note_made(out: Path, made: int, captions: int, dropped: Counter[str], quiet: bool) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import click
 
 from rtd_adapters.cli import options
+from rtd_adapters.cli.terminal import echo, echo_json
 from rtd_adapters.cli.triplets.options import SOURCES, columns_option
 
 
@@ -32,6 +32,6 @@ def sample(file: str, columns: str | None, number: int, seed: int, as_json: bool
     places = random.Random(seed).sample(range(len(triplets)), min(number, len(triplets)))
     drawn = [triplets[place] for place in places]
     if as_json:
-        click.echo(json.dumps([as_dict(triplet) for triplet in drawn]))
+        echo_json([as_dict(triplet) for triplet in drawn])
     else:
-        click.echo(as_table(drawn, shutil.get_terminal_size((100, 24)).columns))
+        echo(*as_table(drawn, shutil.get_terminal_size((100, 24)).columns))

@@ -39,7 +39,7 @@ def write_report(folder: Path, out: Path, training: Path | None = None) -> int:
     curves = training or folder / "metrics.jsonl"
     page = _page(result, strips, folder, read_metrics(curves) if curves.is_file() else [])
     with whole_file(out) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     return len(strips)
 
 
@@ -58,7 +58,7 @@ def write_diagnoses(diagnoses: Sequence[Diagnosis], title: str, out: Path) -> No
         "SETTINGS": "",
     }
     with whole_file(out) as temporary:
-        temporary.write_text(_filled(parts), encoding="utf-8")
+        temporary.write_text(_filled(parts), encoding="utf-8", errors="backslashreplace")
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
