@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections import Counter
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ from pathlib import Path
 from rtd_adapters.io.atomic import whole_file
 from rtd_adapters.triplets.encoder import Embed
 from rtd_adapters.triplets.keywords import ADJECTIVE, NOUN
+from rtd_adapters.triplets.work import seal, unseal
 
 Term = tuple[str, str]
 """(kind, text)."""
@@ -30,12 +30,16 @@ class Vocabulary:
         """Write it, whole or not at all."""
         rows = [[*term, others] for term, others in self.alternatives.items()]
         with whole_file(path) as temporary:
-            temporary.write_text(json.dumps(rows), "utf-8")
+            temporary.write_text(seal(rows), "utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:
-        """What `save` wrote."""
-        rows = json.loads(path.read_text("utf-8"))
+        """What `save` wrote.
+
+        Raises:
+            FileError: it is damaged.
+        """
+        rows = unseal(path.read_bytes(), str(path))
         return cls({(kind, text): others for kind, text, others in rows})
 
 

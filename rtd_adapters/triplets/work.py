@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from rtd_adapters.errors import FileError
-from rtd_adapters.io.atomic import require_writable, whole_file
+from rtd_adapters.io.atomic import require_writable, sweep, whole_file
+from rtd_adapters.io.json_files import parse_json, read_json
+from rtd_adapters.io.locks import claimed
 
+KEYWORDS, ANSWERS, VOCABULARY = "keywords.jsonl", "answers.jsonl", "vocabulary.json"
 SETTINGS = "settings.json"
+OURS = (KEYWORDS, ANSWERS, VOCABULARY, SETTINGS)
+"""All that rtd writes there. Settings go last: what is left without them fits no run."""
 
 
 @contextmanager
@@ -26,27 +31,80 @@ def work_folder(out: Path, settings: Mapping[str, Any], *, overwrite: bool) -> I
         overwrite: replace `out`, and throw away an unfinished run with other settings.
 
     Raises:
-        FileError: `out` or an unfinished run is in the way, or the folder cannot be written.
+        FileError: `out` or an unfinished run is in the way, another run is at work, or the folder
+            cannot be written.
     """
-    require_writable(out, overwrite=overwrite)
     folder = out.with_name(f"{out.name}.work")
-    path = folder / SETTINGS
-    if path.is_file() and json.loads(path.read_text("utf-8")) != settings:
-        if not overwrite:
-            raise FileError(
-                f"{folder} holds an unfinished run with other settings or captions. Run it again "
-                "as it was to go on with it, or pass --overwrite to throw it away."
-            )
-        shutil.rmtree(folder)
-    if not path.is_file():
-        with whole_file(path) as temporary:
-            temporary.write_text(json.dumps(settings), "utf-8")
-    yield folder
-    shutil.rmtree(folder)
+    with claimed(out, folder):
+        require_writable(out, overwrite=overwrite)
+        if overwrite and not _fits(folder, settings):
+            _discard(folder)
+        _require_fitting(folder, settings)
+        if not (folder / SETTINGS).is_file():
+            with whole_file(folder / SETTINGS) as temporary:
+                temporary.write_text(json.dumps(settings), "utf-8")
+        yield folder
+        _discard(folder)
+
+
+def _require_fitting(folder: Path, settings: Mapping[str, Any]) -> None:
+    if not _fits(folder, settings):
+        raise FileError(
+            f"{folder} holds an unfinished run with other settings or captions, or damaged ones. "
+            "Run it again as it was to go on with it, or pass --overwrite to throw it away."
+        )
+
+
+def _fits(folder: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether a run with these settings may go on in the folder, or begin there."""
+    if not any((folder / name).exists() for name in OURS):
+        return True
+    try:
+        return bool(read_json(folder / SETTINGS) == settings)
+    except FileError:
+        return False
+
+
+def _discard(folder: Path) -> None:
+    """Delete what rtd wrote in the folder, and the folder if nothing else is in it."""
+    if not folder.is_dir():
+        return
+    for name in OURS:
+        sweep(folder / name)
+        (folder / name).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def seal(value: Any) -> str:
+    """A value as a line of JSON, with a hash by which damage shows."""
+    text = json.dumps(value, ensure_ascii=False)
+    return f"{text}\t{_digest(text)}\n"  # a tab inside JSON is always written as \t
+
+
+def unseal(line: bytes, source: str) -> Any:
+    """The value in a line that `seal` made.
+
+    Raises:
+        FileError: the line is not as it was written; `source` is named.
+    """
+    text, _, digest = line.decode("utf-8", "replace").rstrip("\n").rpartition("\t")
+    if digest != _digest(text):
+        raise FileError(
+            f"{source} is damaged. Put a copy in its place, or delete the folder to start anew."
+        )
+    return parse_json(text, source)
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 class Journal:
-    """An append-only file of JSON lines. A last line that a crash has torn is cut off."""
+    """An append-only file of sealed lines. A last line that a crash has torn is cut off.
+
+    Reading one that is damaged raises a FileError.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -64,8 +122,8 @@ class Journal:
 
     def __iter__(self) -> Iterator[Any]:
         with self.path.open("rb") as stream:
-            for line in stream:
-                yield json.loads(line)
+            for number, line in enumerate(stream, start=1):
+                yield unseal(line, f"{self.path}, line {number}")
 
     @contextmanager
     def writing(self) -> Iterator[JournalWriter]:
@@ -92,7 +150,7 @@ class JournalWriter:
 
     def append(self, row: Any) -> None:
         """One more line, which may wait in a buffer."""
-        self._stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+        self._stream.write(seal(row))
         self._journal.count += 1
 
     def flush(self) -> None:
