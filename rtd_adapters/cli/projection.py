@@ -45,12 +45,14 @@ def convert(
     from rtd_adapters.clip.backbones import backbone_shape
     from rtd_adapters.hooks.registry import get_method
     from rtd_adapters.io.atomic import require_writable
+    from rtd_adapters.io.locks import claimed
     from rtd_adapters.methods.projections import convert_projection
 
-    require_writable(out, overwrite=overwrite)
-    metadata = convert_projection(
-        get_method(method), checkpoint, backbone_shape(backbone), backbone, out
-    )
+    with claimed(out):
+        require_writable(out, overwrite=overwrite)
+        metadata = convert_projection(
+            get_method(method), checkpoint, backbone_shape(backbone), backbone, out
+        )
     if as_json:
         click.echo(json.dumps({"file": str(out)} | metadata, indent=2))
     else:
