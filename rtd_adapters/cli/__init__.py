@@ -1,6 +1,7 @@
 """The `rtd` command: parses, calls the API, prints.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. A traceback shows only with --debug.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 128 + n ended by signal n. A traceback
+shows only with --debug.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import NoReturn
 import click
 
 from rtd_adapters import __version__
+from rtd_adapters.cli.signals import Ended, signals_raised
 from rtd_adapters.cli.terminal import echo, printable
 from rtd_adapters.errors import RtdError
 
@@ -74,7 +76,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments[:1] or os.environ.get("RTD_DEBUG") == "1"
     try:
-        code = cli.main(args=arguments, prog_name="rtd", standalone_mode=False, obj=arguments)
+        with signals_raised():
+            code = cli.main(args=arguments, prog_name="rtd", standalone_mode=False, obj=arguments)
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         lines = error.message.expandtabs().split("\n")
@@ -84,6 +87,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         echo("Interrupted. A run with checkpoints goes on with --resume.", err=True)
         sys.exit(INTERRUPTED)
+    except Ended as error:
+        click.echo(f"Ended by {error}. A run with checkpoints goes on with --resume.", err=True)
+        sys.exit(error.exit_code)
     except RtdError as error:
         if debug:
             raise

@@ -40,13 +40,15 @@ def diagnose(
     """
     from rtd_adapters.evaluation.report.page import write_diagnoses
     from rtd_adapters.io.atomic import require_writable
+    from rtd_adapters.io.locks import claimed
     from rtd_adapters.jobs.diagnose import diagnose as run
 
-    if out:
-        require_writable(out, overwrite=overwrite)
-    answers = run(method, patch, names)
-    if out:
-        write_diagnoses(answers, f"{method}: {patch.name}", out)
+    with claimed(*filter(None, [out])):
+        if out:
+            require_writable(out, overwrite=overwrite)
+        answers = run(method, patch, names)
+        if out:
+            write_diagnoses(answers, f"{method}: {patch.name}", out)
     if as_json:
         echo_json([asdict(one) for one in answers])
         return

@@ -44,13 +44,15 @@ def convert(
     """
     from rtd_adapters.clip.backbones import backbone_shape
     from rtd_adapters.io.atomic import require_writable
+    from rtd_adapters.io.locks import claimed
     from rtd_adapters.methods.installed import get_method
     from rtd_adapters.methods.projections import convert_projection
 
-    require_writable(out, overwrite=overwrite)
-    metadata = convert_projection(
-        get_method(method), checkpoint, backbone_shape(backbone), backbone, out
-    )
+    with claimed(out):
+        require_writable(out, overwrite=overwrite)
+        metadata = convert_projection(
+            get_method(method), checkpoint, backbone_shape(backbone), backbone, out
+        )
     if as_json:
         echo_json({"file": str(out)} | metadata)
     else:

@@ -30,7 +30,9 @@ def report(run: Path, out: Path, training: Path | None, overwrite: bool) -> None
     """
     from rtd_adapters.evaluation.report.page import write_report
     from rtd_adapters.io.atomic import require_writable
+    from rtd_adapters.io.locks import claimed
 
-    require_writable(out, overwrite=overwrite)
-    shown = write_report(run, out, training)
+    with claimed(out):
+        require_writable(out, overwrite=overwrite)
+        shown = write_report(run, out, training)
     echo(f"{out}: {shown} queries, {out.stat().st_size / 1e6:.1f} MB")

@@ -11,6 +11,7 @@ import torch
 from rtd_adapters.errors import PatchError
 from rtd_adapters.export.exporter import ExportJob, get_exporter
 from rtd_adapters.io.atomic import require_new_folder, require_writable
+from rtd_adapters.io.locks import claimed
 from rtd_adapters.patch import TextEncoderPatch, surviving_share
 
 
@@ -35,10 +36,11 @@ def export_patch(job: ExportJob, target: str) -> Exported:
     """
     exporter = get_exporter(target)
     require_free = require_new_folder if exporter.folder else require_writable
-    require_free(job.out, overwrite=job.overwrite)
     if exporter.openai_builder:
         _require_openai_builder(job.patch, target)
-    base = exporter.write(job)
+    with claimed(job.out):
+        require_free(job.out, overwrite=job.overwrite)
+        base = exporter.write(job)
     surviving = None
     if exporter.rounded:
         state = job.patch.state()

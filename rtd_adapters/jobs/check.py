@@ -7,8 +7,9 @@ from pathlib import Path
 
 from rtd_adapters.errors import UsageError
 from rtd_adapters.io.atomic import require_writable, whole_file
+from rtd_adapters.io.locks import claimed
 from rtd_adapters.triplets import write_triplets
-from rtd_adapters.triplets.columns import parse_columns
+from rtd_adapters.triplets.columns import Columns, parse_columns
 from rtd_adapters.triplets.encoder import caption_encoder
 from rtd_adapters.triplets.formats import STDIN
 from rtd_adapters.triplets.quality import CONTEXT_LENGTH, Measures, clean_triplets, measure
@@ -55,11 +56,17 @@ def run_check(job: CheckJob, watch: Watch = lambda rows, label: rows) -> CheckRe
         UsageError: options contradict each other, or columns do not read.
         RtdError: the source or the disk; bad rows are counted, not refused.
     """
-    for path in filter(None, (job.html, job.fix)):
-        require_writable(path, overwrite=job.overwrite)
     if job.fix and job.source == STDIN:
         raise UsageError("--fix reads FILE a second time, which standard input cannot be.")
     columns = parse_columns(job.columns) if job.columns else None
+    outputs = [path for path in (job.html, job.fix) if path]
+    with claimed(*outputs):
+        for path in outputs:
+            require_writable(path, overwrite=job.overwrite)
+        return _check(job, columns, watch)
+
+
+def _check(job: CheckJob, columns: Columns | None, watch: Watch) -> CheckResult:
     encoder = caption_encoder(job.backbone, job.pretrained)
     measures = measure(
         job.source,

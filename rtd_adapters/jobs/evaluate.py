@@ -14,6 +14,7 @@ from rtd_adapters.evaluation.evaluate import EvalOptions, Evaluation, compare, p
 from rtd_adapters.evaluation.report.strips import choose, keep_pictures, pictures_of
 from rtd_adapters.evaluation.result import Result
 from rtd_adapters.io.atomic import require_writable, whole_file
+from rtd_adapters.io.locks import claimed
 from rtd_adapters.patch import TextEncoderPatch
 
 RESULT = "result.json"
@@ -50,6 +51,11 @@ def run_eval(job: EvalJob) -> Result:
         FileError: an output is in the way; nothing has been searched then.
         RtdError: an input is missing, damaged, or does not fit another.
     """
+    with claimed(*_places(job)):
+        return _evaluate(job)
+
+
+def _evaluate(job: EvalJob) -> Result:
     _require_writable(job, (RESULT,))
     patch = _patch(job)
     evaluation = _evaluation(job, "val")
@@ -77,9 +83,15 @@ def run_submission(job: EvalJob) -> list[Path]:
     """
     if job.out is None:
         raise UsageError("--split test writes a submission; name its folder with --out.")
-    _require_writable(job, SUBMISSIONS)
-    patch = _patch(job)
-    return submit(_evaluation(job, "test"), patch, job.out)
+    with claimed(*_places(job)):
+        _require_writable(job, SUBMISSIONS)
+        patch = _patch(job)
+        return submit(_evaluation(job, "test"), patch, job.out)
+
+
+def _places(job: EvalJob) -> Iterable[Path]:
+    """What a job writes."""
+    return filter(None, (job.out, job.csv_file))
 
 
 def _require_writable(job: EvalJob, names: Iterable[str]) -> None:

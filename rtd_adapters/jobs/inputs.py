@@ -23,7 +23,8 @@ from rtd_adapters.methods.projections import load_projection
 from rtd_adapters.patch import TextEncoderPatch
 from rtd_adapters.patch.lora import LoRASettings
 from rtd_adapters.training import RunOptions, Towers, Trainer, TrainingSettings
-from rtd_adapters.training.resume import has_checkpoint
+from rtd_adapters.training.metrics_file import MetricsFile
+from rtd_adapters.training.run_folder import FINISHED, has_checkpoint, is_finished
 from rtd_adapters.training.trackers import require_tracker
 from rtd_adapters.triplets import TripletSet, read_triplets
 from rtd_adapters.triplets.columns import parse_columns
@@ -111,12 +112,11 @@ class Inputs:
 
 
 def check_request(job: PatchJob) -> None:
-    """Check what can be checked before anything heavy is loaded; nothing is changed.
+    """Check of a request what can be checked before anything is loaded or looked for on the disk.
 
     Raises:
         UsageError: options contradict each other, a real backbone lacks an input, or the tracker
             cannot be used.
-        FileError: an output is in the way, or an unfinished run is.
     """
     kinds = TextEncoderPatch.kinds
     if job.kind not in kinds:
@@ -127,7 +127,6 @@ def check_request(job: PatchJob) -> None:
     if job.options.tracker:
         require_tracker(job.options.tracker, job.run_folder)
     _require_inputs(job)
-    _require_free_outputs(job)
 
 
 def _require_inputs(job: PatchJob) -> None:
@@ -141,13 +140,27 @@ def _require_inputs(job: PatchJob) -> None:
         raise UsageError(f"backbone {job.backbone} needs {flags}; only the demo brings its own.")
 
 
-def _require_free_outputs(job: PatchJob) -> None:
+def require_free_outputs(job: PatchJob) -> None:
+    """Check that nothing is in the way of what a job writes; nothing is changed.
+
+    Raises:
+        FileError: an output is in the way, or an older run is.
+    """
     require_writable(job.out, overwrite=job.overwrite)
     if job.card:
         require_writable(job.card, overwrite=job.overwrite)
     if job.adapter_out:
         require_new_folder(job.adapter_out, overwrite=job.overwrite)
-    if has_checkpoint(job.run_folder) and not (job.options.resume or job.overwrite):
+    if not job.options.resume:
+        MetricsFile(job.run_folder).require_ours()
+    if job.overwrite:
+        return
+    if is_finished(job.run_folder):
+        raise FileError(
+            f"{job.run_folder} holds a finished run ({FINISHED}). Name another --run-dir, or pass "
+            "--overwrite to replace it."
+        )
+    if has_checkpoint(job.run_folder) and not job.options.resume:
         raise FileError(
             f"{job.run_folder} holds an unfinished run. "
             "Pass --resume to go on with it, or --overwrite to start anew."

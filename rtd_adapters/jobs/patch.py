@@ -11,7 +11,14 @@ import torch
 
 from rtd_adapters.clip.precisions import dtype_named
 from rtd_adapters.clip.text import TextTower
-from rtd_adapters.jobs.inputs import Inputs, PatchJob, check_request, load_inputs
+from rtd_adapters.io.locks import claimed
+from rtd_adapters.jobs.inputs import (
+    Inputs,
+    PatchJob,
+    check_request,
+    load_inputs,
+    require_free_outputs,
+)
 from rtd_adapters.jobs.provided import provisions
 from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.patch import TextEncoderPatch, surviving_share
@@ -21,7 +28,7 @@ from rtd_adapters.patch.text_encoder_patch import TrainablePatch
 from rtd_adapters.patch.trainable import LoRAPatch
 from rtd_adapters.training import Trainer, TrainingRecord
 from rtd_adapters.training.processes import launched
-from rtd_adapters.training.resume import has_checkpoint, remove_run
+from rtd_adapters.training.run_folder import begin_run, mark_finished, remove_run
 from rtd_adapters.training.validation import anchor_recall
 
 Figures = dict[str, float]
@@ -55,15 +62,28 @@ def run_patch(job: PatchJob, say: Say = silent) -> PatchResult:
         RtdError: whatever is wrong with the request, an input or the disk; nothing half-written.
     """
     check_request(job)
-    inputs = load_inputs(job, say)
-    if has_checkpoint(job.run_folder) and not job.options.resume:
-        remove_run(job.run_folder)  # check_request has seen --overwrite
+    with claimed(*_places(job)):
+        require_free_outputs(job)
+        return _learn(job, load_inputs(job, say), say)
+
+
+def _places(job: PatchJob) -> list[Path]:
+    """What this process writes: of several, the first one writes for all."""
+    if not launched().is_main:
+        return []
+    return [job.out, job.run_folder, *filter(None, (job.card, job.adapter_out))]
+
+
+def _learn(job: PatchJob, inputs: Inputs, say: Say) -> PatchResult:
+    """Train on inputs that are loaded, where `require_free_outputs` found nothing in the way."""
     patch = new_patch(job, inputs)
     trainer = inputs.trainer(job)
     measure = _measuring(job, inputs, trainer, say)
     inputs.backbone.drop_images()
 
     before = measure(inputs.backbone.tower)
+    if launched().is_main:
+        begin_run(job.run_folder, resume=job.options.resume)
     say(f"training: {job.settings.steps} steps of {job.settings.batch_size} triplets")
     started = time.perf_counter()
     record = patch.fit(trainer)
@@ -77,6 +97,8 @@ def run_patch(job: PatchJob, say: Say = silent) -> PatchResult:
         metadata = _write(job, patch)
         if job.options.folder is None:
             remove_run(job.run_folder)
+        else:
+            mark_finished(job.run_folder, job.out)
     surviving = _surviving(job, patch)
     return PatchResult(
         job.out, metadata, record, before, after, seconds, surviving, merge_difference

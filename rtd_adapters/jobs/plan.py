@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rtd_adapters.jobs.inputs import PatchJob, check_request, load_inputs
+from rtd_adapters.jobs.inputs import PatchJob, check_request, load_inputs, require_free_outputs
 from rtd_adapters.jobs.memory import device_peak_mb
 from rtd_adapters.jobs.patch import new_patch
 from rtd_adapters.jobs.say import Say, silent
@@ -73,6 +73,7 @@ def plan_patch(job: PatchJob, say: Say = silent) -> Plan:
         RtdError: as `run_patch`.
     """
     check_request(job)
+    require_free_outputs(job)
     inputs = load_inputs(job, say)
     patch = new_patch(job, inputs)
     inputs.backbone.drop_images()

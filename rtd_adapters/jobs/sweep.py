@@ -10,12 +10,13 @@ from typing import Any
 from rtd_adapters.errors import FileError
 from rtd_adapters.evaluation.diagnosis import R1, TEXT_R1
 from rtd_adapters.evaluation.result import Diagnosis
+from rtd_adapters.io.locks import claimed
 from rtd_adapters.jobs.inputs import PatchJob
 from rtd_adapters.jobs.patch import run_patch
 from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.patch import PatchMetadata, TextEncoderPatch
-from rtd_adapters.training import RunOptions
-from rtd_adapters.training.resume import has_checkpoint
+from rtd_adapters.training import RunOptions, TrainingSettings
+from rtd_adapters.training.run_folder import has_checkpoint, remove_run
 
 ABLATION: dict[str, dict[str, Any]] = {
     "whole": {},
@@ -59,10 +60,17 @@ def run_sweep(
         say: told in a line what happens next.
 
     Raises:
-        FileError: a file of that name holds another run's patch.
+        FileError: a file of that name holds another run's patch, or another sweep is at work.
         RtdError: as `run_patch`.
     """
     each = {name: replace(job.settings, **change) for name, change in changes.items()}
+    with claimed(folder):
+        return _rows(job, each, folder, say)
+
+
+def _rows(
+    job: PatchJob, each: Mapping[str, TrainingSettings], folder: Path, say: Say
+) -> list[SweepRow]:
     rows = []
     for name, settings in each.items():
         own = replace(
@@ -120,4 +128,5 @@ def _learned_before(job: PatchJob) -> PatchMetadata:
             f"{job.out} was learned with other settings ({', '.join(other[:3]) or 'method'}). "
             "Choose another --out."
         )
+    remove_run(job.run_folder)  # a kill may have come between the patch and this
     return metadata

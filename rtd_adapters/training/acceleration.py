@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -34,22 +36,46 @@ def accelerated(settings: TrainingSettings, options: RunOptions) -> Iterator[Acc
             config = {k: v for k, v in settings.to_dict().items() if v is not None}
             accelerator.init_trackers("rtd", config=config)
         yield accelerator
-    finally:
+    except BaseException as error:
+        if isinstance(error, Exception) or accelerator.num_processes == 1:
+            accelerator.end_training()
+        raise  # one of several that is interrupted does not wait for the others once more
+    else:
         accelerator.end_training()
+    finally:
         # accelerate remembers device and precision for the life of the process otherwise.
         AcceleratorState._reset_state(reset_partial_state=accelerator.num_processes == 1)
 
 
 def _accelerator(settings: TrainingSettings, options: RunOptions) -> Accelerator:
     several = launched().count > 1
-    return Accelerator(
-        mixed_precision=settings.mixed_precision,
-        # Without a GPU, accelerate joins processes only if it is told of the CPU.
-        cpu=options.device == "cpu" or (several and not torch.cuda.is_available()),
-        gradient_accumulation_steps=settings.gradient_accumulation,
-        log_with=options.tracker,
-        project_dir=options.folder,
-    )
+    with _signals_end_at_once(several):
+        return Accelerator(
+            mixed_precision=settings.mixed_precision,
+            # Without a GPU, accelerate joins processes only if it is told of the CPU.
+            cpu=options.device == "cpu" or (several and not torch.cuda.is_available()),
+            gradient_accumulation_steps=settings.gradient_accumulation,
+            log_with=options.tracker,
+            project_dir=options.folder,
+        )
+
+
+@contextmanager
+def _signals_end_at_once(waiting: bool) -> Iterator[None]:
+    """While processes come together: torch's wait for the others hears no handler of Python's, and
+    nothing is being written that would have to be tidied up."""
+    if not waiting or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        if callable(handler):
+            signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _require_joined(processes: int) -> None:

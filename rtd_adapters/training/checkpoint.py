@@ -6,6 +6,7 @@ trained tensors, the optimiser's moments, the best tower so far, and a small JSO
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from rtd_adapters.errors import FileError, TrainingError
+from rtd_adapters.errors import FileError, TrainingError, first_line
 from rtd_adapters.io.atomic import whole_folder
+from rtd_adapters.io.hashes import file_sha256
+from rtd_adapters.io.json_files import read_json
 from rtd_adapters.training.parameters import trained_tensors
 from rtd_adapters.training.selection import BestTower
 
@@ -24,6 +27,9 @@ RECORD = "state.json"
 MODEL = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 BEST = "best.safetensors"
+FILES = (MODEL, OPTIMIZER, BEST)
+SEAL = "sha256"
+"""Of the rest of the record, in which the files' own stand."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,9 @@ def save_checkpoint(
         save_file(_moments(optimizer, trained), temporary / OPTIMIZER)
         if state.best is not None:
             save_file(state.best.tensors, temporary / BEST)
-        (temporary / RECORD).write_text(json.dumps(_record(state), indent=1), encoding="utf-8")
+        record = _record(state) | {"files": _hashes(temporary)}
+        record[SEAL] = _seal(record)
+        (temporary / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
 def load_checkpoint(
@@ -63,19 +71,17 @@ def load_checkpoint(
     """Fill model and optimiser from a checkpoint of the same run.
 
     Raises:
-        FileError: the checkpoint is damaged.
+        FileError: the checkpoint is damaged: a bit of it is not as it was written.
         TrainingError: it belongs to a run with other settings; the differences are listed.
     """
     try:
-        record = json.loads((path / RECORD).read_text(encoding="utf-8"))
+        record = _read_record(path)
         tensors = load_file(path / MODEL)
         moments = load_file(path / OPTIMIZER)
         best = record["best"] and BestTower(**record["best"], tensors=load_file(path / BEST))
         state = RunState(record["step"], record["run"], record["scaler"], best or None)
     except Exception as error:
-        raise FileError(
-            f"checkpoint {path} is damaged: {error}. Delete it and resume again."
-        ) from error
+        raise FileError(f"checkpoint {path} is damaged: {first_line(error)}") from error
     _require_same_run(path, state.run, run)
     trained = trained_tensors(model)
     if trained.keys() != tensors.keys():
@@ -95,6 +101,30 @@ def _record(state: RunState) -> dict[str, Any]:
         "scaler": state.scaler,
         "best": {"step": best.step, "metric": best.metric, "value": best.value} if best else {},
     }
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """A checkpoint's record, which and whose files are as they were written.
+
+    Raises:
+        FileError: something is not.
+    """
+    record = read_json(path / RECORD)
+    seal = record.pop(SEAL, None)
+    if seal != _seal(record):
+        raise FileError(f"{RECORD} is not as it was written.")
+    changed = [name for name, kept in record["files"].items() if file_sha256(path / name) != kept]
+    if changed:
+        raise FileError(f"{', '.join(changed)} is not as it was written.")
+    return record
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {name: file_sha256(folder / name) for name in FILES if (folder / name).exists()}
+
+
+def _seal(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def _moments(

@@ -79,6 +79,8 @@ class Loop:
         """
         if self._options.resume:
             self._resume()
+        elif self._metrics:
+            self._metrics.remove()
         with self._progress() as bar:
             while self._step < self._settings.steps:
                 loss = self._train_step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from rtd_adapters.errors import TrainingError, UsageError
+
+TURN = 2e-4
+"""Seconds between two looks at what other processes are to bring."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Processes:
         padded[: len(mine)] = mine.detach()
         parts = [torch.empty_like(padded) for _ in range(self.count)]
         with _told_of_ends():
-            dist.all_gather(parts, padded)
+            _await(dist.all_gather(parts, padded, async_op=True), padded)
         return torch.cat(parts)[:length]
 
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
@@ -68,8 +72,16 @@ class Processes:
 
 
 def _sum(tensor: Tensor) -> Tensor:
-    dist.all_reduce(tensor)
+    _await(dist.all_reduce(tensor, async_op=True), tensor)
     return tensor
+
+
+def _await(work: dist.Work, tensor: Tensor) -> None:
+    """Wait for all processes, in turns: inside gloo's own wait Python hears no signal, so that a
+    run whose peer is gone without a word would be deaf to Ctrl-C."""
+    while tensor.device.type == "cpu" and not work.is_completed():
+        time.sleep(TURN)
+    work.wait()
 
 
 def _sum_rows(grad: Tensor) -> Tensor:

@@ -1,20 +1,19 @@
-"""A run's folder: its checkpoints, written as it goes, and going on from the newest."""
+"""A run's checkpoints: written as it goes, and going on from the newest."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from rtd_adapters.errors import TrainingError
+from rtd_adapters.errors import FileError, TrainingError
 from rtd_adapters.training.checkpoint import RunState, load_checkpoint, save_checkpoint
+from rtd_adapters.training.run_folder import checkpoint_path, list_checkpoints, remove_checkpoint
 from rtd_adapters.training.selection import Selection
 
 KEPT = 2
-PREFIX = "step-"
 
 
 class Checkpoints:
@@ -58,17 +57,17 @@ class Checkpoints:
             return
         scaler = self._scaler.state_dict() if self._scaler else {}
         state = RunState(step, self._identity, scaler, self._selection.best)
-        path = self._folder / f"{PREFIX}{step:09d}"
+        path = checkpoint_path(self._folder, step)
         save_checkpoint(path, state, self._tower, self._optimizer)
         for old in list_checkpoints(self._folder)[:-KEPT]:
-            shutil.rmtree(old, ignore_errors=True)
+            remove_checkpoint(old)
 
     def resume(self) -> int:
         """Bring the run back to its newest checkpoint; returns how many steps that one has made.
 
         Raises:
             TrainingError: there is none, or it belongs to another run.
-            FileError: it is damaged.
+            FileError: it is damaged; an older one is taken only when the user has deleted it.
         """
         newest = self.newest
         if newest is None:
@@ -76,23 +75,19 @@ class Checkpoints:
                 f"--resume: no checkpoint in {self._folder}. "
                 "Run without --resume to start at step 0."
             )
-        state = load_checkpoint(newest, self._identity, self._tower, self._optimizer)
+        try:
+            state = load_checkpoint(newest, self._identity, self._tower, self._optimizer)
+        except FileError as error:
+            raise FileError(f"{error} {self._without(newest)}") from error
         self._selection.best = state.best
         if state.scaler and self._scaler:
             self._scaler.load_state_dict(state.scaler)
         return state.step
 
-
-def list_checkpoints(folder: Path) -> list[Path]:
-    """Complete checkpoints, oldest first. A half-written one never bears this name."""
-    return sorted(folder.glob(f"{PREFIX}*")) if folder.is_dir() else []
-
-
-def has_checkpoint(folder: Path) -> bool:
-    """Whether a run that was cut off left a checkpoint to resume from."""
-    return bool(list_checkpoints(folder))
-
-
-def remove_run(folder: Path) -> None:
-    """Delete a run's folder."""
-    shutil.rmtree(folder, ignore_errors=True)
+    def _without(self, damaged: Path) -> str:
+        """What to do about a checkpoint that is damaged."""
+        assert self._folder is not None
+        others = [path for path in list_checkpoints(self._folder) if path != damaged]
+        if others:
+            return f"Delete {damaged} and resume again: the run goes on from {others[-1].name}."
+        return "It is the only one: start anew with --overwrite instead of --resume."

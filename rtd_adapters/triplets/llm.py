@@ -17,7 +17,7 @@ from rtd_adapters.triplets.completion import Answer
 from rtd_adapters.triplets.endpoint import NoAnswerError
 from rtd_adapters.triplets.records import Triplet
 from rtd_adapters.triplets.sources import read_captions, source_identity, write_triplets
-from rtd_adapters.triplets.work import Journal, JournalWriter, Watch, work_folder
+from rtd_adapters.triplets.work import ANSWERS, Journal, JournalWriter, Watch, work_folder
 
 NO_ANSWER = "no answer from the server"
 FAILURES_IN_A_ROW = 3
@@ -81,7 +81,7 @@ def llm_triplets(
     """
     job = {"source": source_identity(source), "column": column, "prompt": prompt, **identity}
     with work_folder(out, job, overwrite=overwrite) as folder:
-        journal = Journal(folder / "answers.jsonl")
+        journal = Journal(folder / ANSWERS)
         answered = {row["number"] for row in journal}
         todo = (
             (number, caption)

@@ -24,7 +24,7 @@ from rtd_adapters.triplets.records import Triplet
 from rtd_adapters.triplets.sources import read_captions, source_identity, write_triplets
 from rtd_adapters.triplets.templates import TEMPLATES
 from rtd_adapters.triplets.vocabulary import Vocabulary, build_vocabulary
-from rtd_adapters.triplets.work import Journal, Watch, work_folder
+from rtd_adapters.triplets.work import KEYWORDS, VOCABULARY, Journal, Watch, work_folder
 
 FLUSH_EVERY = 256
 
@@ -101,10 +101,10 @@ def rule_triplets(
     }
     job |= {"encoder": encoder, **asdict(settings), "band": list(settings.band)}
     with work_folder(out, job, overwrite=overwrite) as folder:
-        journal = Journal(folder / "keywords.jsonl")
+        journal = Journal(folder / KEYWORDS)
         captions = islice(read_captions(source, column), len(journal), None)
         _find_keywords(captions, finder, journal, watch)
-        vocabulary = _vocabulary(folder / "vocabulary.json", journal, settings, embed)
+        vocabulary = _vocabulary(folder / VOCABULARY, journal, settings, embed)
         counts = RuleCounts()
         made = _make(watch(journal, "triplets"), vocabulary, settings, counts)
         counts.triplets = write_triplets(out, _required(made, counts))

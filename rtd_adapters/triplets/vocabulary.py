@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from rtd_adapters.errors import FileError
 from rtd_adapters.io.atomic import whole_file
-from rtd_adapters.io.json_files import read_json
 from rtd_adapters.triplets.encoder import Embed
 from rtd_adapters.triplets.keywords import ADJECTIVE, NOUN
+from rtd_adapters.triplets.work import seal, unseal
 
 Term = tuple[str, str]
 """(kind, text)."""
@@ -31,10 +27,10 @@ class Vocabulary:
     alternatives: dict[Term, list[str]]
 
     def save(self, path: Path) -> None:
-        """Write it with its hash, whole or not at all."""
+        """Write it, whole or not at all."""
         rows = [[*term, others] for term, others in self.alternatives.items()]
         with whole_file(path) as temporary:
-            temporary.write_text(json.dumps([_digest(rows), rows]), "utf-8")
+            temporary.write_text(seal(rows), "utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:
@@ -43,14 +39,8 @@ class Vocabulary:
         Raises:
             FileError: it is damaged.
         """
-        match read_json(path):
-            case [digest, rows] if digest == _digest(rows):
-                return cls({(kind, text): others for kind, text, others in rows})
-        raise FileError(f"{path} is damaged. Remove {path.parent} and run it again.")
-
-
-def _digest(rows: list[list[Any]]) -> str:
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+        rows = unseal(path.read_bytes(), str(path))
+        return cls({(kind, text): others for kind, text, others in rows})
 
 
 def build_vocabulary(

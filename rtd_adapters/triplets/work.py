@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from rtd_adapters.errors import FileError
-from rtd_adapters.io.atomic import require_writable, whole_file
+from rtd_adapters.io.atomic import require_writable, sweep, whole_file
 from rtd_adapters.io.json_files import parse_json, read_json
+from rtd_adapters.io.locks import claimed
 
+KEYWORDS, ANSWERS, VOCABULARY = "keywords.jsonl", "answers.jsonl", "vocabulary.json"
 SETTINGS = "settings.json"
 PRIVATE = 0o600
-"""Of the settings, which name a server and may hold its address's hash."""
-OURS = (SETTINGS, "answers.jsonl", "keywords.jsonl", "vocabulary.json")
-DIGEST = 16
-"""Hexadecimal digits of sha256 before each line of a journal."""
+"""Mode of the settings, which name a server."""
+OURS = (KEYWORDS, ANSWERS, VOCABULARY, SETTINGS)
+"""All that rtd writes there. Settings go last: what is left without them fits no run."""
 
 Watch = Callable[[Iterable[Any], str], Iterable[Any]]
 """Passes an iterable through and shows its progress under a label."""
@@ -35,44 +36,77 @@ def work_folder(out: Path, settings: Mapping[str, Any], *, overwrite: bool) -> I
         overwrite: replace `out`, and throw away an unfinished run with other settings.
 
     Raises:
-        FileError: `out` or an unfinished run is in the way, or the folder cannot be written.
+        FileError: `out` or an unfinished run is in the way, another run is at work, or the folder
+            cannot be written.
     """
-    require_writable(out, overwrite=overwrite)
     folder = out.with_name(f"{out.name}.work")
-    path = folder / SETTINGS
-    require_writable(path, overwrite=True)
-    if path.is_file() and not _holds(path, settings):
-        if not overwrite:
-            raise FileError(
-                f"{folder} holds an unfinished run with other settings or captions. Run it again "
-                "as it was to go on with it, or pass --overwrite to throw it away."
-            )
-        _clear(folder)
-    if not path.is_file():
-        with whole_file(path, PRIVATE) as temporary:
-            temporary.write_text(json.dumps(settings), "utf-8")
-    yield folder
-    _clear(folder)
+    with claimed(out, folder):
+        require_writable(out, overwrite=overwrite)
+        if overwrite and not _fits(folder, settings):
+            _discard(folder)
+        _require_fitting(folder, settings)
+        if not (folder / SETTINGS).is_file():
+            with whole_file(folder / SETTINGS, PRIVATE) as temporary:
+                temporary.write_text(json.dumps(settings), "utf-8")
+        yield folder
+        _discard(folder)
 
 
-def _holds(path: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether a file has just these settings; damaged ones are other ones."""
-    with suppress(FileError):
-        return bool(read_json(path) == json.loads(json.dumps(settings)))
-    return False
+def _require_fitting(folder: Path, settings: Mapping[str, Any]) -> None:
+    if not _fits(folder, settings):
+        raise FileError(
+            f"{folder} holds an unfinished run with other settings or captions, or damaged ones. "
+            "Run it again as it was to go on with it, or pass --overwrite to throw it away."
+        )
 
 
-def _clear(folder: Path) -> None:
-    """Remove what rtd wrote into a folder, and the folder, if nothing else is in it."""
+def _fits(folder: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether a run with these settings may go on in the folder, or begin there."""
+    if not any((folder / name).exists() for name in OURS):
+        return True
+    try:
+        return bool(read_json(folder / SETTINGS) == json.loads(json.dumps(settings)))
+    except FileError:
+        return False
+
+
+def _discard(folder: Path) -> None:
+    """Delete what rtd wrote in the folder, and the folder if nothing else is in it."""
+    if not folder.is_dir():
+        return
     for name in OURS:
+        sweep(folder / name)
         (folder / name).unlink(missing_ok=True)
-    with suppress(OSError):
+    if not any(folder.iterdir()):
         folder.rmdir()
 
 
+def seal(value: Any) -> str:
+    """A value as a line of JSON, with a hash by which damage shows."""
+    text = json.dumps(value)
+    return f"{text}\t{_digest(text)}\n"  # a tab inside JSON is always written as \t
+
+
+def unseal(line: bytes, source: str) -> Any:
+    """The value in a line that `seal` made.
+
+    Raises:
+        FileError: the line is not as it was written; `source` is named.
+    """
+    text, _, digest = line.decode("utf-8", "replace").rstrip("\n").rpartition("\t")
+    if digest != _digest(text):
+        raise FileError(
+            f"{source} is damaged. Put a copy in its place, or delete the folder to start anew."
+        )
+    return parse_json(text, source)
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
 class Journal:
-    """An append-only file of JSON lines, each with its hash. A last line that a crash has torn is
-    cut off.
+    """An append-only file of sealed lines. A last line that a crash has torn is cut off.
 
     Raises:
         FileError: the file cannot be read or written; while iterating, a line is damaged.
@@ -98,13 +132,7 @@ class Journal:
     def __iter__(self) -> Iterator[Any]:
         with self.path.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
-                digest, _, text = line.rstrip(b"\n").partition(b" ")
-                if digest.decode("latin-1") != _digest(text):
-                    raise FileError(
-                        f"{self.path}, line {number} is damaged. Remove {self.path.parent} and "
-                        "run the same command again."
-                    )
-                yield parse_json(text, f"{self.path}, line {number}")
+                yield unseal(line, f"{self.path}, line {number}")
 
     @contextmanager
     def writing(self) -> Iterator[JournalWriter]:
@@ -114,7 +142,7 @@ class Journal:
             FileError: the disk is full; what was written before stays.
         """
         try:
-            with self.path.open("ab") as stream:
+            with self.path.open("a", encoding="utf-8") as stream:
                 yield JournalWriter(self, stream)
         except OSError as error:
             raise self._unwritable(error) from error
@@ -134,14 +162,9 @@ class JournalWriter:
 
     def append(self, row: Any) -> None:
         """One more line, which may wait in a buffer."""
-        text = json.dumps(row).encode()
-        self._stream.write(f"{_digest(text)} ".encode() + text + b"\n")
+        self._stream.write(seal(row))
         self._journal.count += 1
 
     def flush(self) -> None:
         """Hand what was appended to the operating system; it survives the process."""
         self._stream.flush()
-
-
-def _digest(text: bytes) -> str:
-    return hashlib.sha256(text).hexdigest()[:DIGEST]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -120,6 +122,30 @@ def test_a_damaged_checkpoint_is_named(run, tmp_path):
     (newest / "model.safetensors").write_bytes(b"gone")
     with pytest.raises(FileError, match=rf"{newest.name} is damaged"):
         run(options=RunOptions(folder=tmp_path, resume=True, quiet=True))
+
+
+@pytest.mark.parametrize("place", ["newest", "all"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "optimizer.safetensors", "best.safetensors", "state.json"]
+)
+def test_one_flipped_bit_is_never_resumed_from(run, tmp_path, name, place):
+    options = RunOptions(
+        folder=tmp_path, checkpoint_every=2, validate_every=1, select="anchor_recall@1", quiet=True
+    )
+    run(options=options)
+    older, newest = list_checkpoints(tmp_path)
+    if place == "all":
+        shutil.rmtree(older)
+    content = bytearray((newest / name).read_bytes())
+    content[content.index(b"0.") if name == "state.json" else -2] ^= 1
+    (newest / name).write_bytes(content)
+    advice = f"Delete {newest} and resume again: the run goes on from {older.name}"
+    expected = advice if place == "newest" else "start anew with --overwrite"
+    with pytest.raises(FileError, match=rf"{newest.name} is damaged.*{expected}"):
+        run(options=replace(options, resume=True))
+    if place == "newest":
+        shutil.rmtree(newest)
+        assert len(run(options=replace(options, resume=True))[1].losses) == 4
 
 
 def test_resuming_nothing(run, tmp_path):

@@ -1,0 +1,101 @@
+"""What lies in a run's folder, told from what others put there: only rtd's own is deleted again."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from rtd_adapters.io.atomic import sweep, whole_file
+from rtd_adapters.io.manifest import NAME as MANIFEST
+from rtd_adapters.training.checkpoint import FILES, RECORD
+from rtd_adapters.training.metrics_file import MetricsFile
+
+FINISHED = "finished.json"
+"""Says that the run came to its end, and what it wrote."""
+CHECKPOINT = re.compile(r"step-\d{9,}")
+HALF_WRITTEN = re.compile(r"\.(step-\d{9,})\..+")
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return folder / f"step-{step:09d}"
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Complete checkpoints, oldest first. A half-written one never bears such a name."""
+    return [path for path in _named_as_checkpoints(folder) if (path / RECORD).is_file()]
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a run that was cut off left a checkpoint to resume from."""
+    return bool(list_checkpoints(folder))
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the folder's run came to its end."""
+    return (folder / FINISHED).is_file()
+
+
+def mark_finished(folder: Path, out: Path) -> None:
+    """Note that the folder's run came to its end and wrote `out`.
+
+    Raises:
+        FileError: the disk refuses.
+    """
+    with whole_file(folder / FINISHED) as temporary:
+        temporary.write_text(json.dumps({"out": str(out)}), encoding="utf-8")
+
+
+def begin_run(folder: Path, *, resume: bool) -> None:
+    """Make a folder ready for a run: one that starts anew finds nothing of an older one.
+
+    Raises:
+        FileError: the folder's metrics.jsonl is not of rtd.
+    """
+    if resume:
+        (folder / FINISHED).unlink(missing_ok=True)
+    else:
+        remove_run(folder)
+
+
+def remove_run(folder: Path) -> None:
+    """Delete what rtd wrote in a run's folder, and the folder if nothing else is in it.
+
+    Raises:
+        FileError: the folder's metrics.jsonl is not of rtd.
+    """
+    if not folder.is_dir():
+        return
+    (folder / FINISHED).unlink(missing_ok=True)
+    MetricsFile(folder).remove()
+    for path in _named_as_checkpoints(folder):
+        remove_checkpoint(path)
+    for path in folder.iterdir():
+        if left := HALF_WRITTEN.fullmatch(path.name):
+            sweep(folder / left[1])
+    _remove_if_empty(folder)
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Delete a checkpoint's own files, the record first: what is left of it then is none."""
+    for name in (RECORD, *FILES, MANIFEST):
+        (path / name).unlink(missing_ok=True)
+    _remove_if_empty(path)
+
+
+def _named_as_checkpoints(folder: Path) -> list[Path]:
+    """Steps in order: a step of ten digits comes after all of nine."""
+    if not folder.is_dir():
+        return []
+    found = [p for p in folder.iterdir() if CHECKPOINT.fullmatch(p.name) and _is_folder(p)]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if not folder.is_symlink() and not any(folder.iterdir()):
+        folder.rmdir()

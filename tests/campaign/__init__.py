@@ -1,0 +1,1 @@
+"""Long runs of the same few checks under ever other circumstances."""
