@@ -2,8 +2,8 @@
 
 Changes are drawn at random from all that cosmic-ray's operators can make of an area's modules, by
 seed. Each is tried in a copy of the code, in a process forked after the heavy libraries were
-imported. Tests that reach the changed line are asked first, then all of the area's. Results go
-into tests/mutation/results.json by area and seed, survivors with their diff, and the table into
+imported. Those of an area's tests that reach the changed line decide. Results go into
+ tests/mutation/results.json by area and seed, survivors with their diff, and the table into
 tests/mutation/README.md. `--again` tries only what lived with that seed. What `equivalent.json`
 argues to change nothing that can be observed counts as neither killed nor alive.
 """
@@ -115,7 +115,7 @@ def _diff(change: Change) -> str:
 
 
 def _try_change(area: Area, copy: Path, change: Change, reached: dict[str, Reached]) -> bool:
-    """Whether it lived: first those tests are asked that reach it, then all."""
+    """Whether it lived."""
     module = change[0]
     before, after = _changed(change)
     if after == before:
@@ -125,7 +125,7 @@ def _try_change(area: Area, copy: Path, change: Change, reached: dict[str, Reach
     file = copy / place
     file.write_text(after, encoding="utf-8")
     try:
-        return (not near or _passes(area, copy, Only(near))) and _passes(area, copy)
+        return _passes(area, copy, *([Only(near)] if near else []))
     finally:
         file.write_text(before, encoding="utf-8")
 

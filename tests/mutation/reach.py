@@ -1,8 +1,12 @@
-"""Which tests reach which lines: those that reach a changed line are asked first."""
+"""Which tests reach which lines: those that reach a changed line judge the change.
+
+A line that runs on import, or in a fixture that tests share, counts as reached by all.
+"""
 
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import sys
 import time
@@ -15,6 +19,10 @@ from typing import Any
 import pytest
 
 
+SHARED = ""
+"""In the place of a test's name: what shared fixtures reach."""
+
+
 @dataclass(frozen=True)
 class Reached:
     """What one test did."""
@@ -25,8 +33,10 @@ class Reached:
 
 
 def nearest(reached: dict[str, Reached], module: str, source: str, line: int) -> list[str]:
-    """The tests that reach the statement around a line, the fastest first."""
+    """The tests that reach the statement around a line, the fastest first; empty for all tests."""
     wanted = {(module, number) for number in _statement(source, line)}
+    if wanted & reached[SHARED].lines:
+        return []
     found = [test for test, reach in reached.items() if wanted & reach.lines]
     return sorted(found, key=lambda test: reached[test].seconds)
 
@@ -48,6 +58,7 @@ class Watch:
     def __init__(self, copy: Path, file: Path) -> None:
         self._copy, self._file = f"{copy}/", file
         self._lines: set[tuple[str, int]] = set()
+        self._shared: set[tuple[str, int]] = set()
         self._reached: dict[str, Any] = {}
 
     @pytest.hookimpl(wrapper=True)
@@ -61,12 +72,24 @@ class Watch:
             sys.settrace(None)
             self._reached[item.nodeid] = [time.monotonic() - started, sorted(self._lines)]
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[Any]:
+        if fixturedef.scope == "function":
+            return (yield)
+        own, self._lines = self._lines, self._shared
+        try:
+            return (yield)
+        finally:
+            self._lines = own
+
     def pytest_sessionfinish(self) -> None:
+        self._reached[SHARED] = [0, sorted(self._shared)]
         self._file.write_text(json.dumps(self._reached), encoding="utf-8")
 
     def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
         name = frame.f_code.co_filename
-        if not name.startswith(self._copy):
+        function = frame.f_code.co_flags & inspect.CO_OPTIMIZED  # not the body of a module or class
+        if not function or not name.startswith(self._copy):
             return None
         self._lines.add((name.removeprefix(self._copy), frame.f_lineno))
         return self._trace
