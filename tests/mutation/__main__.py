@@ -3,7 +3,7 @@
 Changes are drawn at random from all that cosmic-ray's operators can make of an area's modules, by
 seed. Each is tried in a copy of the code, in a process forked after the heavy libraries were
 imported. Those of an area's tests that reach the changed line decide. Results go into
- tests/mutation/results.json by area and seed, survivors with their diff, and the table into
+tests/mutation/results.json by area and seed, survivors with their diff, and the table into
 tests/mutation/README.md. `--again` tries only what lived with that seed. What `equivalent.json`
 argues to change nothing that can be observed counts as neither killed nor alive.
 """

@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-
 SHARED = ""
 """In the place of a test's name: what shared fixtures reach."""
 
