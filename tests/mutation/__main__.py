@@ -71,7 +71,7 @@ def _survivors(name: str, changes: list[Change]) -> Iterator[str]:
         shutil.copytree(ROOT / "rtd_adapters", copy / "rtd_adapters", ignore=_no_caches)
         shutil.copytree(ROOT / "plugins", copy / "rtd_plugins", ignore=_no_caches)
         noted = copy / "reached.json"
-        if not _passes(area, copy, Watch(copy, noted)):
+        if not _passes(area, copy, [], Watch(copy, noted)):
             raise click.ClickException(f"{name}: the tests fail without any change.")
         reached = read_reached(noted)
         for number, change in enumerate(changes, start=1):
@@ -125,7 +125,7 @@ def _try_change(area: Area, copy: Path, change: Change, reached: dict[str, Reach
     file = copy / place
     file.write_text(after, encoding="utf-8")
     try:
-        return _passes(area, copy, *([Only(near)] if near else []))
+        return _passes(area, copy, near)
     finally:
         file.write_text(before, encoding="utf-8")
 
@@ -135,12 +135,14 @@ def _first_difference(before: str, after: str) -> int:
     return next(number for number, (old, new) in enumerate(pairs, start=1) if old != new)
 
 
-def _passes(area: Area, copy: Path, *plugins: object) -> bool:
-    """Whether an area's tests pass against the copy."""
+def _passes(area: Area, copy: Path, near: list[str], *plugins: object) -> bool:
+    """Whether an area's tests, or only those that are near, pass against the copy."""
+    tests = list({name.partition("::")[0]: None for name in near}) or area.tests
+    paths = [str(ROOT / path) for path in tests if (ROOT / path).exists()]
     child = os.fork()
     if child == 0:
         os.setsid()
-        _become_tests(area, copy, plugins)
+        _become_tests(paths, copy, [_Limit(), *([Only(near)] if near else []), *plugins])
     _, status = os.waitpid(child, 0)
     with suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)  # what a test that was cut short had started
@@ -154,7 +156,7 @@ class _Limit:
         signal.alarm(PATIENCE)
 
 
-def _become_tests(area: Area, copy: Path, plugins: tuple[object, ...]) -> None:
+def _become_tests(tests: list[str], copy: Path, plugins: list[object]) -> None:
     """Run pytest in this (forked) process and end it."""
     import pytest
 
@@ -166,9 +168,8 @@ def _become_tests(area: Area, copy: Path, plugins: tuple[object, ...]) -> None:
     sys.dont_write_bytecode = True
     code = 1
     try:
-        tests = [str(ROOT / path) for path in area.tests if (ROOT / path).exists()]
         options = ["-x", "-q", "-p", "no:cacheprovider"]
-        code = int(pytest.main([*options, *tests], plugins=[_Limit(), *plugins]))
+        code = int(pytest.main([*options, *tests], plugins=plugins))
     finally:
         os._exit(code)
 
