@@ -61,13 +61,12 @@ def test_inspect_shows_it(quick, rtd):
     assert shown.returncode == 0
     for word in (
         "searle",
-        "demo",
+        "demo (activation gelu)",
         "openai",
-        "quick_gelu",
         "20,000 from built-in world",
         "recall@1",
     ):
-        assert word in shown.stdout or word == "quick_gelu"
+        assert word in shown.stdout, word
     as_json = json.loads(rtd("inspect", out, "--json").stdout)
     assert as_json["figures"]["after"] == json.loads(run.stdout)["after"]
     assert as_json["fingerprint"] == json.loads(run.stdout)["fingerprint"]

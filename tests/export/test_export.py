@@ -13,6 +13,7 @@ from rtd_adapters.clip.backbones import Backbone
 from rtd_adapters.clip.shapes import BackboneShape
 from rtd_adapters.clip.text import Tokenizer, from_layout, tower_from_state_dict
 from rtd_adapters.errors import BackboneError, FileError, PatchError, UsageError
+from rtd_adapters.export.base import read_base
 from rtd_adapters.export.exporter import ExportJob
 from rtd_adapters.export.run import export_patch
 from rtd_adapters.hooks.registry import registry
@@ -190,6 +191,27 @@ def test_the_official_scripts_file_holds_the_text_tower(patch, base, tmp_path):
     assert all(torch.equal(tower[name], tensor) for name, tensor in patch.state().items())
 
 
+def test_a_transformers_folder_serves_as_a_base(patch, clip, tmp_path):
+    """Its image tower is in another layout than the repository's, which is refused in words."""
+    hf_folder(tmp_path / "base", clip)
+    job = ExportJob(patch, tmp_path / "rtd.pt", tmp_path / "base")
+    base = read_base(job)
+    assert all(torch.equal(base.tower[name], clip[name]) for name in ("ln_final.bias",))
+    assert any(name.startswith("vision_model.") for name in base.tensors)
+    refused(job, "fti4cir", PatchError, "no image tower")
+    assert export_patch(job, "rtd").out.exists()
+
+
+def test_the_patchs_own_backbone_is_the_base_by_default(patch, clip, tmp_path):
+    hf_folder(tmp_path / "base", clip)
+    patch = patch_of(clip)
+    job = ExportJob(patch, tmp_path / "rtd.pt")
+    refused(job, "rtd", BackboneError, "backbone small cannot be loaded again.*--base")
+    patch.metadata.backbone = str(tmp_path / "base")
+    assert export_patch(job, "rtd").out.exists()
+    assert (export_patch(ExportJob(patch, tmp_path / "new"), "lincir").out / "config.json").exists()
+
+
 # What bad input gets
 
 
@@ -241,6 +263,13 @@ def test_a_folder_that_lacks_its_image_tower(patch, clip, tmp_path):
     save_file(text, file, metadata={"format": "pt"})
     job = ExportJob(patch, tmp_path / "new", tmp_path / "base")
     refused(job, "lincir", BackboneError, "lacks")
+
+
+def test_another_activation_than_openais(patch, clip, base, tmp_path):
+    patch = patch_of(clip)
+    patch.metadata.tower = patch.metadata.tower | {"activation": "gelu"}
+    job = ExportJob(patch, tmp_path / "out.pt", base)
+    refused(job, "fti4cir", PatchError, "small, with gelu and 1 heads in width 64")
 
 
 def test_a_tower_that_openais_builder_cannot_make(toy_backbone, searle, tmp_path):

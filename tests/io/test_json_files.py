@@ -37,7 +37,11 @@ def test_what_is_no_file_or_too_large(tmp_path):
         read_json(tmp_path / "pipe")
     (tmp_path / "large").write_text(json.dumps("x" * 100))
     with pytest.raises(FileError, match="102 bytes, more than rtd reads"):
-        read_json(tmp_path / "large", largest=50)
+        read_json(tmp_path / "large", largest=101)
+    assert read_json(tmp_path / "large", largest=102) == "x" * 100
+    os.truncate(tmp_path / "large", (1 << 30) + 1)  # sparse: it takes no room on disk
+    with pytest.raises(FileError, match=r"more than rtd reads \(1,073,741,824\)"):
+        read_json(tmp_path / "large")
 
 
 def test_the_rest_is_read(tmp_path):

@@ -64,6 +64,13 @@ def test_nothing_is_left_and_other_places_are_free(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_files_that_somebody_cleared_away_do_not_stop_the_run(tmp_path):
+    with claimed(tmp_path / "a"):
+        for path in tmp_path.iterdir():
+            path.unlink()
+    assert not list(tmp_path.iterdir())
+
+
 def test_one_place_by_two_names_is_one_place(tmp_path, holder):
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "folder")

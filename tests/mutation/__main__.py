@@ -2,9 +2,10 @@
 
 Changes are drawn at random from all that cosmic-ray's operators can make of an area's modules, by
 seed. Each is tried in a copy of the code, in a process forked after the heavy libraries were
-imported; an area's tests decide. Results go into tests/mutation/results.json, survivors with their
-diff, and the table into tests/mutation/README.md. What `equivalent.json` argues to change nothing
-that can be observed counts as neither killed nor alive.
+imported. Those of an area's tests that reach the changed line decide. Results go into
+tests/mutation/results.json by area and seed, survivors with their diff, and the table into
+tests/mutation/README.md. `--again` tries only what lived with that seed. What `equivalent.json`
+argues to change nothing that can be observed counts as neither killed nor alive.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
+import signal
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from difflib import unified_diff
 from pathlib import Path
 
@@ -26,12 +29,13 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator
 
 from tests.mutation.areas import AREAS, OPERATORS, ROOT, Area
+from tests.mutation.reach import Only, Reached, Watch, nearest, read_reached
 from tests.mutation.report import RESULTS, write_table
 
-PATIENCE = 4.0
-"""A change may make an area's tests so many times slower before it counts as noticed."""
-GRACE = 30.0
-"""Seconds beside that."""
+PATIENCE = 90
+"""Seconds that one test may take before it counts as hanging, which is to notice."""
+IDLE = re.compile(r"frozen=True|^if TYPE_CHECKING|[(,] ?\*,|^ +\*,$")
+"""Lines that mypy judges: frozen classes, imports for annotations, stars before keyword-only."""
 Change = tuple[Path, str, int]
 
 
@@ -39,81 +43,120 @@ Change = tuple[Path, str, int]
 @click.argument("areas", nargs=-1, type=click.Choice(list(AREAS)))
 @click.option("--count", default=30, show_default=True, help="Changes of each area.")
 @click.option("--seed", default=0, show_default=True, help="Decides which changes are drawn.")
-def main(areas: tuple[str, ...], count: int, seed: int) -> None:
+@click.option("--again", is_flag=True, help="Try only what lived with this seed.")
+def main(areas: tuple[str, ...], count: int, seed: int, again: bool) -> None:
     """Try changes and tell which lived."""
     _warm_up()
     for name in areas or AREAS:
         results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-        with tempfile.TemporaryDirectory() as folder:
-            results[name] = _try_area(name, count, seed, Path(folder))
+        of_area = results.setdefault(name, {"possible": 0, "seeds": {}})
+        possible = sorted(_all_changes(AREAS[name]))
+        of_area["possible"] = len(possible)
+        if again:
+            tried = of_area["seeds"][str(seed)]["tried"]
+            drawn = _those_with(of_area["seeds"][str(seed)]["lived"], possible)
+        else:
+            tried = min(count, len(possible))
+            drawn = random.Random(f"{name} {seed}").sample(possible, tried)
+        of_area["seeds"][str(seed)] = {"tried": tried, "lived": list(_survivors(name, drawn))}
         RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         write_table(results)
 
 
-def _try_area(name: str, count: int, seed: int, copy: Path) -> dict[str, object]:
+def _survivors(name: str, changes: list[Change]) -> Iterator[str]:
+    """The diffs of those changes that an area's tests did not notice."""
     area = AREAS[name]
-    shutil.copytree(ROOT / "rtd_adapters", copy / "rtd_adapters", ignore=_no_caches)
-    shutil.copytree(ROOT / "plugins", copy / "rtd_plugins", ignore=_no_caches)
-    started = time.monotonic()
-    if _run(area, copy, timeout=3600) != 0:
-        raise click.ClickException(f"{name}: the tests fail without any change.")
-    timeout = PATIENCE * (time.monotonic() - started) + GRACE
-    changes = sorted(_all_changes(area))
-    drawn = random.Random(f"{name} {seed}").sample(changes, min(count, len(changes)))
-    lived = []
-    for number, change in enumerate(drawn, start=1):
-        diff = _try_change(area, copy, change, timeout)
-        click.echo(f"{name} {number}/{len(drawn)} {change[0]} {'LIVED' if diff else 'died'}")
-        if diff:
-            lived.append(diff)
-    return {"seed": seed, "possible": len(changes), "tried": len(drawn), "lived": lived}
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        shutil.copytree(ROOT / "rtd_adapters", copy / "rtd_adapters", ignore=_no_caches)
+        shutil.copytree(ROOT / "plugins", copy / "rtd_plugins", ignore=_no_caches)
+        noted = copy / "reached.json"
+        if not _passes(area, copy, [], Watch(copy, noted)):
+            raise click.ClickException(f"{name}: the tests fail without any change.")
+        reached = read_reached(noted)
+        for number, change in enumerate(changes, start=1):
+            lived = _try_change(area, copy, change, reached)
+            end = f"LIVED\n{_diff(change)}" if lived else "died"
+            click.echo(f"{name} {number}/{len(changes)} {change[0]} {end}")
+            if lived:
+                yield _diff(change)
 
 
 def _all_changes(area: Area) -> Iterator[Change]:
     for module in area.modules():
-        nodes = list(ast_nodes(get_ast((ROOT / module).read_text(encoding="utf-8"))))
+        text = (ROOT / module).read_text(encoding="utf-8")
+        nodes, lines = list(ast_nodes(get_ast(text))), text.splitlines()
         for name in OPERATORS:
             operator = get_operator(name)()
-            places = sum(len(list(operator.mutation_positions(node))) for node in nodes)
-            yield from ((module, name, place) for place in range(places))
+            starts = [at[0] for node in nodes for at in operator.mutation_positions(node)]
+            for place, (row, _) in enumerate(starts):
+                if not IDLE.search(lines[row - 1]):
+                    yield module, name, place
 
 
-def _try_change(area: Area, copy: Path, change: Change, timeout: float) -> str:
-    """The change as a diff where the tests did not notice it, and nothing where they did."""
+def _those_with(diffs: list[str], changes: Iterable[Change]) -> list[Change]:
+    modules = {diff.partition("\n")[0] for diff in diffs}
+    near = [change for change in changes if str(change[0]) in modules]
+    return list({diff: change for change in near if (diff := _diff(change)) in diffs}.values())
+
+
+def _changed(change: Change) -> tuple[str, str]:
+    """A module's text, and what the change makes of it."""
     module, name, place = change
     before = (ROOT / module).read_text(encoding="utf-8")
-    after = mutate_code(before, get_operator(name)(), place)
-    if after is None or after == before:
-        return ""
-    inside = copy / ("rtd_plugins" if module.parts[0] == "plugins" else module.parts[0])
-    file = inside.joinpath(*module.parts[1:])
+    return before, mutate_code(before, get_operator(name)(), place) or before
+
+
+def _diff(change: Change) -> str:
+    """A module's name and the lines that a change removes and adds."""
+    before, after = _changed(change)
+    lines = unified_diff(before.splitlines(), after.splitlines(), n=0)
+    return "\n".join([str(change[0]), *list(lines)[3:]])
+
+
+def _try_change(area: Area, copy: Path, change: Change, reached: dict[str, Reached]) -> bool:
+    """Whether it lived."""
+    module = change[0]
+    before, after = _changed(change)
+    if after == before:
+        return False
+    place = str(module) if module.parts[0] != "plugins" else f"rtd_{module}"
+    near = nearest(reached, place, before, _first_difference(before, after))
+    file = copy / place
     file.write_text(after, encoding="utf-8")
     try:
-        lived = _run(area, copy, timeout) == 0
+        return _passes(area, copy, near)
     finally:
         file.write_text(before, encoding="utf-8")
-    lines = unified_diff(before.splitlines(), after.splitlines(), str(module), str(module), n=0)
-    return "\n".join([str(module), *list(lines)[3:]]) if lived else ""
 
 
-def _run(area: Area, copy: Path, timeout: float) -> int:
-    """An area's tests against the copy: 0 where all passed, -1 where they took too long."""
+def _first_difference(before: str, after: str) -> int:
+    pairs = zip(before.splitlines(), after.splitlines(), strict=False)
+    return next(number for number, (old, new) in enumerate(pairs, start=1) if old != new)
+
+
+def _passes(area: Area, copy: Path, near: list[str], *plugins: object) -> bool:
+    """Whether an area's tests, or only those that are near, pass against the copy."""
+    tests = list({name.partition("::")[0]: None for name in near}) or area.tests
+    paths = [str(ROOT / path) for path in tests if (ROOT / path).exists()]
     child = os.fork()
     if child == 0:
         os.setsid()
-        _become_tests(area, copy)
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.05)
-    os.killpg(child, 9)
-    os.waitpid(child, 0)
-    return -1
+        _become_tests(paths, copy, [_Limit(), *([Only(near)] if near else []), *plugins])
+    _, status = os.waitpid(child, 0)
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # what a test that was cut short had started
+    return os.waitstatus_to_exitcode(status) == 0
 
 
-def _become_tests(area: Area, copy: Path) -> None:
+class _Limit:
+    """A plugin for pytest: a test that hangs ends the process."""
+
+    def pytest_runtest_setup(self) -> None:
+        signal.alarm(PATIENCE)
+
+
+def _become_tests(tests: list[str], copy: Path, plugins: list[object]) -> None:
     """Run pytest in this (forked) process and end it."""
     import pytest
 
@@ -125,8 +168,8 @@ def _become_tests(area: Area, copy: Path) -> None:
     sys.dont_write_bytecode = True
     code = 1
     try:
-        tests = [str(ROOT / path) for path in area.tests if (ROOT / path).exists()]
-        code = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
+        options = ["-x", "-q", "-p", "no:cacheprovider"]
+        code = int(pytest.main([*options, *tests], plugins=plugins))
     finally:
         os._exit(code)
 

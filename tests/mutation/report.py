@@ -12,7 +12,17 @@ RESULTS = HERE / "results.json"
 EQUIVALENT = HERE / "equivalent.json"
 """Diff of a change -> why nobody can observe it."""
 TABLE = HERE / "README.md"
-HEAD = """\
+COLUMNS = (
+    "area",
+    "possible changes",
+    "seeds",
+    "tried",
+    "died",
+    "argued equivalent",
+    "lived",
+    "died, of those that matter",
+)
+HEAD = f"""\
 # Do the tests have teeth?
 
 Small changes to the code, drawn at random, and whether the area's own tests noticed. Written by
@@ -20,8 +30,8 @@ Small changes to the code, drawn at random, and whether the area's own tests not
     pip install '.[mutation]'
     python -m tests.mutation --count 30
 
-| area | possible changes | tried | died | argued equivalent | lived | died, of those that matter |
-|---|---|---|---|---|---|---|
+| {" | ".join(COLUMNS)} |
+{"|---" * len(COLUMNS)}|
 """
 
 
@@ -30,12 +40,14 @@ def write_table(results: Mapping[str, Mapping[str, Any]]) -> None:
     argued = json.loads(EQUIVALENT.read_text(encoding="utf-8")) if EQUIVALENT.is_file() else {}
     rows, living = [], []
     for name, result in results.items():
-        lived = [diff for diff in result["lived"] if diff not in argued]
-        equal, tried = len(result["lived"]) - len(lived), result["tried"]
-        died, matter = tried - len(result["lived"]), tried - equal
+        seeds = result["seeds"]
+        all_lived = dict.fromkeys(diff for of in seeds.values() for diff in of["lived"])
+        lived = [diff for diff in all_lived if diff not in argued]
+        equal, tried = len(all_lived) - len(lived), sum(of["tried"] for of in seeds.values())
+        died, matter = tried - len(all_lived), tried - equal
         rows.append(
-            f"| {name} | {result['possible']:,} | {tried} | {died} | {equal} | {len(lived)} "
-            f"| {100 * died / max(matter, 1):.0f} % |"
+            f"| {name} | {result['possible']:,} | {', '.join(seeds)} | {tried} | {died} "
+            f"| {equal} | {len(lived)} | {100 * died / max(matter, 1):.0f} % |"
         )
         living += lived
     parts = [HEAD + "\n".join(rows) + "\n"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from rtd_adapters.errors import FileError
 from rtd_adapters.training import anchor_store, anchors
 from rtd_adapters.training.anchor_store import AnchorStore, cached_towers, clear_cache
 from rtd_adapters.training.anchors import Anchors
+from rtd_adapters.training.objective import nt_xent
 
 CAPTIONS = ["a dog", "a cat on a mat", "a dog", "one red star", "a cat"]
 
@@ -45,6 +48,16 @@ def test_each_caption_meets_the_tower_once(toy_tower, computed):
     assert torch.allclose(found, toy_tower(Tokenizer(32).encode(CAPTIONS)), atol=1e-5)
 
 
+def test_a_loss_reaches_the_tower_through_its_queries_only(toy_tower):
+    """An anchor stays where it is, even if the tower that made it could be trained."""
+    tower = copy.deepcopy(toy_tower).requires_grad_(True)
+    anchored = Anchors(tower, Tokenizer(32))(CAPTIONS[:2])
+    queries = torch.randn(2, 32, requires_grad=True)
+    nt_xent(anchored, queries, 0.07).backward()
+    assert queries.grad.abs().min() > 0
+    assert all(parameter.grad is None for parameter in tower.parameters())
+
+
 def test_small_packs_give_the_same(toy_tower):
     whole = Anchors(toy_tower, Tokenizer(32))(CAPTIONS)
     assert torch.allclose(Anchors(toy_tower, Tokenizer(32), packed=2)(CAPTIONS), whole, atol=1e-5)
@@ -65,7 +78,8 @@ def test_another_tower_or_spelling_finds_nothing(toy_tower):
     Anchors(toy_tower, Tokenizer(32), first)(CAPTIONS)
     first.flush()
     assert all(store().find(CAPTIONS).hits)
-    assert not any(store("0" * 64).find(CAPTIONS).hits)
+    for other in ("0" + "f" * 63, "f" * 31 + "0" + "f" * 32):
+        assert not any(store(other).find(CAPTIONS).hits)
     assert not any(store(spelling="[$]").find(CAPTIONS).hits)
 
 

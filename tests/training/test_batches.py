@@ -35,6 +35,22 @@ def test_an_order_of_any_length_costs_nothing():
         order[10**12]
 
 
+def test_an_order_stays_what_it_was():
+    """Checkpoints and patches of earlier versions depend on it."""
+    from rtd_adapters.training.order import _mix
+
+    # SplitMix64 begun with 1234567, as its reference code prints it.
+    states = ((1234567 + n * 0x9E3779B97F4A7C15) % 2**64 for n in (1, 2, 3))
+    expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    assert [_mix(state) for state in states] == expected
+    assert list(ShuffledOrder(10, 0)) == [6, 1, 5, 9, 7, 4, 2, 0, 8, 3]
+    assert [ShuffledOrder(10**12, 3, 1)[place] for place in (0, 1, 10**12 - 1)] == [
+        971183897715,
+        468512863587,
+        592116479924,
+    ]
+
+
 def stream(triplets, **changes):
     settings = {"batch_size": 10, "seed": 0} | changes
     return TripletStream(triplets, Tokenizer(32, "$"), **settings)
@@ -72,6 +88,28 @@ def test_plain_captions_ride_along_when_asked(toy_triplets):
     batch = stream(toy_triplets, keep_alignment=True).batch(0)
     assert len(batch.plain) == 10
     assert set(batch.plain) != set(batch.targets)
+
+
+def test_a_part_of_a_part_keeps_its_place_in_the_whole(toy_triplets):
+    whole = stream(toy_triplets, keep_alignment=True).batch(3)
+    part = whole.part(slice(4, 10))
+    assert (part.first, part.whole, part.noise_seed) == (4, 10, whole.noise_seed)
+    assert part.plain == whole.plain[4:]
+    inner = part.part(slice(1, 3))
+    assert (inner.first, inner.whole, len(inner)) == (5, 10, 2)
+    assert inner.targets == whole.targets[5:7]
+    zeros = torch.zeros(10, 4)
+    expected = add_noise(zeros, 1.0, whole.generator())[5:7]
+    found = add_noise(zeros[5:7], 1.0, inner.generator(), inner.first, inner.whole)
+    assert torch.equal(found, expected)
+
+
+def test_no_more_than_512_are_held_out(toy_triplets):
+    assert [stream(toy_triplets * 20, batch_size=1).holdout, stream(toy_triplets[:19]).holdout] == [
+        512,
+        1,
+    ]
+    assert stream(toy_triplets[:20], batch_size=18).trained == 18
 
 
 def test_too_few_triplets_for_a_batch(toy_triplets):

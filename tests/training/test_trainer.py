@@ -236,6 +236,67 @@ def test_a_tracker_that_would_log_nothing_is_refused(tracker, run, monkeypatch):
         run(options=RunOptions(tracker=tracker, quiet=True))
 
 
+def test_metrics_of_every_step_and_validations_when_due(run, tmp_path):
+    options = RunOptions(folder=tmp_path, validate_every=2, checkpoint_every=1, quiet=True)
+    _, record = run(options=options, steps=5, warmup_steps=2, learning_rate=1e-3)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["loss"] for line in lines] == record.losses
+    rates = [0.5e-3, 1e-3, 1e-3, 1e-3, 1e-3]
+    assert [line["learning_rate"] for line in lines] == pytest.approx(rates)
+    assert [line["step"] for line in lines if "anchor_recall@1" in line] == [2, 4]
+    assert [entry["step"] for entry in record.validations] == [2, 4]
+    assert len(record.step_seconds) == 5
+    assert record.selected_step is None
+    # The last step needs none: the run is done then. Of the others the newest two are kept.
+    assert [path.name for path in list_checkpoints(tmp_path)] == [
+        "step-000000003",
+        "step-000000004",
+    ]
+
+
+def test_the_loss_of_a_step_is_the_mean_over_its_batches(run):
+    losses = []
+
+    class Watching(ReferenceEngine):
+        def step(self, batch, backward):
+            losses.append(super().step(batch, backward))
+            return losses[-1]
+
+    _, record = run(engine=Watching, steps=2, gradient_accumulation=3)
+    by_hand = torch.stack(losses).view(2, 3).mean(1).tolist()
+    assert record.losses == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize("engine", [FastEngine, ReferenceEngine])
+def test_gradients_are_clipped_to_the_norm(run, engine):
+    """A gradient clipped to nothing moves nothing but what weight decay does."""
+
+    def moved(norm):
+        patch, _ = run(engine=engine, steps=1, max_grad_norm=norm, weight_decay=0.0)
+        return (patch.state()["ln_final.bias"] - patch.base.state_dict()["ln_final.bias"]).norm()
+
+    # AdamW's first step is the gradient's sign, unless its epsilon outweighs the gradient.
+    assert moved(1e-12) < 1e-3 * moved(None)
+    assert moved(1e6) == pytest.approx(moved(None).item(), rel=1e-4)
+
+
+def test_texts_that_were_cut_or_cleaned_are_counted(searle, toy_projection, toy_backbone):
+    from rtd_adapters.triplets import Triplet
+
+    rows = [Triplet(f"a $ dog {n}", "is red", "word " * 40) for n in range(16)]
+    trainer = Trainer(
+        searle,
+        toy_projection,
+        toy_backbone,
+        rows,
+        TrainingSettings(steps=1, batch_size=4),
+        RunOptions(quiet=True),
+    )
+    record = TextEncoderPatch.create("full", toy_backbone, searle).fit(trainer)
+    assert record.texts_cut > 0
+    assert record.texts_cleaned == 4
+
+
 @pytest.mark.parametrize(("step", "expected"), [(0, 0.25), (3, 1.0), (4, 1.0), (8, 0.5), (12, 0.0)])
 def test_cosine_after_warm_up(step, expected):
     settings = TrainingSettings(steps=12, warmup_steps=4, schedule="cosine", learning_rate=1.0)

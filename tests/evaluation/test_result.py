@@ -1,0 +1,220 @@
+"""From outcomes to figures and records, by hand."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from rtd_adapters.errors import EvaluationError, UsageError
+from rtd_adapters.evaluation.benchmark import Benchmark, EvalQuery, Part
+from rtd_adapters.evaluation.diagnosis import CHANGES, _typo
+from rtd_adapters.evaluation.figures import make_result
+from rtd_adapters.evaluation.pictures import embed_pictures, padded
+from rtd_adapters.evaluation.result import Outcome, Result
+from rtd_adapters.evaluation.search import Gallery, ScoredRanking, first_places, search_gallery
+from rtd_adapters.evaluation.submissions import require_valid, write_submissions
+
+
+def evaluation(*parts):
+    benchmark = Benchmark("bench", "val", parts, None, None, {"joined by": "and"})
+    return SimpleNamespace(
+        benchmark=benchmark,
+        method=SimpleNamespace(name="m", composed_prompt="a photo of $ that {text}"),
+        backbone=SimpleNamespace(label="toy/random"),
+        options=SimpleNamespace(preprocess="clip", strength=0.5),
+    )
+
+
+def query(name, **further):
+    return EvalQuery(name, "ref", (f"text {name}", "second"), ("t",), **further)
+
+
+def outcome(value, rank=1, top=()):
+    return Outcome({"recall@1": value}, rank, list(top), [])
+
+
+def part(name, count):
+    return Part(name, ("a", "b", "t"), tuple(query(f"{name}{n}") for n in range(count)))
+
+
+PATCH = SimpleNamespace(
+    metadata=SimpleNamespace(kind="lora", method="searle", fingerprint={"fp32": "f" * 64})
+)
+
+
+def test_parts_are_averaged_and_count_alike():
+    parts = part("dress", 4), part("shirt", 1)
+    base = [[outcome(v) for v in (1.0, 0.0, 0.0, 0.0)], [outcome(1.0)]]
+    patched = [[outcome(v) for v in (1.0, 1.0, 0.0, 0.0)], [outcome(1.0)]]
+    result = make_result(evaluation(*parts), base, patched, PATCH)
+    assert result.base == pytest.approx(
+        {"dress recall@1": 25.0, "shirt recall@1": 100.0, "average recall@1": 62.5}
+    )
+    assert result.patched["average recall@1"] == pytest.approx(75.0)
+    low, high = result.intervals["dress recall@1"]
+    assert low == 0.0
+    assert high == pytest.approx(75.0)  # three of four draws hit the one query that changed
+    assert result.intervals["shirt recall@1"] == (0.0, 0.0)
+    assert result.settings["gallery"] == {"dress": 3, "shirt": 3}
+    assert result.settings["queries"] == {"dress": 4, "shirt": 1}
+
+
+def test_one_part_has_plain_names_and_records_keep_ten_places():
+    ids = [str(n) for n in range(12)]
+    base, patched = [[outcome(0.0, 7, ids)]], [[outcome(1.0, 1, ids[::-1])]]
+    result = make_result(evaluation(part("", 1)), base, patched, PATCH)
+    assert (result.base, result.patched) == ({"recall@1": 0.0}, {"recall@1": 100.0})
+    (record,) = result.queries
+    assert (record.base_rank, record.patched_rank) == (7, 1)
+    assert (record.base_top, record.patched_top) == (ids[:10], ids[:1:-1])
+    assert (record.id, record.text, record.reference, record.targets) == (
+        "0",
+        "text 0",
+        "ref",
+        ["t"],
+    )
+    assert (result.settings["gallery"], result.settings["queries"]) == ({"all": 3}, {"all": 1})
+    assert result.settings["patch"] == "lora for searle"
+    assert result.settings["patch_sha256"] == "f" * 64
+    assert result.settings["strength"] == 0.5
+    assert result.settings["joined by"] == "and"
+    (row,) = result.records()
+    assert (row["metric"], row["base"], row["patched"], row["change"]) == (
+        "recall@1",
+        0.0,
+        100.0,
+        100.0,
+    )
+    assert (row["low"], row["high"]) == (100.0, 100.0)
+
+
+def test_without_a_patch_nothing_is_said_of_one():
+    result = make_result(evaluation(part("", 1)), [[outcome(0.5, 3)]], None, None)
+    assert result.patched is None
+    assert result.intervals == {}
+    assert result.queries[0].patched_rank == 3
+    assert [result.settings[name] for name in ("patch", "patch_sha256", "strength")] == [None] * 3
+    (row,) = result.records()
+    assert (row["base"], row["patched"], row["change"]) == (50.0, None, None)
+    assert (row["low"], row["high"]) == (None, None)
+
+
+def test_a_change_is_patched_minus_base():
+    result = Result("m", "b", "val", {"x": 30.0}, {"x": 20.0}, {"x": (-12.0, -8.0)})
+    assert result.records()[0]["change"] == -10.0
+
+
+# Pictures
+
+
+@pytest.mark.parametrize(
+    ("size", "framed", "corner"),
+    [
+        ((125, 100), (125, 100), (0, 0)),
+        ((126, 100), (126, 100), (0, 0)),  # 0.8 too few: half of it is no whole pixel
+        ((130, 100), (130, 104), (0, 2)),
+        ((100, 200), (160, 200), (30, 0)),
+        ((40, 1), (40, 31), (0, 15)),
+    ],
+)
+def test_a_frame_is_black_and_its_picture_in_the_middle(size, framed, corner):
+    from PIL import Image
+
+    found = padded(Image.new("RGB", size, "white"))
+    assert found.size == framed
+    expected = Image.new("RGB", framed)
+    expected.paste(Image.new("RGB", size, "white"), corner)
+    assert found.tobytes() == expected.tobytes()
+
+
+def test_no_pictures_are_no_rows():
+    empty = embed_pictures(SimpleNamespace(shape=SimpleNamespace(embed_dim=7)), [])
+    assert empty.shape == (0, 7)
+
+
+# Search
+
+
+def test_ten_places_by_default_and_never_more_than_there_are():
+    torch.manual_seed(0)
+    gallery, queries = torch.randn(12, 4), torch.randn(2, 4)
+    ids = [str(n) for n in range(12)]
+    named, scores = search_gallery(queries, gallery, ids)
+    assert [len(row) for row in named] == [10, 10]
+    assert scores.shape == (2, 10)
+    named, scores = search_gallery(queries, gallery[:3], ids[:3], 5)
+    assert scores.shape == (2, 3)
+    assert search_gallery(queries[:0], gallery, ids, 4)[1].shape == (0, 4)
+    assert first_places(torch.tensor([1.0, 2.0]), 0).tolist() == []
+    assert first_places(torch.tensor([1.0, 2.0]), 1).tolist() == [1]
+
+
+def test_ranks_count_from_one_and_ties_by_place():
+    gallery = Gallery(["a", "b", "c", "d"], torch.eye(4))
+    ranking = ScoredRanking(torch.tensor([0.5, 0.9, 0.5, -torch.inf]), gallery)
+    assert [ranking.rank([name]) for name in "abcd"] == [2, 1, 3, 4]
+    assert ranking.rank(["c", "a"]) == 2
+    assert ranking.rank(["x"]) is None
+    assert ranking.top(4) == ["b", "a", "c"]
+    assert ranking.among(["c", "x", "a", "b"]) == ["b", "a", "c"]
+
+
+# Submissions
+
+
+def test_what_a_server_refuses_is_counted():
+    queries = [query(str(n)) for n in range(5)]
+    with pytest.raises(EvaluationError, match=r"has 1 queries and the split 5; missing: 0, 1, 2\."):
+        require_valid({"version": "rc2", "metric": "recall", "4": ["a"]}, queries, 1)
+    with pytest.raises(EvaluationError, match=r"has 6 queries and the split 5\. Evaluate"):
+        require_valid({str(n): ["a"] for n in range(6)}, queries, 1)
+    with pytest.raises(EvaluationError, match=r"query 0 ranks 2 different pictures, .* wants 1"):
+        require_valid({str(n): ["a", "b"] for n in range(5)}, queries, 1)
+    require_valid({str(n): ["a", "b"] for n in range(5)}, queries, 2)
+
+
+def test_only_two_benchmarks_have_servers(tmp_path):
+    top = [str(n) for n in range(60)]
+    ranked = [Outcome({}, None, top, top[:5])]
+    with pytest.raises(UsageError, match="fashioniq has no test server"):
+        write_submissions("fashioniq", [query("0")], ranked, tmp_path)
+    (file,) = write_submissions("circo", [query("0")], ranked, tmp_path)
+    assert file == tmp_path / "circo.json"
+    files = write_submissions("cirr", [query("0")], ranked, tmp_path)
+    assert [file.name for file in files] == ["recall.json", "recall_subset.json"]
+
+
+# Texts as people write them
+
+
+class Draw:
+    """Draws the places that it is told."""
+
+    def __init__(self, place, at):
+        self.place, self.at = place, at
+
+    def choice(self, places):
+        return places[self.place]
+
+    def randrange(self, low, high):
+        assert (low, high) == (1, 4 - 1)
+        return self.at
+
+
+def test_a_typo_swaps_two_neighbours_inside_a_long_word():
+    assert _typo("it was blue then", Draw(0, 1)) == "it was lbue then"
+    assert _typo("it was blue then", Draw(1, 2)) == "it was blue tehn"
+    assert _typo("it was old", None) == "it was old"
+
+
+def test_changed_texts_to_the_letter():
+    assert {name: change("is red", None) for name, change in CHANGES.items() if name != "typo"} == {
+        "unchanged": "is red",
+        "negated": "is not one that is red",
+        "contradictory": "is red and is just the same as before",
+        "irrelevant": "was seen on a quiet afternoon",
+        "empty": "",
+        "ignore_the_picture": "ignore the picture , is red",
+    }
