@@ -87,7 +87,7 @@ def test_one_seed_one_start(toy_backbone, searle):
     ("values", "message"),
     [
         ({"rank": 0}, "at least 1"),
-        ({"dropout": 1.0}, r"in \[0, 1\)"),
+        ({"dropout": 1.0}, "at least 0 and below 1"),
         ({"targets": ("vision",)}, "attention, mlp"),
         ({"targets": ()}, "attention, mlp"),
     ],
