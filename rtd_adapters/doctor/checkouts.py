@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+LARGEST = 1 << 20
+"""Characters of a source file that are looked at."""
 Trap = Callable[[], str | None]
 
 
@@ -95,8 +97,12 @@ def _installed(package: str) -> tuple[int, int] | None:
 
 
 def _text(path: Path) -> str:
+    """A file's beginning; nothing of what is no file."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        if not path.is_file():
+            return ""
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.read(LARGEST)
     except OSError:
         return ""
 
