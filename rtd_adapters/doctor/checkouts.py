@@ -16,6 +16,8 @@ from rtd_adapters.clip.releases import (
     installed_release,
 )
 
+LARGEST = 1 << 20
+"""Characters of a source file that are looked at."""
 Trap = Callable[[], str | None]
 
 
@@ -93,8 +95,12 @@ def clip_wants_pkg_resources() -> str | None:
 
 
 def _text(path: Path) -> str:
+    """A file's beginning; nothing of what is no file."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        if not path.is_file():
+            return ""
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.read(LARGEST)
     except OSError:
         return ""
 

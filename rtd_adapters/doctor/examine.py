@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from rtd_adapters.doctor.checkouts import recognise_checkout
 from rtd_adapters.doctor.files import recognise_file
 from rtd_adapters.doctor.finding import Finding, typed
 from rtd_adapters.errors import FileError, UsageError
+from rtd_adapters.io.json_files import read_json
+
+CONFIG = "config.json"
+LARGEST_CONFIG = 1 << 20
+"""Bytes; those of transformers have some thousand."""
 
 
 def examine(path: Path) -> Finding:
@@ -17,11 +23,24 @@ def examine(path: Path) -> Finding:
         FileError: there is nothing, or it cannot be read.
         UsageError: it is none of the things rtd knows; the message lists them.
     """
-    if not path.exists():
-        raise FileError(f"{path} does not exist. Name a checkout's folder or a checkpoint file.")
-    if path.is_file():
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise FileError(
+            f"{path} does not exist. Name a checkout's folder or a checkpoint file."
+        ) from error
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
+    if stat.S_ISREG(mode):
         return recognise_file(path)
-    if (path / "config.json").is_file():
+    if not stat.S_ISDIR(mode):
+        raise FileError(f"{path} is no ordinary file but a device or a pipe. Name a file.")
+    return _folder(path)
+
+
+def _folder(path: Path) -> Finding:
+    if (path / CONFIG).is_file():
+        read_json(path / CONFIG, largest=LARGEST_CONFIG)
         command = f"rtd patch --method lincir --backbone {typed(path)} --projection phi.pt ..."
         return Finding("a transformers model folder", layout="hf", commands=(command,))
     repository = recognise_checkout(path)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import pickletools
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from rtd_adapters.clip.text.layouts import detect_layout
 from rtd_adapters.doctor.finding import Finding, typed
-from rtd_adapters.errors import BackboneError, FileError, UsageError
-from rtd_adapters.io.checkpoints import read_checkpoint, read_header
+from rtd_adapters.doctor.models import fitting_models
+from rtd_adapters.errors import BackboneError, FileError, UsageError, first_line
+from rtd_adapters.io.checkpoints import archive_names, read_checkpoint, read_header
 from rtd_adapters.io.json_files import parse_json
 from rtd_adapters.methods.projections import KEY as PROJECTION_KEY
 from rtd_adapters.patch.metadata import KEY as PATCH_KEY
@@ -20,6 +24,16 @@ from rtd_adapters.patch.metadata import KEY as PATCH_KEY
 TORCHSCRIPT = (
     "a TorchScript archive, as OpenAI publishes its CLIPs; it holds code beside the tensors. With "
     "rtd export pass --allow-torchscript if you trust it."
+)
+LARGEST_PICKLE = 1 << 26
+"""Bytes; tensors lie beside the pickle, which names them alone."""
+ACTIVATION = (
+    "its tensors fit several backbones, which differ by the activation alone: OpenAI's own weights "
+    "want -quickgelu."
+)
+NO_MODEL = (
+    "no open_clip model has its sizes, or its image tower is missing; --backbone takes a "
+    "model-config JSON."
 )
 FTI4CIR_MODULE = "i2t_model.IMG2TEXT"
 """The class that FTI4CIR pickles whole."""
@@ -34,7 +48,7 @@ def recognise_file(path: Path) -> Finding:
     """
     if path.suffix == ".safetensors":
         return _safetensors(path)
-    members = _members(path)
+    members = archive_names(path) if zipfile.is_zipfile(path) else []
     if any(name.endswith("/constants.pkl") for name in members):
         return Finding(TORCHSCRIPT, layout="openai")
     if FTI4CIR_MODULE in _pickled_names(path, members):
@@ -68,17 +82,21 @@ def _of_dict(path: Path, checkpoint: Mapping[Any, Any]) -> Finding | None:
         )
     tensors = checkpoint.get("state_dict", checkpoint)
     layout = _layout(tensors) if isinstance(tensors, Mapping) else None
-    if layout:
-        return Finding(
-            "a CLIP's state dict",
-            None,
-            layout,
-            (
-                "rtd patch --method searle --backbone ViT-L-14-quickgelu "
-                f"--pretrained {typed(path)} ...",
-            ),
-        )
-    return None
+    if layout is None:
+        return None
+    shapes = {str(name): list(t.shape) for name, t in tensors.items() if isinstance(t, Tensor)}
+    return _clip(path, "a CLIP's state dict", layout, shapes)
+
+
+def _clip(path: Path, what: str, layout: str, shapes: Mapping[str, list[int]]) -> Finding:
+    """A CLIP's tensors, with a command for each backbone of their sizes."""
+    names = fitting_models(shapes)
+    commands = tuple(
+        f"rtd patch --method searle --backbone {name} --pretrained {typed(path)} ..."
+        for name in names
+    )
+    traps = () if layout == "hf" or names else (NO_MODEL,)
+    return Finding(what, None, layout, commands, traps if len(names) < 2 else (ACTIVATION,))
 
 
 def _safetensors(path: Path) -> Finding:
@@ -92,7 +110,8 @@ def _safetensors(path: Path) -> Finding:
     if layout is None:
         first = ", ".join(list(shapes)[:3])
         raise UsageError(f"{path} holds neither a CLIP nor a projection nor a patch ({first}).")
-    return Finding("tensors of a CLIP, with no patch's metadata", None, layout)
+    sizes = {name: shape for name, (_, shape) in shapes.items()}
+    return _clip(path, "tensors of a CLIP, with no patch's metadata", layout, sizes)
 
 
 def _named_method(text: str, path: Path) -> str:
@@ -125,24 +144,24 @@ def _layout(names: Iterable[Any]) -> str | None:
         return None
 
 
-def _members(path: Path) -> list[str]:
-    """What a zip archive, which `torch.save` writes, has inside; nothing where it is none."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
-    except zipfile.BadZipFile:
-        return []
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
-
-
 def _pickled_names(path: Path, members: Iterable[str]) -> set[str]:
     """Classes and functions that an archive's pickle names, read as text."""
     data = next((name for name in members if name.endswith("data.pkl")), None)
     if data is None:
         return set()
-    with zipfile.ZipFile(path) as archive:
-        return _globals(archive.read(data))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = archive.getinfo(data).file_size
+            if size > LARGEST_PICKLE:
+                raise FileError(
+                    f"{path} has a pickle of {size:,} bytes, as no file of torch.save has. "
+                    "Fetch or write it again."
+                )
+            return _globals(archive.read(data))
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error, RuntimeError) as error:
+        raise FileError(
+            f"{path} is truncated or damaged ({first_line(error)}). Fetch or write it again."
+        ) from error
 
 
 def _globals(pickled: bytes) -> set[str]:

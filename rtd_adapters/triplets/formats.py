@@ -24,6 +24,11 @@ STDIN = "-"
 HUB = "hub:"
 LONGEST_LINE = 1 << 24
 """Bytes. A longer line is no caption, and would fill the memory."""
+AT_ONCE = 1 << 26
+"""Bytes of rows in memory at a time, at most."""
+BATCH = 8192
+LARGEST_RATIO = 200
+"""Of a column's bytes in memory to those on disk."""
 SHOWN = 60
 COMPRESSED: dict[bytes, Any] = {
     b"\x1f\x8b": gzip.open,
@@ -186,11 +191,8 @@ def _decoded(name: str, stream: IO[bytes]) -> Iterator[str]:
 def _arrow(path: Path) -> Iterator[Row]:
     pyarrow = _extra("pyarrow")
     try:
-        if path.suffix == ".parquet":
-            batches = _extra("pyarrow.parquet").ParquetFile(path).iter_batches()
-        else:
-            batches = _record_batches(path)
-        yield from _numbered(row for batch in batches for row in batch.to_pylist())
+        batches = _parquet_batches(path) if path.suffix == ".parquet" else _record_batches(path)
+        yield from _numbered(row for batch in batches for row in _batch_rows(batch))
     except OSError as error:
         raise FileError(
             f"{path} cannot be read: {error.strerror or error}. Check the path."
@@ -200,6 +202,48 @@ def _arrow(path: Path) -> Iterator[Row]:
         raise FileError(
             f"{path} is damaged or no {path.suffix} file: {first_line(error)}. Fetch it again."
         ) from error
+
+
+def _parquet_batches(path: Path) -> Iterator[Any]:
+    """Batches of a Parquet file, in which a text that stands in many rows is held once.
+
+    Raises:
+        FileError: a column unpacks to far more than any text does.
+    """
+    types = _extra("pyarrow").types
+    file = _extra("pyarrow.parquet").ParquetFile(path)
+    for group in range(file.num_row_groups):
+        row_group = file.metadata.row_group(group)
+        for column in map(row_group.column, range(row_group.num_columns)):
+            unpacked = column.total_uncompressed_size
+            if unpacked > AT_ONCE + LARGEST_RATIO * column.total_compressed_size:
+                raise FileError(
+                    f"{path} unpacks a column to {unpacked:,} bytes, far more than any text. "
+                    "Fetch or write it again."
+                )
+    texts = [field.name for field in file.schema_arrow if types.is_string(field.type)]
+    dictionaries = _extra("pyarrow.parquet").ParquetFile(path, read_dictionary=texts)
+    yield from dictionaries.iter_batches(batch_size=BATCH)
+
+
+def _batch_rows(batch: Any) -> Iterator[Any]:
+    """Rows, so many at a time that they stay small even if each holds the longest text."""
+    longest = sum(map(_longest, batch.columns))
+    step = max(1, min(BATCH, AT_ONCE // max(longest, 1)))
+    for start in range(0, len(batch), step):
+        part = batch.slice(start, step)
+        columns = [c.dictionary_decode() if hasattr(c, "dictionary") else c for c in part.columns]
+        yield from type(batch).from_arrays(columns, batch.schema.names).to_pylist()
+
+
+def _longest(column: Any) -> int:
+    """Bytes of a column's longest value at most."""
+    types = _extra("pyarrow").types
+    values = getattr(column, "dictionary", column)
+    if not (types.is_string(values.type) or types.is_large_string(values.type)):
+        return int(values.nbytes)
+    compute = _extra("pyarrow.compute")
+    return compute.max(compute.binary_length(values)).as_py() or 0
 
 
 def _record_batches(path: Path) -> Iterator[Any]:
@@ -235,7 +279,11 @@ def _dataset(name: str) -> Iterator[Row]:
 
 def _numbered(rows: Iterable[Any]) -> Iterator[Row]:
     for number, row in enumerate(rows, start=1):
-        yield Row(f"row {number}", row)
+        length = sum(len(value) for value in row.values() if isinstance(value, str | bytes))
+        if length > LONGEST_LINE:
+            yield Row(f"row {number}", None, f"longer than {LONGEST_LINE >> 20} MiB. Break it up.")
+        else:
+            yield Row(f"row {number}", row)
 
 
 def _extra(module: str) -> Any:

@@ -46,7 +46,7 @@ def test_wrong_usage(rtd, tmp_path):
     assert rtd("eval", "--method", "serle").returncode == 2
     gone = rtd("report", tmp_path, "--out", tmp_path / "r.html")
     assert gone.returncode == 1
-    assert "result.json cannot be read" in gone.stderr
+    assert "result.json is missing or no file" in gone.stderr
 
 
 def test_options_of_the_method_reach_it_and_the_record(rtd, tmp_path):

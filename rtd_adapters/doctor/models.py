@@ -1,0 +1,90 @@
+"""Which of open_clip's models a CLIP's tensors fit, by their shapes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Shapes = Mapping[str, Sequence[int]]
+
+BLOCK = re.compile(r"resblocks\.(\d+)\.ln_1\.weight")
+STAGE = re.compile(r"visual\.layer(\d)\.(\d+)\.conv1\.weight")
+STEM_SHARE, SHRINKS = 2, 32
+"""Of CLIP's ResNets: width over the first layer's channels, and how much smaller the last map is
+than the picture."""
+
+
+def fitting_models(shapes: Shapes) -> list[str]:
+    """Names of the open_clip models with these widths, depths, patches and picture sizes.
+
+    Activations stand in no tensor: models that differ by them alone are all named.
+
+    Args:
+        shapes: name -> shape of the tensors of a whole CLIP, as OpenAI or open_clip name them.
+    """
+    import open_clip
+
+    plain = {name.removeprefix("module."): shape for name, shape in shapes.items()}
+    sizes = {**_text_sizes(plain), **_image_sizes(plain)}
+    if None in sizes.values() or not sizes.get("image layers"):
+        return []
+    configs = {name: open_clip.get_model_config(name) for name in open_clip.list_models()}
+    return sorted(name for name, config in configs.items() if _sizes(config) == sizes)
+
+
+def _text_sizes(shapes: Shapes) -> dict[str, Any]:
+    prefix = "text." if "text.token_embedding.weight" in shapes else ""
+    vocabulary, width = _shape(shapes, f"{prefix}token_embedding.weight", 2)
+    return {
+        "vocabulary": vocabulary,
+        "text width": width,
+        "text layers": _depth(shapes, f"{prefix}transformer."),
+        "context": _shape(shapes, f"{prefix}positional_embedding", 2)[0],
+        "embedding": _shape(shapes, f"{prefix}text_projection", 2)[1],
+    }
+
+
+def _image_sizes(shapes: Shapes) -> dict[str, Any]:
+    """Of a vision transformer or of one of CLIP's ResNets."""
+    width, _, patch, _ = _shape(shapes, "visual.conv1.weight", 4)
+    stages = [match for name in shapes if (match := STAGE.fullmatch(name))]
+    if not stages:
+        cells = _shape(shapes, "visual.positional_embedding", 2)[0]
+        depth = _depth(shapes, "visual.transformer.")
+        return _image(width, depth, patch, cells)
+    depths = [len({m[2] for m in stages if m[1] == stage}) for stage in "1234"]
+    cells = _shape(shapes, "visual.attnpool.positional_embedding", 2)[0]
+    return _image(width and width * STEM_SHARE, depths, SHRINKS, cells)
+
+
+def _sizes(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The same of a model config; None where a tower is of another kind."""
+    text, vision = config["text_cfg"], config["vision_cfg"]
+    size = vision.get("image_size", 224)
+    if "hf_model_name" in text or "timm_model_name" in vision or not isinstance(size, int):
+        return None
+    layers = vision.get("layers", 12)
+    patch = SHRINKS if isinstance(layers, list) else vision.get("patch_size", 16)
+    return {
+        "vocabulary": text.get("vocab_size", 49408),
+        "text width": text.get("width", 512),
+        "text layers": text.get("layers", 12),
+        "context": text.get("context_length", 77),
+        "embedding": config["embed_dim"],
+        **_image(vision.get("width", 768), layers, patch, (size // patch) ** 2 + 1),
+    }
+
+
+def _image(width: int | None, layers: Any, patch: int | None, cells: int | None) -> dict[str, Any]:
+    return {"image width": width, "image layers": layers, "patch": patch, "cells": cells}
+
+
+def _depth(shapes: Shapes, prefix: str) -> int:
+    blocks = (name.removeprefix(prefix) for name in shapes if name.startswith(prefix))
+    return len({match[1] for name in blocks if (match := BLOCK.fullmatch(name))})
+
+
+def _shape(shapes: Shapes, name: str, dimensions: int) -> Sequence[int | None]:
+    shape = shapes.get(name, ())
+    return shape if len(shape) == dimensions else (None,) * dimensions
