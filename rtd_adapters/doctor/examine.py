@@ -17,7 +17,11 @@ def examine(path: Path) -> Finding:
         FileError: there is nothing, or it cannot be read.
         UsageError: it is none of the things rtd knows; the message lists them.
     """
-    if not path.exists():
+    try:
+        exists = path.exists()
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
+    if not exists:
         raise FileError(f"{path} does not exist. Name a checkout's folder or a checkpoint file.")
     if path.is_file():
         return recognise_file(path)

@@ -141,6 +141,7 @@ def _require_free_outputs(job: PatchJob) -> None:
         require_writable(job.card, overwrite=job.overwrite)
     if job.adapter_out:
         require_new_folder(job.adapter_out, overwrite=job.overwrite)
+    require_writable(job.run_folder / "metrics.jsonl", overwrite=True)
     if has_checkpoint(job.run_folder) and not (job.options.resume or job.overwrite):
         raise FileError(
             f"{job.run_folder} holds an unfinished run. "
