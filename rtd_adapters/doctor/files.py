@@ -12,7 +12,7 @@ from typing import Any
 from rtd_adapters.clip.text.layouts import detect_layout
 from rtd_adapters.doctor.finding import Finding, typed
 from rtd_adapters.errors import BackboneError, FileError, UsageError
-from rtd_adapters.io.checkpoints import read_checkpoint, read_header
+from rtd_adapters.io.checkpoints import archive_names, read_checkpoint, read_header
 from rtd_adapters.io.json_files import parse_json
 from rtd_adapters.methods.projections import KEY as PROJECTION_KEY
 from rtd_adapters.patch.metadata import KEY as PATCH_KEY
@@ -127,13 +127,7 @@ def _layout(names: Iterable[Any]) -> str | None:
 
 def _members(path: Path) -> list[str]:
     """What a zip archive, which `torch.save` writes, has inside; nothing where it is none."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
-    except zipfile.BadZipFile:
-        return []
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
+    return archive_names(path) if zipfile.is_zipfile(path) else []
 
 
 def _pickled_names(path: Path, members: Iterable[str]) -> set[str]:
@@ -141,8 +135,11 @@ def _pickled_names(path: Path, members: Iterable[str]) -> set[str]:
     data = next((name for name in members if name.endswith("data.pkl")), None)
     if data is None:
         return set()
-    with zipfile.ZipFile(path) as archive:
-        return _globals(archive.read(data))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _globals(archive.read(data))
+    except Exception:  # zipfile fails on damaged bytes with anything; reading them says how
+        return set()
 
 
 def _globals(pickled: bytes) -> set[str]:
