@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickletools
 import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor
 from rtd_adapters.clip.text.layouts import detect_layout
 from rtd_adapters.doctor.finding import Finding, typed
 from rtd_adapters.doctor.models import fitting_models
-from rtd_adapters.errors import BackboneError, FileError, UsageError, first_line
+from rtd_adapters.errors import BackboneError, FileError, RtdError, UsageError, first_line
 from rtd_adapters.io.checkpoints import archive_names, read_checkpoint, read_header
 from rtd_adapters.io.json_files import parse_json
 from rtd_adapters.methods.projections import KEY as PROJECTION_KEY
@@ -158,7 +157,9 @@ def _pickled_names(path: Path, members: Iterable[str]) -> set[str]:
                     "Fetch or write it again."
                 )
             return _globals(archive.read(data))
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error, RuntimeError) as error:
+    except RtdError:
+        raise
+    except Exception as error:  # zipfile fails on damaged bytes with anything
         raise FileError(
             f"{path} is truncated or damaged ({first_line(error)}). Fetch or write it again."
         ) from error

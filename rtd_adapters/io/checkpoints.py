@@ -150,9 +150,13 @@ def load_tensors(path: Path, *, mmap: bool = False) -> object:
 
 def _require_content(path: str | Path) -> Path:
     path = Path(path)
-    if path.is_dir():
+    try:
+        is_folder, is_other = path.is_dir(), path.exists() and not path.is_file()
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
+    if is_folder:
         raise FileError(f"{path} is a folder. Name the checkpoint file inside it.")
-    if path.exists() and not path.is_file():
+    if is_other:
         raise FileError(f"{path} is no ordinary file but a device or a pipe. Name a file.")
     if not _first_bytes(path):
         raise FileError(f"{path} is empty. {FETCH_AGAIN}")

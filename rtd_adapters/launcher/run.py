@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
 import traceback
@@ -68,7 +69,8 @@ def _without_python(command: Sequence[str]) -> list[str]:
     script = words[1:2] if words[:1] == ["-m"] else words[:1]
     if not script or script[0].startswith("-"):
         raise UsageError("rtd run needs a script, or -m and a module, after python.")
-    if words[0] != "-m" and not Path(words[0]).is_file():
+    # Path.is_file raises for a name that no file can have.
+    if words[0] != "-m" and not os.path.isfile(words[0]):  # noqa: PTH113
         raise UsageError(f"there is no script {words[0]} in {Path.cwd()}.")
     return words
 

@@ -9,7 +9,7 @@ import io
 import lzma
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
@@ -68,12 +68,24 @@ def read_rows(source: str | Path) -> Iterator[Row]:
         UsageError: it needs the extra `datasets`, which is not installed.
     """
     name, path = str(source), Path(source)
-    if name.startswith(HUB) or path.is_dir():
+    if name.startswith(HUB) or is_place(source, Path.is_dir):
         yield from _dataset(name)
     elif path.suffix in ARROW:
         yield from _arrow(path)
     else:
         yield from _text_rows(name, path)
+
+
+def is_place(source: str | Path, question: Callable[[Path], bool]) -> bool:
+    """Whether a source is a file, or a folder: `Path.is_file`, `Path.is_dir`.
+
+    Raises:
+        FileError: no file can have that name, or nobody may look there.
+    """
+    try:
+        return question(Path(source))
+    except OSError as error:
+        raise FileError(f"{source} cannot be read: {error.strerror}. Check the path.") from error
 
 
 def _text_rows(name: str, path: Path) -> Iterator[Row]:

@@ -12,7 +12,7 @@ from rtd_adapters.errors import TripletError
 from rtd_adapters.io.atomic import whole_file
 from rtd_adapters.io.hashes import file_sha256
 from rtd_adapters.triplets.columns import OFFICIAL, Columns, to_caption, to_triplet
-from rtd_adapters.triplets.formats import STDIN, read_rows
+from rtd_adapters.triplets.formats import STDIN, is_place, read_rows
 from rtd_adapters.triplets.records import Triplet, TripletSet
 from rtd_adapters.triplets.spill import hold
 
@@ -99,7 +99,7 @@ def source_identity(source: str | Path) -> str:
     if str(source) == STDIN:
         return f"standard input at {time.time_ns()}"
     path = Path(source)
-    return file_sha256(path) if path.is_file() else str(source)
+    return file_sha256(path) if is_place(path, Path.is_file) else str(source)
 
 
 def _triplets(source: str | Path, columns: Columns | None) -> Iterator[Triplet]:

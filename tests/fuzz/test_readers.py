@@ -31,6 +31,12 @@ from rtd_adapters.patch.file import read_patch
 from rtd_adapters.training.anchor_store import AnchorStore, cached_towers
 from rtd_adapters.triplets.answers import parse_answer
 from rtd_adapters.triplets.columns import parse_columns
+from rtd_adapters.triplets.completion import parse_completion
+from rtd_adapters.triplets.endpoint import Endpoint
+from rtd_adapters.triplets.json_list import JsonList, JsonListError
+from rtd_adapters.triplets.secrets import HIDDEN, hide
+from rtd_adapters.triplets.vocabulary import Vocabulary
+from rtd_adapters.triplets.work import Journal, work_folder
 from tests.fuzz.damage import damaged, reshaped, written
 
 SHAPE = BackboneShape(embed_dim=8, text_width=8, image_width=8)
@@ -185,6 +191,80 @@ def test_answers_of_language_models(text):
 def test_answers_of_another_shape(data):
     answer = data.draw(reshaped({"conditioning": "is blue", "target": "a blue dog"}))
     parse_answer("a red dog", written(answer).decode("utf-8", "surrogatepass"))
+
+
+COMPLETION = {
+    "choices": [{"message": {"content": "a text"}}],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 2},
+}
+
+
+@given(data=st.data())
+def test_bodies_of_servers(data):
+    """Of a body of any shape comes an answer that can be kept, or a sentence."""
+    whole = json.dumps(COMPLETION).encode()
+    for body in (data.draw(damaged(whole)), written(data.draw(reshaped(COMPLETION)))):
+        with suppress(RtdError):
+            answer = parse_completion(body)
+            assert isinstance(answer.text, str)
+            assert min(answer.prompt_tokens, answer.completion_tokens) >= 0
+            parse_answer("a red dog", answer.text)
+
+
+@given(data=st.data())
+def test_journals_of_unfinished_runs(data, tmp_path):
+    """Of a damaged journal come rows that were written, the first ones, or none."""
+    path = tmp_path / "answers.jsonl"
+    path.unlink(missing_ok=True)
+    rows = [{"number": n, "triplet": ["a", "b", "c"], "tokens": [1, 2]} for n in range(3)]
+    with Journal(path).writing() as writer:
+        for row in rows:
+            writer.append(row)
+    path.write_bytes(data.draw(damaged(path.read_bytes())))
+    with suppress(RtdError):
+        for row in Journal(path):
+            assert row in rows
+
+
+@given(data=st.data())
+def test_settings_of_unfinished_runs(data, tmp_path):
+    """Damaged settings are other settings: refused, and replaced with overwrite."""
+    out, settings = tmp_path / "out", {"model": "m", "band": [0.5, 0.7]}
+    path = tmp_path / "out.work" / "settings.json"
+    path.parent.mkdir(exist_ok=True)
+    damage = damaged(json.dumps(settings).encode()) | reshaped(settings).map(written)
+    path.write_bytes(data.draw(damage))
+    with suppress(RtdError), work_folder(out, settings, overwrite=False):
+        pass
+    path.parent.mkdir(exist_ok=True)
+    with work_folder(out, settings, overwrite=True):
+        assert json.loads(path.read_text()) == settings
+
+
+@given(data=st.data())
+def test_lists_read_entry_by_entry(data):
+    """A list in a stream gives what Python's own reader gives, or says where it stops."""
+    text = data.draw(damaged(TABLES["list.json"]) | reshaped([TRIPLET, TRIPLET]).map(written))
+    with suppress(JsonListError):
+        entries = list(JsonList(io.BytesIO(text)))
+        assert repr(entries) == repr(json.loads(text.decode("utf-8-sig")))
+
+
+@given(text=st.text(max_size=80), secret=st.text(min_size=1, max_size=12))
+def test_addresses_and_what_servers_say(text, secret):
+    assert secret not in hide(text + secret, [secret]).replace(HIDDEN, "")
+    with suppress(RtdError):
+        Endpoint(f"http://{text}", "m")
+
+
+@given(data=st.data())
+def test_vocabularies(data, tmp_path):
+    path = tmp_path / "vocabulary.json"
+    Vocabulary({("noun", "dog"): ["cat"], ("adjective", "red"): []}).save(path)
+    whole = Vocabulary.load(path)
+    path.write_bytes(data.draw(damaged(path.read_bytes())))
+    with suppress(RtdError):
+        assert Vocabulary.load(path) == whole
 
 
 @given(data=st.data())
