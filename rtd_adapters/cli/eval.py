@@ -89,11 +89,16 @@ def evaluate(split: str, as_json: bool, quiet: bool, **given: Any) -> None:
 
     how = EvalOptions(quiet=quiet or as_json, **options.take_fields(EvalOptions, given))
     job = EvalJob(options=how, **given)
+
+    def say(line: str) -> None:
+        if not how.quiet:
+            echo(line, err=True)
+
     if split == "test":
-        for path in run_submission(job):
+        for path in run_submission(job, say):
             echo(f"wrote {path}")
         return
-    result = run_eval(job)
+    result = run_eval(job, say)
     if as_json:
         shown = {name: value for name, value in result.to_dict().items() if name != "queries"}
         echo_json(shown)

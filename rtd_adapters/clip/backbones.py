@@ -10,18 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rtd_adapters.clip.image_head import ImageHead, image_head
+from rtd_adapters.clip.image_head import ImageHead, UnknownHead, image_head
 from rtd_adapters.clip.images import image_width
 from rtd_adapters.clip.open_clip_models import load_open_clip, open_clip_shape
 from rtd_adapters.clip.shapes import BackboneShape
 from rtd_adapters.clip.sources import backbone_source
 from rtd_adapters.clip.text import TextTower, Tokenizer, tower_from_model
 from rtd_adapters.clip.transformers_models import load_transformers, transformers_shape
-from rtd_adapters.errors import BackboneError
+from rtd_adapters.errors import BackboneError, UsageError
 
 DEFAULT = "demo"
 """What is used where no backbone is named: the built-in world, which a plugin of ours brings."""
 EMBED_BATCH = 256
+TEXT_ONLY = "its weights hold a text tower only. Pass --pretrained with a complete CLIP."
 
 
 @dataclass
@@ -29,8 +30,8 @@ class Backbone:
     """A CLIP model, ready for text-only training and for evaluation.
 
     `tower` is the frozen text tower in fp32. `model` is the live model that images go through, as
-    its own library built it, and `preprocess` its image transform; both are None once
-    `drop_images` was called.
+    its own library built it, and `preprocess` its image transform; both are None where the weights
+    hold no image tower and once `drop_images` was called.
     """
 
     name: str
@@ -41,6 +42,10 @@ class Backbone:
     preprocess: Callable[[Any], Tensor] | None
     image_head: ImageHead = field(default_factory=ImageHead)
     """The image tower's end, which outlives `drop_images`."""
+    without_images: str = (
+        "it was dropped (drop_images). Load the backbone again with load_backbone."
+    )
+    """Why there is no image tower, where there is none, and what to do."""
 
     @property
     def label(self) -> str:
@@ -51,6 +56,16 @@ class Backbone:
         """Free the image tower, which training never needs."""
         self.model = self.preprocess = None
         return self
+
+    def images(self) -> tuple[nn.Module, Callable[[Any], Tensor]]:
+        """What pictures go through: the live model, and its image transform.
+
+        Raises:
+            UsageError: there is no image tower; why not is said.
+        """
+        if self.model is None or self.preprocess is None:
+            raise UsageError(f"the backbone {self.label} has no image tower: {self.without_images}")
+        return self.model, self.preprocess
 
     @torch.no_grad()
     def embed_captions(self, captions: Sequence[str]) -> Tensor:
@@ -71,7 +86,8 @@ def load_backbone(name: str = DEFAULT, pretrained: str | None = None) -> Backbon
         name: one that a plugin brings (`demo` is the built-in world), an open_clip model name, the
             path of an open_clip model-config JSON, or a local transformers CLIP folder.
         pretrained: an open_clip weights tag, or a local .safetensors or .pt file. Not for folders
-            and for what plugins bring: they have their own weights.
+            and for what plugins bring: they have their own weights. A file may hold a text tower
+            alone, which is enough where no pictures are needed.
 
     Raises:
         BackboneError: the name or tag is unknown, or weights are missing or do not fit.
@@ -86,8 +102,22 @@ def load_backbone(name: str = DEFAULT, pretrained: str | None = None) -> Backbon
         model, preprocess = source.load() if source else load_transformers(Path(name))
     model = model.float().eval().requires_grad_(False)
     tower = tower_from_model(model).requires_grad_(False)
-    shape = BackboneShape(tower.config.embed_dim, tower.config.width, image_width(model))
-    return Backbone(name, pretrained, tower, shape, model, preprocess, image_head(model))
+    text = tower.config
+    if preprocess is None:
+        shape = BackboneShape(text.embed_dim, text.width, 0)
+        none = UnknownHead(f"{name} has no image tower: {TEXT_ONLY}")
+        return Backbone(name, pretrained, tower, shape, None, None, none, TEXT_ONLY)
+    head, width = _image_end(model)
+    shape = BackboneShape(text.embed_dim, text.width, width)
+    return Backbone(name, pretrained, tower, shape, model, preprocess, head)
+
+
+def _image_end(model: nn.Module) -> tuple[ImageHead, int]:
+    """A model's image head, and the width of the states before it; only some methods need them."""
+    try:
+        return image_head(model), image_width(model)
+    except BackboneError as error:
+        return UnknownHead(str(error)), 0
 
 
 def backbone_shape(name: str = DEFAULT) -> BackboneShape:

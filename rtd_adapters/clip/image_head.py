@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rtd_adapters.clip.images import has_attention_pool, image_states
+from rtd_adapters.clip.images import has_attention_pool, image_states, image_width
+from rtd_adapters.errors import BackboneError
 
 FILLING_SEED = 0
 """Of the fixed direction that lifted states get where the embedding does not say."""
@@ -79,6 +80,26 @@ class ImageHead(nn.Module):
         return back, (shift @ self.weight) @ back, _unseen(seen)
 
 
+class UnknownHead(ImageHead):
+    """Stands in for an image head that is not there, or that rtd does not know.
+
+    Args:
+        why: what is said when a method asks for it.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__()
+        self._why = why
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Raises BackboneError."""
+        raise BackboneError(self._why)
+
+    def lift(self, vectors: Tensor) -> Tensor:
+        """Raises BackboneError."""
+        raise BackboneError(self._why)
+
+
 @torch.no_grad()
 def image_head(model: nn.Module) -> ImageHead:
     """The image head of a CLIP model of open_clip or transformers.
@@ -88,6 +109,7 @@ def image_head(model: nn.Module) -> ImageHead:
     Raises:
         BackboneError: the image tower is of a kind rtd does not know.
     """
+    image_width(model)  # refuses what has no such head
     parts: Any = model
     if has_attention_pool(model):
         return ImageHead(patches=len(parts.visual.attnpool.positional_embedding) - 1)

@@ -39,7 +39,7 @@ def image_states(model: nn.Module, pictures: Tensor) -> ImageStates:
     seen: list[Any] = []
     hook = watched.register_forward_hook(lambda _, inputs, states: seen.append((inputs, states)))
     try:
-        embedding = _embed(model, pictures)
+        embedding = image_embeddings(model, pictures)
     finally:
         hook.remove()
     inputs, states = seen[-1]
@@ -47,6 +47,16 @@ def image_states(model: nn.Module, pictures: Tensor) -> ImageStates:
         cells = _joint_cells(watched, inputs[0])
         return ImageStates(embedding, torch.cat([embedding[:, None], cells], dim=1))
     return ImageStates(embedding, states if isinstance(states, Tensor) else states[0])
+
+
+def image_embeddings(model: nn.Module, pictures: Tensor) -> Tensor:
+    """[B, embed_dim] of preprocessed pictures [B, 3, H, W], not normalised, by any image tower of
+    open_clip or transformers."""
+    parts: Any = model
+    if not hasattr(parts, "get_image_features"):
+        return parts.encode_image(pictures)
+    features = parts.get_image_features(pixel_values=pictures)
+    return features if isinstance(features, Tensor) else features.pooler_output
 
 
 def image_width(model: nn.Module) -> int:
@@ -60,24 +70,17 @@ def image_width(model: nn.Module) -> int:
         return parts.visual_projection.in_features
     if has_attention_pool(model):
         return parts.visual.attnpool.c_proj.out_features
-    if isinstance(getattr(parts.visual, "proj", None), Tensor):
+    if isinstance(getattr(parts.visual, "proj", None), Tensor) and hasattr(parts.visual, "ln_post"):
         return parts.visual.proj.shape[0]
     raise BackboneError(
-        f"the image tower {type(parts.visual).__name__} has no projection rtd knows."
+        f"the image tower {type(parts.visual).__name__} has no projection rtd knows, so a method "
+        "that reads its states cannot work with it. Use a ViT or ResNet of CLIP's own kind."
     )
 
 
 def has_attention_pool(model: nn.Module) -> bool:
     """Whether the image tower ends in an attention pool, as CLIP's ResNets do."""
     return hasattr(getattr(model, "visual", None), "attnpool")
-
-
-def _embed(model: nn.Module, pictures: Tensor) -> Tensor:
-    parts: Any = model
-    if not hasattr(parts, "get_image_features"):
-        return parts.encode_image(pictures)
-    features = parts.get_image_features(pixel_values=pictures)
-    return features if isinstance(features, Tensor) else features.pooler_output
 
 
 def _last_module(model: nn.Module) -> nn.Module:

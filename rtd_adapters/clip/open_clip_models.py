@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from torch import Tensor, nn
 
 from rtd_adapters.clip.model_configs import read_model_config
 from rtd_adapters.clip.shapes import BackboneShape
+from rtd_adapters.clip.text import find_tower, from_layout, to_layout
 from rtd_adapters.errors import BackboneError, first_line
 from rtd_adapters.io.checkpoints import read_checkpoint
 
+TEXT_WIDTH, IMAGE_WIDTH = 512, 768
+"""Where a config names none, as open_clip has it."""
+SHOWN_WIDTH = 160
+"""Characters of each line that says what did not fit."""
 
-def load_open_clip(name: str, pretrained: str | None) -> tuple[nn.Module, Callable[[Any], Tensor]]:
+
+def load_open_clip(
+    name: str, pretrained: str | None
+) -> tuple[nn.Module, Callable[[Any], Tensor] | None]:
     """The model of an open_clip name or config JSON with its weights, and its image transform.
+
+    There is no transform where a weights file holds a text tower alone: what the model has for an
+    image tower is not filled then.
 
     Raises:
         BackboneError: the name or tag is unknown, or the weights do not fit.
@@ -31,7 +44,9 @@ def load_open_clip(name: str, pretrained: str | None) -> tuple[nn.Module, Callab
         )
     tag = open_clip.get_pretrained_cfg(name, pretrained)
     if not tag:
-        _require_weights(name, pretrained)
+        checkpoint = _read_weights(name, pretrained)
+        if _holds_text_only(checkpoint):
+            return _with_text_tower(name, checkpoint, pretrained), None
     try:
         model, _, preprocess = open_clip.create_model_and_transforms(
             name,
@@ -41,9 +56,7 @@ def load_open_clip(name: str, pretrained: str | None) -> tuple[nn.Module, Callab
             force_quick_gelu=bool(tag.get("quick_gelu")),
         )
     except Exception as error:
-        raise BackboneError(
-            f"{name} with {pretrained} did not load: {first_line(error)}"
-        ) from error
+        raise BackboneError(f"{name} with {pretrained} did not load: {_reason(error)}") from error
     return model, preprocess
 
 
@@ -69,8 +82,8 @@ def _register_config(path: Path) -> str:
     return path.stem
 
 
-def _require_weights(name: str, pretrained: str) -> None:
-    """Check a local weights file before open_clip does, whose words for a bad one are obscure."""
+def _read_weights(name: str, pretrained: str) -> Any:
+    """Read a local weights file before open_clip does, whose words for a bad one are obscure."""
     import open_clip
 
     path = Path(pretrained)
@@ -79,7 +92,45 @@ def _require_weights(name: str, pretrained: str) -> None:
         raise BackboneError(
             f"{pretrained!r} is neither a file nor a weights tag of {name} (known tags: {tags})."
         )
-    read_checkpoint(path)
+    return read_checkpoint(path)
+
+
+def _holds_text_only(checkpoint: Any) -> bool:
+    """Whether a checkpoint has a text tower and nothing of an image tower."""
+    if not isinstance(checkpoint, Mapping):
+        return False
+    inner = (value for value in checkpoint.values() if isinstance(value, Mapping))
+    if any(re.search("visual|vision", str(name)) for part in (checkpoint, *inner) for name in part):
+        return False
+    try:
+        from_layout(checkpoint)
+    except BackboneError:
+        return False
+    return True
+
+
+def _with_text_tower(name: str, checkpoint: Mapping[str, Any], source: str) -> nn.Module:
+    """The model of an open_clip name with a text tower in any layout; its images mean nothing."""
+    import open_clip
+
+    _, tower = from_layout(checkpoint)
+    try:
+        model = open_clip.create_model(name, pretrained=None, pretrained_hf=False)
+        live = find_tower(model)
+        tensors = to_layout(tower, live.layout)
+        if tensors.keys() != live.named_tensors().keys():
+            raise BackboneError(f"its text tower has another number of blocks than {name}'s.")
+        model.load_state_dict(tensors, strict=False)
+    except Exception as error:
+        raise BackboneError(f"{name} with {source} did not load: {_reason(error)}") from error
+    return model
+
+
+def _reason(error: Exception) -> str:
+    """What a library's exception says, with the first keys where a state dict did not fit."""
+    first, *details = str(error).strip().splitlines() or [first_line(error)]
+    shown = (shorten(line, SHOWN_WIDTH, placeholder=" ...") for line in details[:2])
+    return " ".join([first, *shown]) if first.endswith(":") else first
 
 
 def open_clip_shape(name: str) -> BackboneShape:
@@ -96,8 +147,10 @@ def open_clip_shape(name: str) -> BackboneShape:
 
 def config_shape(config: dict[str, Any]) -> BackboneShape:
     """Sizes from an open_clip model config."""
-    vision = config["vision_cfg"]
+    vision, text_width = config["vision_cfg"], config["text_cfg"].get("width", TEXT_WIDTH)
+    if vision.get("timm_model_name"):
+        return BackboneShape(config["embed_dim"], text_width, 0)
     # A list of layers marks a ResNet, whose attention pool gives states in the joint space.
     pools = isinstance(vision.get("layers"), list)
-    states = config["embed_dim"] if pools else vision["width"]
-    return BackboneShape(config["embed_dim"], config["text_cfg"]["width"], states)
+    states = config["embed_dim"] if pools else vision.get("width", IMAGE_WIDTH)
+    return BackboneShape(config["embed_dim"], text_width, states)

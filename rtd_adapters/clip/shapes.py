@@ -14,4 +14,4 @@ class BackboneShape:
     text_width: int
     """Width of the text tower, and so of a pseudo token."""
     image_width: int
-    """Width of the image tower's states, the patches' included."""
+    """Width of the image tower's states, the patches' included; 0 where rtd does not know them."""

@@ -17,11 +17,13 @@ from rtd_adapters.clip.backbones import Backbone
 from rtd_adapters.clip.image_fingerprint import image_fingerprint
 from rtd_adapters.clip.images import ImageStates
 from rtd_adapters.errors import FileError
-from rtd_adapters.evaluation.pictures import picture_states
+from rtd_adapters.evaluation.pictures import picture_embeddings, picture_states
 from rtd_adapters.io.atomic import whole_file
 from rtd_adapters.io.checkpoints import read_safetensors
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from rtd_adapters.evaluation.benchmark import Benchmark
 
 EMBEDDINGS, CONTENT = "embeddings", "sha256"
@@ -57,7 +59,10 @@ class Pictures:
         path = self.folder / f"{self._key(ids)}.safetensors" if self.folder else None
         if path and (kept := _kept(path)) is not None:
             return kept
-        rows = [batch.embedding for batch in self._batches(ids, "embedding pictures")]
+        rows = [
+            picture_embeddings(self.backbone, pictures, self.preprocess)
+            for pictures in self._batches(ids, "embedding pictures")
+        ]
         embeddings = torch.cat(rows) if rows else torch.empty(0, self.backbone.shape.embed_dim)
         if path:
             _keep(path, embeddings)
@@ -65,18 +70,20 @@ class Pictures:
 
     def states(self, ids: Sequence[str]) -> ImageStates:
         """Embeddings and states of a few pictures; not kept, for they are large."""
-        batches = list(self._batches(ids, None))
+        batches = [
+            picture_states(self.backbone, pictures, self.preprocess)
+            for pictures in self._batches(ids, None)
+        ]
         return ImageStates(
             torch.cat([batch.embedding for batch in batches]),
             torch.cat([batch.tokens for batch in batches]),
         )
 
-    def _batches(self, ids: Sequence[str], title: str | None) -> Iterator[ImageStates]:
+    def _batches(self, ids: Sequence[str], title: str | None) -> Iterator[list[Image]]:
         starts = range(0, len(ids), self.batch_size)
         for start in tqdm(starts, desc=title, disable=self.quiet or title is None or None):
             batch = ids[start : start + self.batch_size]
-            opened = [self.benchmark.open_image(image) for image in batch]
-            yield picture_states(self.backbone, opened, self.preprocess)
+            yield [self.benchmark.open_image(image) for image in batch]
 
     def _key(self, ids: Sequence[str]) -> str:
         """Of everything the embeddings depend on."""

@@ -79,6 +79,7 @@ def prepare(
     if any(query.bare for part in searched.parts for query in part.queries):
         require_opening(asked.bare_prompt, asked, benchmark)
     clip = load_backbone(backbone, pretrained)
+    clip.images()  # an evaluation looks at pictures
     module, _ = load_projection(asked, clip, projection)
     return Evaluation(asked, module, searched, clip, chosen)
 

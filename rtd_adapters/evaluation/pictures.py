@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rtd_adapters.clip.backbones import Backbone
-from rtd_adapters.clip.images import ImageStates, image_states
+from rtd_adapters.clip.images import ImageStates, image_embeddings, image_states
 from rtd_adapters.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,15 +47,23 @@ def embed_pictures(
         batch_size: pictures at a time.
 
     Raises:
-        UsageError: there is no such preprocessing, or the backbone's images were dropped.
+        UsageError: there is no such preprocessing, or the backbone has no image tower.
     """
     require_preprocessing(preprocess)
     starts = range(0, len(pictures), batch_size)
     rows = [
-        picture_states(backbone, pictures[start : start + batch_size], preprocess).embedding
+        picture_embeddings(backbone, pictures[start : start + batch_size], preprocess)
         for start in starts
     ]
     return torch.cat(rows) if rows else torch.empty(0, backbone.shape.embed_dim)
+
+
+@torch.no_grad()
+def picture_embeddings(
+    backbone: Backbone, pictures: Sequence[Image], preprocess: str = "clip"
+) -> Tensor:
+    """[B, embed_dim] of one batch of pictures; arguments and errors as in `embed_pictures`."""
+    return image_embeddings(*_prepared(backbone, pictures, preprocess))
 
 
 @torch.no_grad()
@@ -65,17 +73,10 @@ def picture_states(
     """Embeddings and states of one batch of pictures; arguments as in `embed_pictures`.
 
     Raises:
-        UsageError: the backbone's images were dropped.
+        UsageError: the backbone has no image tower.
+        BackboneError: the image tower has no states that rtd knows.
     """
-    model, transform = backbone.model, backbone.preprocess
-    if model is None or transform is None:
-        raise UsageError(
-            f"the backbone {backbone.label} has no image tower any more (drop_images). "
-            "Load it again with load_backbone."
-        )
-    opened = map(padded, pictures) if preprocess == "targetpad" else pictures
-    pixels = torch.stack([_pixels(transform, picture) for picture in opened])
-    return image_states(model, pixels.to(next(model.parameters()).device))
+    return image_states(*_prepared(backbone, pictures, preprocess))
 
 
 def padded(picture: Image) -> Image:
@@ -94,6 +95,16 @@ def padded(picture: Image) -> Image:
     frame = images.new("RGB", (width + 2 * across, height + 2 * down))
     frame.paste(picture, (across, down))
     return frame
+
+
+def _prepared(
+    backbone: Backbone, pictures: Sequence[Image], preprocess: str
+) -> tuple[nn.Module, Tensor]:
+    """The live model, and the pictures [B, 3, H, W] as it takes them."""
+    model, transform = backbone.images()
+    opened = map(padded, pictures) if preprocess == "targetpad" else pictures
+    pixels = torch.stack([_pixels(transform, picture) for picture in opened])
+    return model, pixels.to(next(model.parameters()).device)
 
 
 def _pixels(transform: Callable[..., Any], picture: Image) -> Tensor:

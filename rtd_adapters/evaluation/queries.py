@@ -14,7 +14,11 @@ from rtd_adapters.clip.backbones import Backbone
 from rtd_adapters.clip.text import TextTower
 from rtd_adapters.errors import EvaluationError, UsageError
 from rtd_adapters.evaluation.benchmark import EvalQuery
-from rtd_adapters.evaluation.pictures import picture_states, require_preprocessing
+from rtd_adapters.evaluation.pictures import (
+    picture_embeddings,
+    picture_states,
+    require_preprocessing,
+)
 from rtd_adapters.methods.method import Method
 from rtd_adapters.methods.query import Composition, embed_composition
 from rtd_adapters.methods.reference import Reference
@@ -66,9 +70,13 @@ def embed_composed(
     embeddings: list[Tensor] = []
     for start in range(0, len(queries), batch_size):
         rows = slice(start, start + batch_size)
-        seen = picture_states(backbone, pictures[rows], preprocess)
-        states = seen.tokens if method.needs_states else None
-        embeddings.append(embedder.embed(encoder, queries[rows], seen.embedding, states))
+        shown, states = pictures[rows], None
+        if method.needs_states:
+            seen = picture_states(backbone, shown, preprocess)
+            vectors, states = seen.embedding, seen.tokens
+        else:
+            vectors = picture_embeddings(backbone, shown, preprocess)
+        embeddings.append(embedder.embed(encoder, queries[rows], vectors, states))
     return torch.cat(embeddings) if embeddings else torch.empty(0, backbone.shape.embed_dim)
 
 

@@ -71,8 +71,7 @@ def read_folder_base(job: ExportJob) -> tuple[ExportBase, Path]:
             "to patch, such as models--openai--clip-vit-large-patch14/snapshots/... in Hugging "
             "Face's cache."
         )
-    model = load_backbone(str(folder)).model
-    assert model is not None
+    model, _ = load_backbone(str(folder)).images()
     return _checked(job, dict(model.state_dict())), folder
 
 
@@ -87,13 +86,12 @@ def _backbone_tensors(job: ExportJob) -> dict[str, Tensor]:
     label = str(job.base or job.patch.metadata.backbone)
     name, _, pretrained = (label, "", "") if Path(label).is_dir() else label.partition("/")
     try:
-        model = load_backbone(name, pretrained or None).model
-    except BackboneError as error:
+        model, _ = load_backbone(name, pretrained or None).images()
+    except (BackboneError, UsageError) as error:
         raise BackboneError(
             f"The patch's backbone {label} cannot be loaded again by its name. Pass --base: the "
             f"complete CLIP that the patch was trained for. ({error})"
         ) from error
-    assert model is not None
     return dict(model.state_dict())
 
 

@@ -15,6 +15,8 @@ from rtd_adapters.evaluation.report.strips import choose, keep_pictures, picture
 from rtd_adapters.evaluation.result import Result
 from rtd_adapters.io.atomic import require_writable, whole_file
 from rtd_adapters.io.locks import claimed
+from rtd_adapters.jobs.say import Say, silent
+from rtd_adapters.methods.scale import scale_note
 from rtd_adapters.patch import TextEncoderPatch
 
 RESULT = "result.json"
@@ -44,21 +46,25 @@ class EvalJob:
     overwrite: bool = False
 
 
-def run_eval(job: EvalJob) -> Result:
+def run_eval(job: EvalJob, say: Say = silent) -> Result:
     """Search the validation split with the base encoder and with the patched one.
+
+    Args:
+        job: what to do.
+        say: told in a line what its user should know.
 
     Raises:
         FileError: an output is in the way; nothing has been searched then.
         RtdError: an input is missing, damaged, or does not fit another.
     """
     with claimed(*_places(job)):
-        return _evaluate(job)
+        return _evaluate(job, say)
 
 
-def _evaluate(job: EvalJob) -> Result:
+def _evaluate(job: EvalJob, say: Say) -> Result:
     _require_writable(job, (RESULT,))
     patch = _patch(job)
-    evaluation = _evaluation(job, "val")
+    evaluation = _evaluation(job, "val", say)
     result = compare(evaluation, patch)
     if job.method_options:
         chosen = {"method_options": dict(job.method_options)}
@@ -72,7 +78,7 @@ def _evaluate(job: EvalJob) -> Result:
     return result
 
 
-def run_submission(job: EvalJob) -> list[Path]:
+def run_submission(job: EvalJob, say: Say = silent) -> list[Path]:
     """Search the test split with the patched encoder, or the base one where there is no patch, and
     write what the benchmark's server takes; returns the files.
 
@@ -86,7 +92,7 @@ def run_submission(job: EvalJob) -> list[Path]:
     with claimed(*_places(job)):
         _require_writable(job, SUBMISSIONS)
         patch = _patch(job)
-        return submit(_evaluation(job, "test"), patch, job.out)
+        return submit(_evaluation(job, "test", say), patch, job.out)
 
 
 def _places(job: EvalJob) -> Iterable[Path]:
@@ -104,8 +110,8 @@ def _patch(job: EvalJob) -> TextEncoderPatch | None:
     return TextEncoderPatch.load(job.patch) if job.patch else None
 
 
-def _evaluation(job: EvalJob, split: str) -> Evaluation:
-    return prepare(
+def _evaluation(job: EvalJob, split: str, say: Say) -> Evaluation:
+    evaluation = prepare(
         method=job.method,
         benchmark=job.benchmark,
         data=job.data,
@@ -116,6 +122,10 @@ def _evaluation(job: EvalJob, split: str) -> Evaluation:
         options=job.options,
         method_options=job.method_options,
     )
+    parts = evaluation.method, evaluation.projection, evaluation.backbone
+    if job.projection and (note := scale_note(*parts)):
+        say(note)
+    return evaluation
 
 
 def _csv(result: Result) -> str:

@@ -20,6 +20,7 @@ from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.methods.installed import get_method
 from rtd_adapters.methods.method import Method
 from rtd_adapters.methods.projections import load_projection
+from rtd_adapters.methods.scale import scale_note
 from rtd_adapters.patch import TextEncoderPatch
 from rtd_adapters.patch.lora import LoRASettings
 from rtd_adapters.training import RunOptions, Towers, Trainer, TrainingSettings
@@ -180,6 +181,8 @@ def load_inputs(job: PatchJob, say: Say = silent) -> Inputs:
     if job.source is None and (note := activation_note(method, backbone)):
         say(note)
     projection, projection_source = load_projection(method, backbone, job.projection)
+    if job.projection and (note := scale_note(method, projection, backbone)):
+        say(note)
     if job.method_options:
         projection_source["options"] = dict(job.method_options)
     return Inputs(method, backbone, projection, triplets, projection_source)

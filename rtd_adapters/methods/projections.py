@@ -87,8 +87,14 @@ def open_projection(
 
     Raises:
         FileError: the file is missing, damaged or needs more than tensors.
-        BackboneError: it is another method's, which is named, or does not fit the backbone.
+        BackboneError: it is another method's, which is named, or does not fit the backbone; or the
+            method reads states that the backbone has not.
     """
+    if method.needs_states and not shape.image_width:
+        raise BackboneError(
+            f"{method.name} reads an image tower's states, and this backbone has none that rtd "
+            "knows. Use a backbone with a ViT or ResNet of CLIP's own kind, complete."
+        )
     owner = converted_for(path)
     if owner and owner != method.name:
         raise BackboneError(
