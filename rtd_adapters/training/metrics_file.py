@@ -35,7 +35,8 @@ class MetricsFile:
                 with self.path.open("ab") as file:
                     file.write(line.encode())
             except OSError:
-                os.truncate(self.path, size)
+                if self.path.exists():
+                    os.truncate(self.path, size)
                 raise
         except OSError as error:
             raise FileError(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -140,3 +142,33 @@ def test_shares_cover_everything_once():
     for length in (0, 1, 7, 8):
         rows = [row for rank in range(3) for row in range(length)[Processes(rank, 3).share(length)]]
         assert rows == list(range(length))
+
+
+@pytest.mark.slow
+def test_ctrl_c_reaches_a_process_whose_peer_has_fallen_silent(inputs):
+    """A peer that is stopped closes no connection, as a machine that is cut off does not."""
+    first, second = start(inputs, 2, {"steps": 100_000})
+    while not list((inputs / "run").glob("step-*")):
+        assert first.poll() is None
+        time.sleep(0.05)
+    second.send_signal(signal.SIGSTOP)
+    time.sleep(2)
+    try:
+        first.send_signal(signal.SIGINT)
+        codes, _ = finish([first], seconds=30)
+        assert codes == [-signal.SIGINT]
+    finally:
+        first.kill(), second.kill()
+
+
+@pytest.mark.slow
+def test_ctrl_c_reaches_a_process_whose_peer_never_comes(inputs):
+    first, second = start(inputs, 2, {})
+    second.kill()
+    time.sleep(15)
+    try:
+        first.send_signal(signal.SIGINT)
+        codes, _ = finish([first], seconds=30)
+        assert codes[0] != 0
+    finally:
+        first.kill()
