@@ -188,10 +188,11 @@ def _followed(path: Path) -> Path:
     """
     if not path.is_symlink():
         return path
-    try:
-        return path.resolve(strict=False)
-    except (OSError, RuntimeError) as error:
-        raise FileError(f"{path} is a symbolic link that leads nowhere. Remove it.") from error
+    # Path.resolve tells a circle by an error in some Pythons and not in others.
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise FileError(f"{path} is a symbolic link that leads nowhere. Remove it.")
+    return target
 
 
 def _require_regular(path: Path, target: Path) -> None:

@@ -46,7 +46,8 @@ def read_pickled_module(
     import torch
 
     stand_ins: list[Any] = [_stand_in(name) for name in (*classes, *TORCH_PARTS)]
-    with torch.serialization.safe_globals(stand_ins):
+    # Every module holds a set, which is plain, and which torch 2.5 refuses unless told otherwise.
+    with torch.serialization.safe_globals([set, *stand_ins]):
         module = load_tensors(path)
     if not isinstance(module, tuple(stand_ins)):
         raise BackboneError(
