@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 
 import pytest
 
@@ -95,3 +96,12 @@ def test_missing_folders_are_made_and_a_file_in_their_place_is_named(tmp_path):
     for writer in (whole_file, whole_folder):
         with pytest.raises(FileError, match="cannot be written"), writer(below):
             pass
+
+
+def test_a_folder_is_replaced_where_names_cannot_change_places(tmp_path, monkeypatch):
+    for content in ("old", "new"):
+        with whole_folder(tmp_path / "run") as temporary:
+            (temporary / content).write_text(content)
+            monkeypatch.setattr(sys, "platform", "darwin")
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".rtd-files.json", "new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
