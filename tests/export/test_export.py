@@ -231,6 +231,16 @@ def test_missing_inputs_are_asked_for(patch, base, tmp_path):
     refused(ExportJob(patch, out, base), "pic2word", BackboneError, "no 'state_dict_img2text'")
 
 
+def test_the_first_five_keys_of_another_file_are_shown(patch, tmp_path):
+    for content, shown in (
+        ({f"k{n}": torch.ones(1) for n in range(7)}, r"\(k0, k1, k2, k3, k4\)"),
+        ([torch.ones(1)], r"\(no keys\)"),
+    ):
+        torch.save(content, tmp_path / "other.pt")
+        job = ExportJob(patch, tmp_path / "out", tmp_path / "other.pt")
+        refused(job, "pic2word", BackboneError, f"no 'state_dict_img2text' {shown}")
+
+
 def test_a_base_that_the_patch_was_not_made_for(patch, clip, tmp_path):
     other = dict(clip, positional_embedding=clip["positional_embedding"] + 1)
     torch.save(other, tmp_path / "other.pt")

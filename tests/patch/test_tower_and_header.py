@@ -135,6 +135,7 @@ def test_the_adapters_own_settings(toy_backbone, searle, tmp_path):
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert (config["r"], config["lora_alpha"], config["lora_dropout"]) == (3, 5.0, 0.1)
     assert (config["bias"], config["inference_mode"]) == ("none", True)
+    assert list(config) == sorted(config)  # one order, so that one run writes one file
     assert config["target_modules"] == [
         f"text_model.encoder.layers.{block}.mlp.fc{layer}" for block in (0, 1) for layer in (1, 2)
     ]
