@@ -133,6 +133,17 @@ def test_a_resume_checkpoint_keeps_the_users_projection(target, patch, clip, tmp
     assert torch.equal(found["state_dict"]["visual.proj"], clip["visual.proj"])
 
 
+@pytest.mark.parametrize("target", ["pic2word", "context_i2w"])
+def test_a_checkpoint_without_an_epoch_begins_at_the_first(target, patch, clip, tmp_path):
+    """Their `--resume` reads one; files that hold the projection alone have none."""
+    own = {"state_dict": clip, "state_dict_img2text": {"fc_out.weight": torch.ones(2, 2)}}
+    torch.save(own, tmp_path / "own.pt")
+    export_patch(ExportJob(patch, tmp_path / "new.pt", tmp_path / "own.pt"), target)
+    found = torch.load(tmp_path / "new.pt", weights_only=True)
+    assert found.keys() == {"epoch", *own}
+    assert found["epoch"] == 0
+
+
 def hf_folder(folder, clip):
     from transformers import CLIPConfig, CLIPModel
 

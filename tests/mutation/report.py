@@ -30,6 +30,9 @@ Small changes to the code, drawn at random, and whether the area's own tests not
     pip install '.[mutation]'
     python -m tests.mutation --count 30
 
+What lived with a seed is repaired and tried again (`--again`), so seeds that were looked at promise
+too much. A fresh seed says how good the tests are.
+
 | {" | ".join(COLUMNS)} |
 {"|---" * len(COLUMNS)}|
 """

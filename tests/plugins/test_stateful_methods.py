@@ -183,6 +183,14 @@ def test_selection_against_a_plain_loop():
         torch.testing.assert_close(chosen[row], expected)
 
 
+def test_a_share_that_is_the_threshold_does_not_exceed_it():
+    module = FineGrainedInversion(32, 64, 48).eval()
+    local = torch.ones(1, 4, 32)
+    for threshold, count in ((0.25, 1), (0.24, 4)):  # each of four has a quarter
+        module.selection[1] = threshold
+        assert module.select(torch.ones(1, 32), local)[1] == [count]
+
+
 def test_pictures_without_states_are_refused(towers):
     for method in (ContextI2W(), Fti4cir()):
         parts = towers(method)

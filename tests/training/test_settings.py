@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import asdict
 
 import pytest
 
 from rtd_adapters.errors import UsageError
-from rtd_adapters.training import TrainingSettings
+from rtd_adapters.training import RunOptions, TrainingSettings
 from rtd_adapters.training.schedule import learning_rate
 
 EDGES = [
@@ -62,6 +63,20 @@ def test_the_rest_of_the_recipe_is_plain():
         "checkpoint_activations": False,
         "local_negatives": False,
         "seed": 0,
+    }
+
+
+def test_a_run_keeps_nothing_unasked():
+    assert asdict(RunOptions()) == {
+        "folder": None,
+        "resume": False,
+        "checkpoint_every": 0,
+        "validate_every": 0,
+        "select": None,
+        "tracker": None,
+        "anchor_cache": False,
+        "quiet": False,
+        "device": None,
     }
 
 
