@@ -17,12 +17,11 @@ import psutil
 
 from rtd_adapters.errors import FileError
 from rtd_adapters.io.manifest import require_ours, write_manifest
+from rtd_adapters.io.names import stem
 
 FILE_MODE = 0o644
 FOLDER_MODE = 0o755
 PART, ASIDE = ".part", ".old"
-LONGEST_STEM = 120
-"""Of a name that a temporary one begins with; file systems take 255 bytes in all."""
 EXCHANGE = 2
 """RENAME_EXCHANGE of Linux's renameat2: two names change places in one step."""
 
@@ -142,8 +141,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
 def sweep(path: Path) -> None:
     """Remove what killed processes of this machine left half-written beside `path`."""
     here = _host()
-    for left in path.parent.glob(f".{_escaped(_stem(path))}.*{PART}"):
-        host, _, rest = left.name.removeprefix(f".{_stem(path)}.").partition("-")
+    for left in path.parent.glob(f".{_escaped(stem(path.name))}.*{PART}"):
+        host, _, rest = left.name.removeprefix(f".{stem(path.name)}.").partition("-")
         pid = rest.partition("-")[0]
         if host == here and pid.isdigit() and not psutil.pid_exists(int(pid)):
             shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
@@ -157,7 +156,7 @@ def _take_place(temporary: Path, path: Path) -> None:
     require_ours(path)
     if _exchange(temporary, path):
         return  # what was there bears the temporary name now, and is removed with it
-    aside = path.with_name(f".{_stem(path)}{ASIDE}")
+    aside = _aside(path)
     path.rename(aside)
     temporary.rename(path)
     shutil.rmtree(aside, ignore_errors=True)
@@ -173,9 +172,14 @@ def _exchange(one: Path, other: Path) -> bool:
     return renameat2 is not None and renameat2(0, names[0], 0, names[1], EXCHANGE) == 0
 
 
+def _aside(path: Path) -> Path:
+    """Where an older folder waits while the new one takes its name."""
+    return path.with_name(f".{stem(path.name)}{ASIDE}")
+
+
 def _restore(path: Path) -> None:
     """Give a folder its name back that a killed process had set aside."""
-    aside = path.with_name(f".{_stem(path)}{ASIDE}")
+    aside = _aside(path)
     if aside.is_dir() and not path.exists():
         aside.rename(path)
 
@@ -212,12 +216,7 @@ def _require_regular(path: Path, target: Path) -> None:
 
 def _prefix(path: Path) -> str:
     """Of a temporary name: whose it is, and which process of which machine writes it."""
-    return f".{_stem(path)}.{_host()}-{os.getpid()}-"
-
-
-def _stem(path: Path) -> str:
-    """As much of a name as leaves room for the rest of a temporary one."""
-    return os.fsencode(path.name)[:LONGEST_STEM].decode("utf-8", "ignore")
+    return f".{stem(path.name)}.{_host()}-{os.getpid()}-"
 
 
 def _host() -> str:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from rtd_adapters.errors import FileError
 from rtd_adapters.io.json_files import read_json
-
-LONGEST_STEM = 200
+from rtd_adapters.io.names import stem
 
 
 @contextmanager
@@ -36,9 +35,8 @@ def claimed(*places: Path) -> Iterator[None]:
 def _claim(place: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
-    stem = os.fsencode(place.name)[:LONGEST_STEM].decode("utf-8", "ignore")
-    handle = place.with_name(f".{stem}.lock")
-    holder = place.with_name(f".{stem}.holder")
+    handle = place.with_name(f".{stem(place.name)}.lock")
+    holder = place.with_name(f".{stem(place.name)}.holder")
     lock = FileLock(handle, timeout=0)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -42,6 +42,7 @@ def work_folder(out: Path, settings: Mapping[str, Any], *, overwrite: bool) -> I
     folder = out.with_name(f"{out.name}.work")
     with claimed(out, folder):
         require_writable(out, overwrite=overwrite)
+        require_writable(folder / SETTINGS, overwrite=True)
         if overwrite and not _fits(folder, settings):
             _discard(folder)
         _require_fitting(folder, settings)

@@ -207,3 +207,15 @@ def test_kill_in_mid_write_leaves_the_old_file(tmp_path):
     process.wait()
     time.sleep(0.01)
     assert path.read_text() == "old"
+
+
+def test_a_folder_set_aside_comes_back_under_its_own_name_alone(tmp_path, monkeypatch):
+    """Long names that begin alike have names of their own beside them."""
+    first, second = tmp_path / ("n" * 200 + "1"), tmp_path / ("n" * 200 + "2")
+    with whole_folder(first) as temporary:
+        (temporary / "file").write_text("first")
+    first.rename(atomic._aside(first))  # as a kill between two renames leaves it
+    require_new_folder(second, overwrite=True)
+    assert not second.exists()
+    require_new_folder(first, overwrite=True)
+    assert (first / "file").read_text() == "first"

@@ -91,3 +91,8 @@ def test_a_process_holds_a_place_once(tmp_path):
         pass
     with claimed(place), pytest.raises(FileError), claimed(tmp_path / "out"):
         pass
+
+
+def test_long_names_that_begin_alike_are_places_of_their_own(tmp_path):
+    with claimed(tmp_path / ("n" * 250), tmp_path / ("n" * 250 + ".work")):
+        pass

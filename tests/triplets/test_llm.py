@@ -361,7 +361,7 @@ def test_a_damaged_journal_is_never_taken_for_answers(captions, model, tmp_path)
     journal = tmp_path / "out.jsonl.work" / "answers.jsonl"
     whole = journal.read_bytes()
     journal.write_bytes(whole.replace(b"blue", b"blve", 1))
-    with pytest.raises(FileError, match=r"line \d+ is damaged. Remove"):
+    with pytest.raises(FileError, match=r"line \d+ is damaged\. Put a copy"):
         run(model, captions, out)
     journal.write_bytes(whole)
     assert run(model, captions, out).triplets == 24
