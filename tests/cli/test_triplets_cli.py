@@ -63,7 +63,7 @@ def test_the_band_is_of_the_backbone(rtd, captions, tmp_path):
         texts[band] = out.read_text()
     assert texts["-1 1"] != texts["0.3 0.8"]
     nothing = rtd("triplets", "rules", captions, "-o", tmp_path / "n", "--backbone", "demo",
-                  "--band", "2", "3")  # fmt: skip
+                  "--band", "-1", "-0.99")  # fmt: skip
     assert nothing.returncode == 1
     assert "no alternative for a keyword: 1,500" in nothing.stderr
 
