@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """A process that a shell started in the background ignores signals, and so would every process
+    that a test starts."""
+    for number, usual in (
+        (signal.SIGHUP, signal.SIG_DFL),
+        (signal.SIGINT, signal.default_int_handler),
+    ):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 @pytest.fixture(scope="session")

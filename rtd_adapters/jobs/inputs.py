@@ -152,6 +152,7 @@ def require_free_outputs(job: PatchJob) -> None:
         require_writable(job.card, overwrite=job.overwrite)
     if job.adapter_out:
         require_new_folder(job.adapter_out, overwrite=job.overwrite)
+    require_writable(MetricsFile(job.run_folder).path, overwrite=True)
     if not job.options.resume:
         MetricsFile(job.run_folder).require_ours()
     if job.overwrite:
