@@ -45,6 +45,8 @@ class Injection:
     force: bool = False
     places: list[str] = field(default_factory=list)
     """Where the patch went in."""
+    over: bool = False
+    """Whether the script has ended: what is loaded then is nobody's to patch."""
     failure: RtdError | None = None
     """What a place refused the patch for. Scripts may swallow it, as Pic2Word's evaluation does."""
 
@@ -60,6 +62,8 @@ class Injection:
         Raises:
             PatchError: the patch was not made for it.
         """
+        if self.over:
+            return loaded
         model: nn.Module = loaded[0] if isinstance(loaded, tuple) else loaded
         model.float()
         self._apply(model, loader)
@@ -84,6 +88,8 @@ class Injection:
             )
 
     def _apply(self, model: nn.Module, loader: str) -> None:
+        if self.over:
+            return
         place = f"{_caller()} {loader}"
         # A patch goes onto a model once; the script may load into the same model again.
         fresh = TextEncoderPatch(self.patch.state(), self.patch.metadata)

@@ -43,7 +43,10 @@ def run_script(
     injection = Injection(patch, say, strength, force)
     injection.watch()
     after_import("encode_with_pseudo_tokens", lambda module: repair_encode(module, say))
-    status = _execute(words)
+    try:
+        status = _execute(words)
+    finally:
+        injection.over = True
     if status and not injection.failure:
         say(f"the script failed (status {status}); places patched: {len(injection.places)}")
         return status

@@ -10,7 +10,7 @@ from torch import nn
 
 from rtd_adapters.errors import FileError, TrainingError
 from rtd_adapters.training.checkpoint import RunState, load_checkpoint, save_checkpoint
-from rtd_adapters.training.run_folder import checkpoint_path, list_checkpoints, remove_checkpoint
+from rtd_adapters.training.run_folder import checkpoint_path, keep_newest, list_checkpoints
 from rtd_adapters.training.selection import Selection
 
 KEPT = 2
@@ -59,8 +59,7 @@ class Checkpoints:
         state = RunState(step, self._identity, scaler, self._selection.best)
         path = checkpoint_path(self._folder, step)
         save_checkpoint(path, state, self._tower, self._optimizer)
-        for old in list_checkpoints(self._folder)[:-KEPT]:
-            remove_checkpoint(old)
+        keep_newest(self._folder, KEPT)
 
     def resume(self) -> int:
         """Bring the run back to its newest checkpoint; returns how many steps that one has made.

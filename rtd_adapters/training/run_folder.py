@@ -77,10 +77,23 @@ def remove_run(folder: Path) -> None:
     _remove_if_empty(folder)
 
 
+def keep_newest(folder: Path, count: int) -> None:
+    """Delete all but the newest checkpoints, and what a killed run began to delete."""
+    kept = list_checkpoints(folder)[-count:]
+    for path in _named_as_checkpoints(folder):
+        if path not in kept:
+            remove_checkpoint(path)
+
+
 def remove_checkpoint(path: Path) -> None:
-    """Delete a checkpoint's own files, the record first: what is left of it then is none."""
-    for name in (RECORD, *FILES, MANIFEST):
-        (path / name).unlink(missing_ok=True)
+    """Delete a checkpoint's own files, or what is left of them.
+
+    The record goes first, for without it a folder is no checkpoint, and the list of files last, for
+    it shows that the rest is rtd's.
+    """
+    if (path / RECORD).is_file() or (path / MANIFEST).is_file():
+        for name in (RECORD, *FILES, MANIFEST):
+            (path / name).unlink(missing_ok=True)
     _remove_if_empty(path)
 
 

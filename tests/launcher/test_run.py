@@ -225,3 +225,14 @@ def test_the_repaired_encode_function_attends_causally(folder):
     assert states.shape == (2, 77, 64)
     assert torch.equal(found, again)
     assert not torch.allclose(found, plain), "the hook is gone afterwards"
+
+
+def test_what_is_loaded_after_the_script_has_ended_is_not_patched():
+    """`run_script` is a function like any other: the process may go on."""
+    from rtd_adapters.launcher.injection import Injection
+
+    injection = Injection(patch=None, say=lambda line: None, over=True)
+    model = torch.nn.Linear(1, 1).half()
+    assert injection.hand_over(model, "clip.load") is model
+    assert model.weight.dtype == torch.float16
+    assert not injection.places

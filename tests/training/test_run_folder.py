@@ -10,8 +10,10 @@ from rtd_adapters.errors import FileError
 from rtd_adapters.training.metrics_file import MetricsFile
 from rtd_adapters.training.run_folder import (
     begin_run,
+    checkpoint_path,
     has_checkpoint,
     is_finished,
+    keep_newest,
     list_checkpoints,
     mark_finished,
     remove_run,
@@ -142,3 +144,21 @@ def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
         metrics.append(2, {"loss": 0.5})
     monkeypatch.undo()
     assert metrics.path.read_bytes() == before
+
+
+def test_what_a_killed_run_began_to_delete_goes_with_the_next_checkpoint(tmp_path):
+    """A kill in the middle of deleting leaves a step without its record; another's is not ours."""
+    for step in (1, 2, 3, 4):
+        folder = checkpoint_path(tmp_path, step)
+        folder.mkdir()
+        for name in ("state.json", ".rtd-files.json", "model.safetensors"):
+            (folder / name).write_text("{}")
+    (checkpoint_path(tmp_path, 1) / "state.json").unlink()
+    for name in ("state.json", ".rtd-files.json"):
+        (checkpoint_path(tmp_path, 2) / name).unlink()
+    keep_newest(tmp_path, 1)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "step-000000002",
+        "step-000000004",
+    ]
+    assert [p.name for p in checkpoint_path(tmp_path, 2).iterdir()] == ["model.safetensors"]
