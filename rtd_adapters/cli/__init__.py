@@ -6,6 +6,7 @@ shows only with --debug.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -19,6 +20,9 @@ from rtd_adapters.cli.terminal import echo, printable
 from rtd_adapters.errors import RtdError
 
 INTERRUPTED = 130
+REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+REFUSED = "The file system refused. Free some space or write elsewhere, then run it again."
+UNFORESEEN = "This was not foreseen. Run `rtd --debug ...` again and report what it shows."
 COMMANDS = {
     "bench": "rtd_adapters.cli.bench:bench",
     "cache": "rtd_adapters.cli.cache:cache",
@@ -100,7 +104,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             raise
         echo(
             f"Error: {type(error).__name__}: {error}",
-            "This was not foreseen. Run `rtd --debug ...` again and report what it shows.",
+            REFUSED if getattr(error, "errno", None) in REFUSALS else UNFORESEEN,
             err=True,
         )
         sys.exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 import socket
 import stat
@@ -22,6 +23,8 @@ from rtd_adapters.io.names import stem
 FILE_MODE = 0o644
 FOLDER_MODE = 0o755
 PART, ASIDE = ".part", ".old"
+PROBE = 1 << 20
+"""Bytes that a disk takes which is not full."""
 EXCHANGE = 2
 """RENAME_EXCHANGE of Linux's renameat2: two names change places in one step."""
 
@@ -97,8 +100,9 @@ def whole_file(path: Path, mode: int = FILE_MODE) -> Iterator[Path]:
         temporary.chmod(mode)
         temporary.replace(target)
         _flush(target.parent)
-    except OSError as error:
-        raise _not_written(path, error) from error
+    except Exception as error:
+        _raise_if_refused(path, temporary.parent, error)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -132,8 +136,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
         _flush_tree(temporary)
         _take_place(temporary, target)
         _flush(target.parent)
-    except OSError as error:
-        raise _not_written(path, error) from error
+    except Exception as error:
+        _raise_if_refused(path, temporary.parent, error)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -145,7 +150,10 @@ def sweep(path: Path) -> None:
         host, _, rest = left.name.removeprefix(f".{stem(path.name)}.").partition("-")
         pid = rest.partition("-")[0]
         if host == here and pid.isdigit() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def _take_place(temporary: Path, path: Path) -> None:
@@ -229,11 +237,36 @@ def _escaped(name: str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 
-def _not_written(path: Path, error: OSError) -> FileError:
-    return FileError(
-        f"{path} was not written: {error.strerror or error}. Nothing was left behind; "
-        "free some space or choose another path."
-    )
+def _raise_if_refused(path: Path, folder: Path, error: Exception) -> None:
+    """Say that the file system refused, if it was that which ended the writing of `path`.
+
+    Raises:
+        FileError: it was.
+    """
+    refusal = error if isinstance(error, OSError) else _told(error) or _refusal(folder)
+    if refusal is not None:
+        raise FileError(
+            f"{path} was not written: {refusal.strerror or refusal}. Nothing was left behind; "
+            "free some space or choose another path."
+        ) from error
+
+
+def _told(error: Exception) -> OSError | None:
+    """The system's error that safetensors, written in Rust, puts into the words of its own."""
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else None
+
+
+def _refusal(folder: Path) -> OSError | None:
+    """Why a folder takes no further data; None if it does. torch's own errors do not tell."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(PROBE))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return error
+    return None
 
 
 def _flush_tree(folder: Path) -> None:

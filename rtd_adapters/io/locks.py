@@ -47,18 +47,27 @@ def _claim(place: Path) -> Iterator[None]:
             "it, or name another place."
         ) from error
     except OSError as error:
-        raise FileError(
-            f"{place} cannot be written: {error.strerror}. Choose another path."
-        ) from error
+        raise _refused(place, error) from error
     try:
-        about = {"pid": os.getpid(), "host": socket.gethostname()}
-        holder.write_text(json.dumps(about), encoding="utf-8")
+        _say_who_holds(holder, place)
         yield
     finally:
         holder.unlink(missing_ok=True)
         # Unlinked while it is held: whoever opens the name later makes a file of its own.
         handle.unlink(missing_ok=True)
         lock.release()
+
+
+def _say_who_holds(holder: Path, place: Path) -> None:
+    about = {"pid": os.getpid(), "host": socket.gethostname()}
+    try:
+        holder.write_text(json.dumps(about), encoding="utf-8")
+    except OSError as error:
+        raise _refused(place, error) from error
+
+
+def _refused(place: Path, error: OSError) -> FileError:
+    return FileError(f"{place} cannot be written: {error.strerror}. Choose another path.")
 
 
 def _described(holder: Path) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
 
+import click
 import pytest
+
+from rtd_adapters import cli
 
 WAIT = (
     "import sys, time, pathlib\n"
@@ -111,3 +116,20 @@ def test_a_full_disk_is_one_message_and_nothing_half_written(full, patch, tmp_pa
     more = ("--resume",) if list(tmp_path.rglob("state.json")) else ()
     assert patch(out, *words, *more).returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"), [(errno.ENOSPC, "The file system refused"), (errno.EPERM, "not foreseen")]
+)
+def test_what_the_file_system_refuses_is_no_defect_of_rtd(number, advice, capsys, monkeypatch):
+    @click.command()
+    def write():
+        raise OSError(number, os.strerror(number), "place")
+
+    monkeypatch.setitem(cli.cli.commands, "write", write)
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["write"])
+    said = capsys.readouterr().err
+    assert exit_.value.code == 1
+    assert os.strerror(number) in said
+    assert advice in said

@@ -219,3 +219,38 @@ def test_a_folder_set_aside_comes_back_under_its_own_name_alone(tmp_path, monkey
     assert not second.exists()
     require_new_folder(first, overwrite=True)
     assert (first / "file").read_text() == "first"
+
+
+@pytest.mark.parametrize("writer", ["safetensors", "torch", "numpy"])
+@pytest.mark.parametrize("kind", ["whole_file", "whole_folder"])
+def test_a_full_disk_is_told_whatever_error_a_writer_makes_of_it(writer, kind, tmp_path):
+    """The system lets no file grow beyond 64 KiB, which writers see as they see a full disk."""
+    writers = {
+        "safetensors": "from safetensors.torch import save_file; save_file({'a': big}, at)",
+        "torch": "torch.save(big, at)",
+        "numpy": "import numpy; at.open('wb').write(big.numpy().tobytes())",
+    }
+    code = (
+        "import resource, signal, sys, pathlib, torch\n"
+        "from rtd_adapters.errors import FileError\n"
+        f"from rtd_adapters.io.atomic import {kind} as whole\n"
+        "big = torch.zeros(1 << 18)\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))\n"
+        "try:\n"
+        "    with whole(pathlib.Path(sys.argv[1])) as at:\n"
+        f"        at = at / 'inside' if {kind == 'whole_folder'} else at\n"
+        f"        {writers[writer]}\n"
+        "except FileError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "out")], capture_output=True, text=True
+    )
+    assert f"{tmp_path / 'out'} was not written: File too large" in done.stdout, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_that_is_not_the_disks_stays_what_it_is(tmp_path):
+    with pytest.raises(RuntimeError, match=r"^ours$"), whole_file(tmp_path / "out"):
+        raise RuntimeError("ours")

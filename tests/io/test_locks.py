@@ -85,6 +85,20 @@ def test_a_place_that_cannot_be_written(tmp_path):
         pass
 
 
+def test_no_room_to_say_who_holds_it_is_one_clear_error_and_lets_go(tmp_path, monkeypatch):
+    def no_room(path, *text, **options):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", no_room)
+        message = "out cannot be written: No space"
+        with pytest.raises(FileError, match=message), claimed(tmp_path / "out"):
+            pass
+    assert not list(tmp_path.iterdir())
+    with claimed(tmp_path / "out"):
+        pass
+
+
 def test_a_process_holds_a_place_once(tmp_path):
     place = Path(os.path.relpath(tmp_path / "out"))
     with claimed(place, tmp_path / "out"):

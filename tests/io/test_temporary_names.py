@@ -11,6 +11,7 @@ import pytest
 from rtd_adapters.errors import FileError
 from rtd_adapters.io.atomic import require_writable, sweep, whole_file, whole_folder
 from rtd_adapters.io.locks import claimed
+from rtd_adapters.io.names import stem
 
 DEAD = 2**22 + 1
 """No process has this number: Linux counts to 2**22."""
@@ -52,6 +53,25 @@ def test_only_what_dead_processes_of_this_machine_left_is_swept(tmp_path):
     assert not gone.exists()
     assert not folder.exists()
     assert sorted(tmp_path.iterdir()) == sorted(stays)
+
+
+def test_leftovers_that_cannot_be_removed_stop_nobody(tmp_path, monkeypatch):
+    """As when another run sweeps the same folder at the same time."""
+    folder = tmp_path / f".weights.{host()}-{DEAD}-abcd.part"
+    folder.mkdir()
+
+    def refuse(*place, **more):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "rmdir", refuse)
+    sweep(tmp_path / "weights")
+    assert folder.exists()
+
+
+def test_names_grow_no_longer_than_120_bytes():
+    assert stem("n" * 120) == "n" * 120
+    long = stem("n" * 121)
+    assert (len(long), long[:103], long[103]) == (120, "n" * 103, "-")
 
 
 @pytest.mark.parametrize("name", ["a*", "a?", "a[b]", "[", "*"])

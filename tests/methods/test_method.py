@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 from types import MappingProxyType, SimpleNamespace
 
 import pytest
 import torch
 
-from rtd_adapters import BackboneShape, Composition, Method, MethodOption, Query, Reference
+from rtd_adapters import (
+    BackboneShape,
+    Composition,
+    Method,
+    MethodOption,
+    Query,
+    Reference,
+    Tokenizer,
+)
 from rtd_adapters.errors import UsageError
 from rtd_adapters.methods.projections import load_projection, tensors_under
+from rtd_adapters.methods.query import embed_query, query_ids
 from rtd_adapters.methods.stand_ins import CaptionSide
 
 SHAPE = BackboneShape(embed_dim=4, text_width=6, image_width=8)
@@ -133,3 +143,20 @@ def test_patches_spread_over_all_words_of_a_caption(toy_tower):
     same = side.caption_states(captions, whole)
     assert same.shape == (3, 6, 32)
     assert all(torch.equal(same[:, place], whole) for place in range(6))
+
+
+def test_pseudo_tokens_stand_where_the_placeholder_is_and_nowhere_else(toy_tower):
+    """Against the plain tower with the token written into the placeholder's row of its table."""
+    tokenizer = Tokenizer(32, "$")
+    prompts = ["a photo of $ that is red", "a photo of $"]
+    token = torch.randn(64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = embed_query(toy_tower, tokenizer, Query(prompts, token.expand(2, 1, 64)))
+        plain = embed_query(toy_tower, tokenizer, Query(["a photo of a dog"]))
+        expected_plain = toy_tower(tokenizer.encode(["a photo of a dog"]))
+        changed = copy.deepcopy(toy_tower)
+        changed.token_embedding.weight[tokenizer.placeholder_id] = token
+        expected = changed(tokenizer.encode(prompts))
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(plain, expected_plain)
+    assert torch.equal(query_ids(tokenizer, Query(["$ and $"])), tokenizer.encode(["$ and $"]))

@@ -60,6 +60,20 @@ def test_the_warning_has_both_numbers_and_the_likely_cause(factor, cause, demo, 
     assert not BAND[0] <= own / words <= BAND[1]
 
 
+@pytest.mark.parametrize(("ratio", "noted"), [(0.48, 1), (0.52, 0), (59.5, 0), (60.5, 1)])
+def test_the_band_is_the_documented_one(ratio, noted, demo):
+    """Tokens of one known length, whatever the embedding."""
+    rows = demo.tower.token_embedding.weight.norm(dim=1)
+    length = ratio * rows[rows > 0].median().item()
+    token = torch.full((demo.shape.text_width,), length / demo.shape.text_width**0.5)
+
+    class OneToken(torch.nn.Module):
+        def forward(self, vectors):
+            return token.expand(len(vectors), -1)
+
+    assert (scale_note(get_method("searle"), OneToken(), demo) is not None) == noted
+
+
 def test_a_method_without_pseudo_tokens_gives_none(demo):
     from rtd_adapters import Composition, Method, Query
 
