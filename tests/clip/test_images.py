@@ -122,3 +122,13 @@ def test_an_unknown_image_tower():
         image_width(Odd())
     with pytest.raises(BackboneError, match="no patch states"):
         image_states(Odd(), torch.zeros(1))
+
+
+@pytest.mark.parametrize("lacks", ["transformer", "ln_post"])
+def test_half_of_a_vision_transformer_is_none(lacks):
+    model, visual = nn.Module(), nn.Module()
+    model.visual = visual
+    for name in {"transformer", "ln_post"} - {lacks}:
+        setattr(visual, name, nn.LayerNorm(4))
+    with pytest.raises(BackboneError, match="no patch states"):
+        image_states(model, torch.zeros(1))
