@@ -23,6 +23,8 @@ PICKLED = (
     "MHTransformer.MlpTransformer",
 )
 """Classes of the repository that its checkpoint, a pickled module, is made of."""
+SELECTION = ("topk", "epsilon")
+"""The module's numbers that decide how many attributes stand out."""
 
 
 class Fti4cir(Method):
@@ -114,12 +116,18 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     """The module's state dict, and its `topk` and `epsilon` as `selection`."""
     import torch
 
-    from rtd_adapters import read_checkpoint, read_pickled_module, tensors_under
+    from rtd_adapters import BackboneError, read_checkpoint, read_pickled_module, tensors_under
 
     if path.suffix == ".safetensors":
         return tensors_under(read_checkpoint(path), "", path)
     tensors, values = read_pickled_module(path, PICKLED)
-    return tensors | {"selection": torch.tensor([values["topk"], values["epsilon"]])}
+    lacking = [name for name in SELECTION if not isinstance(values.get(name), (int, float))]
+    if lacking:
+        raise BackboneError(
+            f"{path} holds a pickled module without numbers {' and '.join(lacking)}, so it is no "
+            "IMG2TEXT of FTI4CIR's train.py. Pass its model_*.pth."
+        )
+    return tensors | {"selection": torch.tensor([values[name] for name in SELECTION])}
 
 
 @hookimpl

@@ -34,7 +34,7 @@ def write_experiment(job: ExportJob) -> ExportBase:
     tower = job.patch.metadata.tower
     shape = BackboneShape(tower["embed_dim"], tower["width"], tower["width"])
     phi = get_method("searle").load_projection(job.projection, shape)
-    settings = {"clip_model_name": str(job.out.resolve() / "clip.pt"), "phi_dropout": PHI_DROPOUT}
+    settings = {"clip_model_name": str(job.out.absolute() / "clip.pt"), "phi_dropout": PHI_DROPOUT}
     with whole_folder(job.out) as folder:
         write_torchscript(folder / "clip.pt", base.patched(job.patch))
         (folder / "checkpoints").mkdir()

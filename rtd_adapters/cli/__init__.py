@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             code = cli.main(args=arguments, prog_name="rtd", standalone_mode=False, obj=arguments)
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
-        lines = error.message.expandtabs().split("\n")
+        lines = _with_name_spelled(error).expandtabs().split("\n")
         vars(error).update(message="\n".join(map(printable, lines)))
         error.show()
         sys.exit(error.exit_code)
@@ -108,3 +108,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             err=True,
         )
         sys.exit(1)
+
+
+def _with_name_spelled(error: click.ClickException) -> str:
+    """Its message; line breaks in an option's name are not its own (older click quotes none)."""
+    name = getattr(error, "option_name", None)
+    return error.message.replace(name, printable(name)) if name else error.message

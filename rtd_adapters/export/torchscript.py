@@ -28,7 +28,9 @@ def write_torchscript(path: Path, tensors: Mapping[str, Tensor]) -> None:
         _module_at(root, owner).register_buffer(leaf, tensor.detach().cpu().contiguous())
     with warnings.catch_warnings(), whole_file(path) as temporary:
         warnings.simplefilter("ignore")  # torch 2.14 calls script and save deprecated
-        torch.jit.save(torch.jit.script(root), str(temporary))
+        # Given a path, torch's own writer ends the process where the disk is full.
+        with temporary.open("wb") as file:
+            torch.jit.save(torch.jit.script(root), file)
 
 
 def _module_at(root: nn.Module, path: str) -> nn.Module:

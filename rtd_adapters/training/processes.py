@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +18,8 @@ from rtd_adapters.errors import TrainingError, UsageError
 
 TURN = 2e-4
 """Seconds between two looks at what other processes are to bring."""
+INTERRUPTED = 130
+"""Exit code of a process that Ctrl-C ended, as shells count."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,21 @@ def _sum(tensor: Tensor) -> Tensor:
 def _await(work: dist.Work, tensor: Tensor) -> None:
     """Wait for all processes, in turns: inside gloo's own wait Python hears no signal, so that a
     run whose peer is gone without a word would be deaf to Ctrl-C."""
-    while tensor.device.type == "cpu" and not work.is_completed():
-        time.sleep(TURN)
+    try:
+        while tensor.device.type == "cpu" and not work.is_completed():
+            time.sleep(TURN)
+    except BaseException as error:
+        atexit.register(_end, getattr(error, "exit_code", INTERRUPTED))
+        raise
     work.wait()
+
+
+def _end(code: int) -> None:
+    """End this process as it is: taking gloo down waits for the silent peer under older torch (2.5
+    and 2.6 do; 2.14 does not)."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _sum_rows(grad: Tensor) -> Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -336,3 +338,23 @@ def test_a_full_disk_leaves_nothing(target, patch, base, tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     refused(ExportJob(patch, tmp_path / "out", base), target, FileError, "No space left")
+
+
+def test_a_full_disk_ends_the_writing_of_an_archive_not_the_process(tmp_path):
+    """The system lets no file grow beyond 64 KiB, which torch's writer sees as a full disk."""
+    code = (
+        "import resource, signal, sys, pathlib, torch\n"
+        "from rtd_adapters.errors import FileError\n"
+        "from rtd_adapters.export.torchscript import write_torchscript\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))\n"
+        "try:\n"
+        "    write_torchscript(pathlib.Path(sys.argv[1]), {'a.b': torch.zeros(1 << 18)})\n"
+        "except FileError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "clip.pt")], capture_output=True, text=True
+    )
+    assert "clip.pt was not written: File too large" in done.stdout, done.stderr
+    assert not list(tmp_path.iterdir())

@@ -136,8 +136,9 @@ def test_a_tensor_tied_to_one_outside_the_tower_is_refused(trained, model):
     assert same(model, before)
 
 
-def test_a_view_into_a_tensor_of_the_tower_is_refused(trained, model):
-    model.visual.register_buffer("rows", model.token_embedding.weight.detach()[5:7])
+@pytest.mark.parametrize("rows", [slice(5, 7), slice(-2, None)])
+def test_a_view_into_a_tensor_of_the_tower_is_refused(rows, trained, model):
+    model.visual.register_buffer("rows", model.token_embedding.weight.detach()[rows])
     with pytest.raises(PatchError, match=r"visual\.rows share memory"):
         trained.apply(model)
 
@@ -159,6 +160,16 @@ def test_tied_blocks_take_a_patch_that_has_one_value_for_both(trained, model):
     state[names[1]] = state[names[0]]
     TextEncoderPatch(state, trained.metadata).apply(model, force=True)
     assert torch.equal(last.mlp.c_fc.weight, state[names[0]])
+
+
+def test_tensors_that_overlap_are_refused_even_if_both_are_to_get_the_same(trained, model):
+    """Their places differ, so no values but constant ones could stand in both."""
+    block = torch.ones(96)
+    model.ln_final.weight, model.ln_final.bias = nn.Parameter(block[:64]), nn.Parameter(block[32:])
+    state = dict(trained.state())
+    state["ln_final.weight"] = state["ln_final.bias"]
+    with pytest.raises(PatchError, match=r"ln_final\.\w+ and ln_final\.\w+ share memory"):
+        TextEncoderPatch(state, trained.metadata).apply(model, force=True)
 
 
 def test_neighbours_in_one_storage_are_no_ties(trained, model):

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from rtd_adapters.clip.text import LAYOUTS, to_layout
 from rtd_adapters.errors import FileError, PatchError, UsageError
 from rtd_adapters.patch import TextEncoderPatch, apply, surviving_share
+from rtd_adapters.patch.fit import require_same_shapes
 
 
 @pytest.fixture
@@ -208,6 +209,28 @@ def test_surviving_share_by_hand():
     assert surviving_share(base, patched, torch.float16) == pytest.approx(expected)
     assert surviving_share(base, patched, torch.float32) == 1.0
     assert surviving_share(base, base, torch.float16) == 1.0
+
+
+def test_a_patch_is_called_by_twelve_digits_of_its_fingerprint(trained):
+    digits = trained.metadata.fingerprint["fp32"]
+    assert trained.metadata.title.endswith(f"(fingerprint {digits[:12]})")
+
+
+@pytest.mark.parametrize(("there", "size"), [({}, "absent"), ({"a": torch.zeros(3)}, r"\[3\]")])
+def test_a_tensor_that_is_absent_or_of_another_shape_is_named(there, size):
+    with pytest.raises(PatchError, match=rf"a is \[2\] in the patch and {size} in the model"):
+        require_same_shapes({"a": torch.zeros(2)}, there)
+    require_same_shapes({"a": torch.zeros(2)}, {"a": torch.ones(2), "b": torch.ones(1)})
+
+
+def test_the_seed_is_0_unless_given(toy_backbone, searle):
+    def factors(**seed):
+        patch = TextEncoderPatch.create("lora", toy_backbone, searle, **seed)
+        return [p.clone() for p in patch.student.parameters() if p.requires_grad]
+
+    same = zip(factors(), factors(seed=0), strict=True)
+    assert all(torch.equal(one, other) for one, other in same)
+    assert not all(torch.equal(*pair) for pair in zip(factors(), factors(seed=1), strict=True))
 
 
 def test_an_unknown_kind_is_a_usage_error(toy_backbone, searle):

@@ -273,6 +273,15 @@ def test_a_checkpoint_that_is_no_module(tmp_path):
         get_method("fti4cir").load_projection(tmp_path / "phi.pt", SHAPE)
 
 
+def test_a_pickled_module_that_is_another(foreign, tmp_path):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "linear.pth")
+    with pytest.raises(BackboneError, match="without numbers topk and epsilon"):
+        get_method("fti4cir").load_projection(tmp_path / "linear.pth", SHAPE)
+    pickled(foreign, tmp_path / "text.pth", topk="12")
+    with pytest.raises(BackboneError, match="without numbers topk, so"):
+        get_method("fti4cir").load_projection(tmp_path / "text.pth", SHAPE)
+
+
 def test_a_truncated_module(foreign, tmp_path):
     path = tmp_path / "model.pth"
     pickled(foreign, path)
