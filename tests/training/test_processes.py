@@ -15,7 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from rtd_adapters.training.processes import Processes
+from rtd_adapters.errors import UsageError
+from rtd_adapters.training.processes import Processes, launched
 
 SCRIPT = Path(__file__).with_name("one_of_several.py")
 SETTINGS = {"steps": 4, "batch_size": 8, "learning_rate": 1e-3, "resume": False}
@@ -142,6 +143,17 @@ def test_shares_cover_everything_once():
     for length in (0, 1, 7, 8):
         rows = [row for rank in range(3) for row in range(length)[Processes(rank, 3).share(length)]]
         assert rows == list(range(length))
+
+
+@pytest.mark.parametrize(("rank", "count", "sound"), [(0, 1, 1), (2, 3, 1), (-1, 3, 0), (3, 3, 0)])
+def test_ranks_run_from_0_to_one_below_their_number(rank, count, sound, monkeypatch):
+    monkeypatch.setenv("RANK", str(rank))
+    monkeypatch.setenv("WORLD_SIZE", str(count))
+    if sound:
+        assert launched() == Processes(rank, count)
+    else:
+        with pytest.raises(UsageError, match=f"RANK is {rank} and WORLD_SIZE {count}"):
+            launched()
 
 
 @pytest.mark.slow
