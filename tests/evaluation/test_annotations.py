@@ -142,6 +142,9 @@ def test_no_other_benchmark_does(path, copied):
     root = copied("fashioniq")
     change(root / FASHION[0], entry(2, candidate=path))
     refused("fashioniq", root, f"{FASHION[0]}, entry 2", repr(path), "no path within")
+    change(root / FASHION[0], entry(2, candidate="S00002"))
+    change(root / FASHION[1], lambda names: names.append(path))
+    refused("fashioniq", root, FASHION[1], repr(path), "no path within")
     root = copied("imagenet-r")
     file = root / "imgnet/imgnet_targets.txt"
     file.write_text(f"{file.read_text()}{path} 3\n")
