@@ -108,9 +108,10 @@ def test_without_a_patch_nothing_is_said_of_one():
     assert (row["low"], row["high"]) == (None, None)
 
 
-def test_a_change_is_patched_minus_base():
+def test_a_change_is_patched_minus_base_and_lies_in_its_interval():
     result = Result("m", "b", "val", {"x": 30.0}, {"x": 20.0}, {"x": (-12.0, -8.0)})
-    assert result.records()[0]["change"] == -10.0
+    (row,) = result.records()
+    assert (row["change"], row["low"], row["high"]) == (-10.0, -12.0, -8.0)
 
 
 def test_every_query_has_an_outcome():
