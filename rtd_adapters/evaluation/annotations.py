@@ -59,8 +59,8 @@ def inside(root: Path, name: str, place: str) -> Path:
     """
     path = PurePosixPath(name)
     out = path.is_absolute() or ".." in path.parts or not path.parts
-    longest = max((len(part.encode()) for part in path.parts), default=0)
-    if out or "\0" in name or longest > LONGEST_NAME or len(name.encode()) > LONGEST_PATH:
+    long = any(len(part.encode()) > LONGEST_NAME for part in path.parts)
+    if out or long or len(name.encode()) > LONGEST_PATH or "\0" in name:
         raise FileError(
             f"{place} names {name[:200]!r}, which is no path within the data folder. "
             "Fetch the annotations again."

@@ -37,7 +37,7 @@ class EvalQuery:
     """CIRR's subset: ids that are ranked a second time among themselves."""
     bare: tuple[str, str] | None = None
     """Instead of composing with the texts: what the bare prompt opens with in the place of
-    "a photo of", and what is appended to it."""
+    "a photo of", and what is appended to it. All queries of a part have it, or none."""
 
 
 @dataclass(frozen=True)

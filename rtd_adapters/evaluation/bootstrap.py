@@ -31,7 +31,7 @@ def interval(differences: Sequence[Tensor], seed: int = 0) -> tuple[float, float
 
 def _resampled_means(values: Tensor, generator: torch.Generator) -> Tensor:
     chunks = []
-    for _ in range(0, RESAMPLES, AT_A_TIME):
+    for _ in range(RESAMPLES // AT_A_TIME):
         drawn = torch.randint(len(values), (AT_A_TIME, len(values)), generator=generator)
         chunks.append(values[drawn].mean(1))
     return torch.cat(chunks)

@@ -111,19 +111,16 @@ def robustness(pair: BeforeAfter) -> Diagnosis:
 @torch.no_grad()
 def strength_sweep(pair: BeforeAfter) -> Diagnosis:
     """From the base encoder to the patched one."""
-    measured = [pair.world.evaluate(pair.at(strength)) for strength in STRENGTHS]
-    composed, plain = ([figures[name] for figures in measured] for name in (R1, TEXT_R1))
-    best = max(range(len(STRENGTHS)), key=lambda place: composed[place])
-    figures = {f"{R1}_at_{s:g}": value for s, value in zip(STRENGTHS, composed, strict=True)}
-    figures |= {f"{TEXT_R1}_at_{s:g}": value for s, value in zip(STRENGTHS, plain, strict=True)}
+    measured = {strength: pair.world.evaluate(pair.at(strength)) for strength in STRENGTHS}
+    composed, plain = ({s: found[name] for s, found in measured.items()} for name in (R1, TEXT_R1))
+    best = max(STRENGTHS, key=composed.__getitem__)
+    figures = {f"{R1}_at_{s:g}": value for s, value in composed.items()}
+    figures |= {f"{TEXT_R1}_at_{s:g}": value for s, value in plain.items()}
     reading = (
-        f"Composed recall is best at strength {STRENGTHS[best]:g} ({composed[best]:.1f} %), where "
-        f"text-to-image recall is {plain[best]:.1f} % (base: {plain[0]:.1f} %)."
+        f"Composed recall is best at strength {best:g} ({composed[best]:.1f} %), where "
+        f"text-to-image recall is {plain[best]:.1f} % (base: {plain[0.0]:.1f} %)."
     )
-    series = {
-        "composed": list(zip(STRENGTHS, composed, strict=True)),
-        "text to image": list(zip(STRENGTHS, plain, strict=True)),
-    }
+    series = {"composed": list(composed.items()), "text to image": list(plain.items())}
     return Diagnosis("strength", figures, reading, series, "strength", "recall@1, per cent")
 
 

@@ -79,8 +79,8 @@ def submit(evaluation: Evaluation, patch: TextEncoderPatch | None, folder: Path)
         UsageError: the benchmark has no server.
         PatchError, EvaluationError, FileError: as `compare` and `write_submissions`.
     """
-    backbone, benchmark = evaluation.backbone, evaluation.benchmark
-    strength = evaluation.options.strength
+    backbone, strength = evaluation.backbone, evaluation.options.strength
+    (part,) = evaluation.benchmark.parts
     tower = patched_tower(backbone, patch, strength) if patch else backbone.tower
     (outcomes,) = search_parts(evaluation, tower, "searching")
-    return write_submissions(benchmark.name, benchmark.parts[0].queries, outcomes, folder)
+    return write_submissions(evaluation.benchmark.name, part.queries, outcomes, folder)

@@ -45,10 +45,10 @@ class Pictures:
 
     backbone: Backbone
     benchmark: Benchmark
-    preprocess: str = "clip"
-    batch_size: int = 64
-    folder: Path | None = None
-    quiet: bool = False
+    preprocess: str
+    batch_size: int
+    folder: Path | None
+    quiet: bool
 
     def embeddings(self, ids: Sequence[str]) -> Tensor:
         """[N, embed_dim], unnormalised.

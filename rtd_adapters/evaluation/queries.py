@@ -107,7 +107,7 @@ class QueryEmbedder:
 
         Raises:
             EvaluationError: a query changes how the bare prompt opens, and the method's opens in
-                another way.
+                another way; or only some of the queries are bare.
         """
         tokenizer = self.method.tokenizer(tower.config.context_length)
         reference = Reference.of_pictures(embedding, tower, tokenizer, states)
@@ -122,11 +122,17 @@ class QueryEmbedder:
     def _composition(
         self, reference: Reference, queries: Sequence[EvalQuery], texts: list[str]
     ) -> Composition:
-        if queries[0].bare is None:
+        bare = [query.bare for query in queries if query.bare is not None]
+        if not bare:
             return self.method.composed(self.projection, reference, texts)
+        if len(bare) < len(queries):
+            raise EvaluationError(
+                f"{self.benchmark} asks some queries with a bare prompt and some without. "
+                "Give all queries of a part `bare`, or none."
+            )
 
         def rewritten(row: int, prompt: str) -> str:
-            opening, ending = queries[row].bare or (OPENING, "")
+            opening, ending = bare[row]
             require_opening(prompt, self.method, self.benchmark)
             return prompt.replace(OPENING, opening, 1) + ending
 

@@ -33,13 +33,14 @@ def write_submissions(
     """
     if benchmark not in ("cirr", "circo"):
         raise UsageError(f"{benchmark} has no test server; submissions are for cirr and circo.")
-    top = {q.id: o.top[:DEPTH] for q, o in zip(queries, outcomes, strict=True)}
+    asked = list(zip(queries, outcomes, strict=True))
+    top = {query.id: outcome.top[:DEPTH] for query, outcome in asked}
     files: dict[str, dict[str, Any]]
     if benchmark == "circo":
         files = {"circo.json": {key: [int(image) for image in ids] for key, ids in top.items()}}
         require_valid(files["circo.json"], queries, DEPTH)
     else:
-        subset = {q.id: o.group[:SUBSET_DEPTH] for q, o in zip(queries, outcomes, strict=True)}
+        subset = {query.id: outcome.group[:SUBSET_DEPTH] for query, outcome in asked}
         files = {
             "recall.json": {"version": "rc2", "metric": "recall", **top},
             "recall_subset.json": {"version": "rc2", "metric": "recall_subset", **subset},

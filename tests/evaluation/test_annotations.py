@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rtd_adapters.errors import FileError
-from rtd_adapters.evaluation.annotations import inside
-from rtd_adapters.evaluation.benchmark import load_benchmark
+from rtd_adapters.evaluation.annotations import inside, require_distinct, require_known
+from rtd_adapters.evaluation.benchmark import EvalQuery, load_benchmark
 
 CIRR = ("cirr/captions/cap.rc2.val.json", "cirr/image_splits/split.rc2.val.json")
 CIRCO = ("annotations/val.json", "COCO2017_unlabeled/annotations/image_info_unlabeled2017.json")
@@ -142,6 +142,9 @@ def test_no_other_benchmark_does(path, copied):
     root = copied("fashioniq")
     change(root / FASHION[0], entry(2, candidate=path))
     refused("fashioniq", root, f"{FASHION[0]}, entry 2", repr(path), "no path within")
+    change(root / FASHION[0], entry(2, candidate="S00002"))
+    change(root / FASHION[1], lambda names: names.append(path))
+    refused("fashioniq", root, FASHION[1], repr(path), "no path within")
     root = copied("imagenet-r")
     file = root / "imgnet/imgnet_targets.txt"
     file.write_text(f"{file.read_text()}{path} 3\n")
@@ -158,6 +161,75 @@ def test_links_within_the_folder_may_lead_anywhere(copied, tmp_path):
     (root / "dev").symlink_to(tmp_path / "elsewhere")
     load_benchmark("cirr", root).open_image("dev-7-0-img0")
     assert inside(root, "./dev/a.png", "here") == root / "dev/a.png"
+
+
+def test_no_path_is_longer_than_a_disk_takes():
+    """A name has 240 bytes at most and a path 1,000; four folders of 199 leave a name 200."""
+    folders = f"{'f' * 199}/" * 4
+    for name in ("a" * 240, "\u00e9" * 120, folders + "a" * 200):
+        assert inside(Path("root"), name, "here") == Path("root") / name
+    for name in ("a" * 241, "\u00e9" * 120 + "a", folders + "a" * 201):
+        with pytest.raises(FileError, match="here names") as caught:
+            inside(Path("root"), name, "here")
+        assert f"names {name[:200]!r}, which" in str(caught.value)
+
+
+def test_the_first_five_are_named():
+    def said(ids):
+        with pytest.raises(FileError) as caught:
+            require_known(ids, ["known"], "it lacks")
+        return str(caught.value).partition(". ")[0]
+
+    assert said("fedcbaa") == "it lacks a, b, c, d, e and 1 more"
+    assert said("gfedcba") == "it lacks a, b, c, d, e and 2 more"
+    assert said("edcba") == "it lacks a, b, c, d, e"
+    assert said(["x" * 100]) == "it lacks " + "x" * 80
+    require_known(["known"], ["known"], "it lacks")
+    with pytest.raises(FileError, match=r"it has twice: a, b\. Fetch"):
+        require_distinct("bcbaa", "it has twice:")
+    require_distinct("abc", "it has twice:")
+
+
+def test_long_texts_are_cut_in_messages(copied):
+    root = copied("cirr")
+    change(root / CIRR[1], lambda paths: paths.update({"n" * 90: "../x"}))
+    refused("cirr", root, f"'{'n' * 80}' names '../x'")
+    root = copied("genecis-focus-attribute")
+    change(root / GENECIS, entry(3, target={"image_id": "x" * 50}))
+    refused("genecis-focus-attribute", root, f"'image_id' is '{'x' * 40}', no picture")
+    change(root / GENECIS, entry(3, target={"image_id": 1, "instance_bbox": [1] * 50}))
+    shown = "[" + "1, " * 26 + "1"  # 80 signs
+    refused("genecis-focus-attribute", root, f"'instance_bbox' is {shown}, no x")
+    root = copied("imagenet-r")
+    (root / "imgnet/imgnet_targets.txt").write_text("x" * 90)
+    refused("imagenet-r", root, f"got '{'x' * 80}'.")
+
+
+@pytest.mark.parametrize("which", ["imgnet_targets", "imgnet_real_query"])
+def test_a_gallery_without_queries_and_queries_without_a_gallery(which, copied):
+    root = copied("imagenet-r")
+    (root / f"imgnet/{which}.txt").write_text("")
+    refused("imagenet-r", root, "imagenet-r cartoon has no pictures or no queries")
+
+
+def test_cirr_whose_pictures_are_elsewhere(copied):
+    root = copied("cirr")
+    shutil.rmtree(root / "dev")
+    refused("cirr", root, "lacks dev/dev-0-0-img0.png")
+
+
+@pytest.mark.parametrize(
+    "region",
+    ["-20000;6;9;9", "4;-20000;9;9", "4;6;20000;9", "4;6;9;20000", "4;6;4;9", "4;6;9;6"],
+)
+def test_regions_of_coco_lie_within_twenty_thousand_pixels(region, copied):
+    root = copied("coco-composition")
+    whole = (root / "coco_eval.csv").read_text()
+    for fitting in ("-19999;6;9;9", "4;-19999;9;9", "4;6;19999;9", "4;6;9;19999", "4;6;5;7"):
+        (root / "coco_eval.csv").write_text(f"{whole}x.jpg,{fitting},bus,dog\n")
+        load_benchmark("coco-composition", root)
+    (root / "coco_eval.csv").write_text(f"{whole}x.jpg,{region},bus,dog\n")
+    refused("coco-composition", root, "line 62", "'query_regions' is no region of a picture")
 
 
 @pytest.mark.parametrize(
@@ -187,6 +259,66 @@ def test_a_box_outside_its_picture(copied):
     benchmark = load_benchmark("genecis-focus-attribute", root)
     with pytest.raises(FileError, match=r"1\.jpg is smaller than the annotations say"):
         benchmark.open_image(benchmark.parts[0].queries[3].targets[0])
+
+
+def attribute(copied, box):
+    """The task whose first target is a box in a picture of 90 x 70."""
+    root = copied("genecis-focus-attribute")
+    change(root / GENECIS, entry(0, target={"image_id": 1, "instance_bbox": box}))
+    return root
+
+
+@pytest.mark.parametrize("box", [[5, 5, 0.5, 9], [5, 5, 9, 0.5], [5, 5, 9, 9, 9]])
+def test_a_box_of_less_than_a_pixel(box, copied):
+    refused("genecis-focus-attribute", attribute(copied, box), "entry 0", "no x, y, width and")
+
+
+@pytest.mark.parametrize(
+    ("box", "fits"),
+    [
+        ([5, 0.5, 1, 1], True),
+        ([96, 5, 10, 10], True),  # grown to the left it begins at 89
+        ([97, 5, 10, 10], False),
+        ([5, 76, 10, 10], True),
+        ([5, 77, 10, 10], False),
+    ],
+)
+def test_a_grown_box_begins_in_its_picture(box, fits, copied):
+    benchmark = load_benchmark("genecis-focus-attribute", attribute(copied, box))
+    target = benchmark.parts[0].queries[0].targets[0]
+    if fits:
+        assert max(benchmark.open_image(target).size) > 0
+    else:
+        with pytest.raises(FileError, match="smaller than the annotations say"):
+            benchmark.open_image(target)
+
+
+@pytest.mark.parametrize("number", ["9" * 19, "\u0661\u0662", "1.5", ""])
+def test_what_is_no_pictures_number(number, copied):
+    root = copied("genecis-focus-attribute")
+    change(root / GENECIS, entry(3, target={"image_id": "9" * 18}))
+    load_benchmark("genecis-focus-attribute", root)
+    change(root / GENECIS, entry(3, target={"image_id": number}))
+    refused("genecis-focus-attribute", root, "entry 3", "no picture's number")
+
+
+def test_shares_of_several_right_answers(benchmark_folder):
+    """Of ImageNet-R: three right answers, at places 1, 4 and 11; none; one."""
+    score = load_benchmark("imagenet-r", benchmark_folder("imagenet-r")).score
+
+    class Ranked:
+        def top(self, depth):
+            return [f"i{place}" for place in range(1, 301)][:depth]
+
+    def of(*targets):
+        return score(EvalQuery("q", "r", ("toy",), targets), Ranked())
+
+    found = of("i1", "i4", "i11")
+    assert [found[f"recall@{k}"] for k in (1, 5, 10, 50)] == pytest.approx([1 / 3, 2 / 3, 2 / 3, 1])
+    assert [found[f"precision@{k}"] for k in (1, 5, 10, 50)] == [1.0, 0.4, 0.2, 0.06]
+    assert set(of().values()) == {0.0}
+    assert of("i1")["recall@1"] == of("i200")["recall@200"] == 1.0
+    assert of("i201")["recall@200"] == 0.0
 
 
 def test_the_fixtures_are_whole(benchmark_folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from xml.etree import ElementTree
 
 import pytest
 
@@ -44,6 +45,14 @@ def test_names_of_lines_that_end_together_stand_below_one_another():
     assert [color for color, *_ in places] == ["0", "1", "2", "3", "0"]
 
 
+def test_a_line_its_dots_and_its_name_have_one_of_four_colours():
+    svg = ElementTree.fromstring(line_chart({n: [(0, 0), (1, 5)] for n in "abcde"}, "", ""))
+    order = ["s0", "s1", "s2", "s3", "s0"]
+    assert [line.get("class") for line in svg.iter("polyline")] == [f"line {s}" for s in order]
+    assert [dot.get("class") for dot in svg.iter("circle")] == [s for s in order for _ in "ab"]
+    assert [name.get("class") for name in svg.iter("text") if name.text in set("abcde")] == order
+
+
 @pytest.mark.parametrize(("count", "dotted"), [(29, True), (30, False)])
 def test_long_lines_have_no_dots(count, dotted):
     assert ("<circle" in line_chart({"a": [(n, n) for n in range(count)]}, "", "")) is dotted
@@ -69,6 +78,13 @@ def test_bars_are_as_long_as_their_figures():
     ]
     assert 'width="0.0"' in bar_chart({"none": 0.0})
     assert 'viewBox="0 0 460 8"' in bar_chart({})
+    assert re.findall(
+        r'width="([\d.]+)" height="12"', bar_chart({"a": 0.5, "b": 0.2, "c": 0.0})
+    ) == [
+        "180.0",
+        "72.0",
+        "0.0",
+    ]
 
 
 def cells(html):

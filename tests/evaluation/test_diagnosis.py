@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,53 @@ def test_strength_runs_from_base_to_patched(pair, found):
     for name, tensor in pair.base.state_dict().items():
         between = (tensor + pair.patched.state_dict()[name]) / 2
         torch.testing.assert_close(half[name], between)
+    assert not any(parameter.requires_grad for parameter in pair.at(0.5).parameters())
+
+
+def test_a_worlds_recalls_by_hand(pair, monkeypatch):
+    """Cosines of double precision, sorted, query by query; the world goes by sevens."""
+    monkeypatch.setattr("rtd_adapters.evaluation.world.CHUNK", 7)
+    world, tower = pair.world, pair.base
+    queries, tokenizer = world.queries, world.method.tokenizer(40)
+    gallery = F.normalize(world.gallery.embedding.double(), dim=-1)
+
+    def places(embeddings, without_reference=False):
+        found = []
+        for row, scores in enumerate(F.normalize(embeddings.double(), dim=-1) @ gallery.T):
+            order = scores.argsort(descending=True).tolist()
+            if without_reference:
+                order.remove(queries.references[row])
+            found.append(order.index(queries.targets[row]))
+        return found
+
+    prompts = [f"a photo of $ that {text}" for text in queries.texts]
+    pseudo = world.projection(world.gallery.embedding[queries.references])
+    composed = tower(tokenizer.encode(prompts), pseudo, tokenizer.placeholder_id)
+    plain = places(tower(tokenizer.encode(queries.target_captions)))
+    kept, removed = places(composed), places(composed, without_reference=True)
+
+    def share(found, depth):
+        return 100 * sum(place < depth for place in found) / len(found)
+
+    wanted = {f"recall@{k}": share(kept, k) for k in (1, 5, 10)}
+    wanted["recall@1_without_reference"] = share(removed, 1)
+    wanted |= {f"text_to_image_recall@{k}": share(plain, k) for k in (1, 5, 10)}
+    assert world.evaluate(tower) == pytest.approx(wanted)
+    assert wanted["recall@1"] != wanted["recall@1_without_reference"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some prompts are longer than the tower's context
+        words = [
+            f"a photo of {caption} that {text}"
+            for caption, text in zip(queries.reference_captions, queries.texts, strict=True)
+        ]
+        asked = places(tower(tokenizer.encode(words)))
+        assert world.words_recall(tower) == pytest.approx(share(asked, 1))
+
+
+def test_a_caption_for_every_reference(pair):
+    fewer = replace(pair.world.queries, reference_captions=["a red star"])
+    with pytest.raises(ValueError, match="zip"):
+        replace(pair.world, queries=fewer).words_recall(pair.base)
 
 
 def test_unchanged_texts_score_as_ever(pair, found):

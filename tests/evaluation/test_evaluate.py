@@ -20,8 +20,9 @@ from rtd_adapters.errors import BackboneError, EvaluationError, FileError, Usage
 from rtd_adapters.evaluation.benchmark import EvalQuery, load_benchmark
 from rtd_adapters.evaluation.bootstrap import interval
 from rtd_adapters.evaluation.evaluate import compare, submit
-from rtd_adapters.evaluation.inputs import EvalOptions, Evaluation, prepare
+from rtd_adapters.evaluation.inputs import EvalOptions, Evaluation, patched_tower, prepare
 from rtd_adapters.evaluation.metrics import average_precision, recall_at, recalls
+from rtd_adapters.evaluation.outcomes import search_parts
 from rtd_adapters.evaluation.pictures import padded
 from rtd_adapters.evaluation.report.page import write_report
 from rtd_adapters.evaluation.result import QueryRecord, Result
@@ -31,6 +32,17 @@ from rtd_adapters.hooks.registry import registry
 from rtd_adapters.patch import TextEncoderPatch
 
 REAL = [name for name, source in registry().benchmarks.items() if source.needs_data]
+PUBLISHED = {
+    "cirr",
+    "circo",
+    "fashioniq",
+    "genecis-focus-attribute",
+    "genecis-change-attribute",
+    "genecis-focus-object",
+    "genecis-change-object",
+    "coco-composition",
+    "imagenet-r",
+}
 SHAPE = BackboneShape(32, 64, 64)
 
 
@@ -77,6 +89,17 @@ def patch(backbone):
         for parameter in made.student.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
     return made
+
+
+def test_every_published_benchmark_needs_its_data():
+    assert set(REAL) == PUBLISHED
+
+
+def test_options_are_what_the_docs_say_by_default():
+    assert EvalOptions() == EvalOptions("clip", 1.0, 64, True, False)  # as docs/cli.md has them
+    assert EvalOptions(batch_size=1).batch_size == 1
+    with pytest.raises(UsageError, match="--batch-size is 0"):
+        EvalOptions(batch_size=0)
 
 
 def test_average_precision_against_a_plain_loop():
@@ -231,6 +254,48 @@ def test_strength(run, patch, backbone):
     assert none.patched == pytest.approx(none.base)
     assert whole.settings["strength"] == 1.0
     assert compare(run("circo", strength=0.5), patch).patched != whole.patched
+
+
+def test_a_patch_is_whole_by_default(patch, backbone):
+    whole = patch.build_tower(backbone.tower.state_dict(), 1.0).state_dict()
+    for name, tensor in patched_tower(backbone, patch).state_dict().items():
+        assert torch.equal(tensor, whole[name])
+
+
+def test_a_benchmark_and_a_backbone_that_do_not_go_together(benchmark_folder):
+    with pytest.raises(UsageError, match="cirr and the backbone demo do not go together"):
+        prepare(method="searle", benchmark="cirr", data=benchmark_folder("cirr"))
+    with pytest.raises(UsageError, match="demo and the backbone ViT-B-32 do not go together"):
+        prepare(method="searle", backbone="ViT-B-32")
+
+
+def test_bars_of_progress(run, monkeypatch):
+    """Each is named and shown on terminals, unless there shall be quiet; small ones never are."""
+    shown = []
+
+    def bar(steps, desc, disable):
+        shown.append((desc, disable))
+        return steps
+
+    for module in ("features", "outcomes"):
+        monkeypatch.setattr(f"rtd_adapters.evaluation.{module}.tqdm", bar)
+    pictures, queries = "embedding pictures", "searching, base"
+    for method, titles in (
+        ("searle", [(pictures, None), (pictures, None), (queries, None)]),
+        ("fti4cir", [(pictures, None), (queries, None), (None, True)]),
+    ):
+        shown.clear()
+        compare(run("circo", method, quiet=False), None)
+        assert shown == titles
+        shown.clear()
+        compare(run("circo", method, quiet=True), None)
+        assert shown == [(title, True) for title, _ in titles]
+
+
+def test_an_outcome_keeps_fifty_places(run, backbone):
+    (outcomes,) = search_parts(run("circo", batch_size=7), backbone.tower, "")
+    assert len(outcomes) == 30
+    assert {len(outcome.top) for outcome in outcomes} == {50}
 
 
 def test_embeddings_are_kept_and_found_again(run, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 
 import pytest
@@ -36,7 +37,7 @@ def pictures(backbone, tmp_path):
         return image_at(file(image))
 
     benchmark = Benchmark("b", "val", (), open_image, lambda query, ranking: {}, image_file=file)
-    made = Pictures(backbone, benchmark, folder=tmp_path / "kept", quiet=True)
+    made = Pictures(backbone, benchmark, "clip", 64, tmp_path / "kept", quiet=True)
     return made, opened, file
 
 
@@ -45,6 +46,18 @@ def test_they_are_found_again(pictures):
     first = made.embeddings(IDS)
     assert torch.equal(made.embeddings(IDS), first)
     assert opened == list(IDS)
+    (path,) = made.folder.iterdir()
+    assert re.fullmatch(r"[0-9a-f]{40}\.safetensors", path.name)
+
+
+def test_they_are_embedded_batch_by_batch(pictures):
+    made, opened, _ = pictures
+    by_twos = replace(made, batch_size=2, folder=None)
+    assert torch.allclose(by_twos.embeddings(IDS), made.embeddings(IDS), atol=1e-5)
+    assert opened == [*IDS, *IDS]
+    assert torch.allclose(by_twos.states(IDS).embedding, made.embeddings(IDS), atol=1e-5)
+    assert len(by_twos.states(IDS).tokens) == 3
+    assert by_twos.embeddings([]).shape == (0, made.backbone.shape.embed_dim)
 
 
 @pytest.mark.parametrize("how", ["content", "time"])
@@ -80,7 +93,10 @@ def test_a_flipped_bit_is_said_and_computed_again(place, pictures):
     content = bytearray(whole)
     content[place] ^= 1
     path.write_bytes(content)
-    with pytest.warns(UserWarning, match=f"{path.name} does not hold what was written there"):
+    with pytest.warns(
+        UserWarning, match=f"{path.name} does not hold what was written there"
+    ) as caught:
         assert torch.equal(made.embeddings(IDS), first)
     assert len(opened) == 6
     assert path.read_bytes() == whole
+    assert caught[0].filename == __file__  # who asked for them

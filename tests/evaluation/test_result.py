@@ -9,11 +9,18 @@ import torch
 
 from rtd_adapters.errors import EvaluationError, UsageError
 from rtd_adapters.evaluation.benchmark import Benchmark, EvalQuery, Part
+from rtd_adapters.evaluation.bootstrap import interval
 from rtd_adapters.evaluation.diagnosis import CHANGES, _typo
 from rtd_adapters.evaluation.figures import make_result
-from rtd_adapters.evaluation.pictures import embed_pictures, padded
+from rtd_adapters.evaluation.pictures import _pixels, embed_pictures, padded
 from rtd_adapters.evaluation.result import Outcome, Result
-from rtd_adapters.evaluation.search import Gallery, ScoredRanking, first_places, search_gallery
+from rtd_adapters.evaluation.search import (
+    Gallery,
+    ScoredRanking,
+    first_places,
+    rankings,
+    search_gallery,
+)
 from rtd_adapters.evaluation.submissions import require_valid, write_submissions
 
 
@@ -101,9 +108,26 @@ def test_without_a_patch_nothing_is_said_of_one():
     assert (row["low"], row["high"]) == (None, None)
 
 
-def test_a_change_is_patched_minus_base():
+def test_a_change_is_patched_minus_base_and_lies_in_its_interval():
     result = Result("m", "b", "val", {"x": 30.0}, {"x": 20.0}, {"x": (-12.0, -8.0)})
-    assert result.records()[0]["change"] == -10.0
+    (row,) = result.records()
+    assert (row["change"], row["low"], row["high"]) == (-10.0, -12.0, -8.0)
+
+
+def test_every_query_has_an_outcome():
+    unasked = query("a", category="hidden"), query("b")
+    with pytest.raises(ValueError, match="zip"):
+        make_result(evaluation(Part("", ("t",), unasked)), [[outcome(0.0)]], None, None)
+    hidden = Part("", ("a",), (EvalQuery("q", "ref", ("text",), ()),))
+    assert make_result(evaluation(hidden), [[outcome(0.0)]], None, None).base == {}
+    with pytest.raises(ValueError, match="zip"):
+        make_result(evaluation(hidden), [[outcome(0.0)], [outcome(0.0)]], None, None)
+
+
+def test_the_same_interval_is_drawn_every_time():
+    differences = [torch.linspace(-1, 2, 30)]
+    assert interval(differences) == interval(differences, 0)
+    assert interval(differences) != interval(differences, 1)
 
 
 # Pictures
@@ -127,6 +151,24 @@ def test_a_frame_is_black_and_its_picture_in_the_middle(size, framed, corner):
     expected = Image.new("RGB", framed)
     expected.paste(Image.new("RGB", size, "white"), corner)
     assert found.tobytes() == expected.tobytes()
+
+
+def test_an_image_processor_gives_a_batch_of_one():
+    white = torch.ones(3, 2, 2)
+    assert torch.equal(_pixels(lambda picture: {"pixel_values": [white]}, None), white)
+    assert torch.equal(_pixels(lambda picture: white, None), white)
+
+
+def test_sixty_four_pictures_at_a_time_by_default(monkeypatch):
+    sizes = []
+
+    def counted(backbone, pictures, preprocess):
+        sizes.append(len(pictures))
+        return torch.tensor([[float(picture)] for picture in pictures])
+
+    monkeypatch.setattr("rtd_adapters.evaluation.pictures.picture_embeddings", counted)
+    assert embed_pictures(None, list(range(130)))[:, 0].tolist() == list(range(130))
+    assert sizes == [64, 64, 2]
 
 
 def test_no_pictures_are_no_rows():
@@ -161,6 +203,11 @@ def test_ranks_count_from_one_and_ties_by_place():
     assert ranking.among(["c", "x", "a", "b"]) == ["b", "a", "c"]
 
 
+def test_every_query_has_a_ranking():
+    with pytest.raises(ValueError, match="zip"):
+        list(rankings(torch.eye(2), Gallery(["t"], torch.ones(1, 2)), [query("a")]))
+
+
 # Submissions
 
 
@@ -180,6 +227,8 @@ def test_only_two_benchmarks_have_servers(tmp_path):
     ranked = [Outcome({}, None, top, top[:5])]
     with pytest.raises(UsageError, match="fashioniq has no test server"):
         write_submissions("fashioniq", [query("0")], ranked, tmp_path)
+    with pytest.raises(ValueError, match="zip"):
+        write_submissions("circo", [query("0"), query("1")], ranked, tmp_path)
     (file,) = write_submissions("circo", [query("0")], ranked, tmp_path)
     assert file == tmp_path / "circo.json"
     files = write_submissions("cirr", [query("0")], ranked, tmp_path)

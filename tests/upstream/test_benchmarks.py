@@ -117,7 +117,7 @@ print("FOUND", json.dumps({"coco": plain(coco), "imagenet": [plain(f) for f in i
 
 def features(run, method, part):
     """Unit embeddings of a part's queries and gallery, as our own search makes them."""
-    pictures = Pictures(run.backbone, run.benchmark, quiet=True)
+    pictures = Pictures(run.backbone, run.benchmark, "clip", 64, None, quiet=True)
     images = pictures.states([query.reference for query in part.queries])
     embedder = QueryEmbedder(run.method, run.projection)
     queries = embedder.embed(run.backbone.tower, part.queries, images.embedding, images.tokens)

@@ -39,8 +39,8 @@ def load(name: str, root: Path, split: str) -> Benchmark:
     references = (query.reference for query in queries)
     require_known(references, names, f"{info} lacks references of {annotations}:")
     files = {
-        name: inside(pictures, image.text("file_name"), image.place)
-        for name, image in zip(names, images, strict=True)
+        image.identity("id"): inside(pictures, image.text("file_name"), image.place)
+        for image in images
     }
     return Benchmark(
         name,

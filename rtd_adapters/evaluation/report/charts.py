@@ -53,11 +53,12 @@ def line_chart(series: Series, across: str, up: str) -> str:
 
 def bar_chart(figures: Mapping[str, float]) -> str:
     """An SVG element: a bar for each figure, named at its left."""
-    longest = max((abs(value) for value in figures.values()), default=0) or 1
-    height, step = 18 * len(figures) + 8, 18
+    longest = max((abs(value) for value in figures.values()), default=0)
+    step = 18
+    height = step * len(figures) + 8
     parts = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="figures">']
     for row, (name, value) in enumerate(figures.items()):
-        y, length = 4 + step * row, 180 * abs(value) / longest
+        y, length = 4 + step * row, 180 * abs(value) / longest if value else 0
         parts.append(f'<text x="212" y="{y + 12}" text-anchor="end">{escape(name)}</text>')
         parts.append(f'<rect x="218" y="{y + 2}" width="{length:.1f}" height="12" rx="2"/>')
         parts.append(f'<text x="{222 + length:.1f}" y="{y + 12}">{value:.2f}</text>')
@@ -69,21 +70,18 @@ def _lines(series: Series, place: Place) -> list[str]:
     taken: list[float] = []
     for number, (name, line) in enumerate(series.items()):
         color = f"s{number % 4}"
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line))
+        points = [place(*point) for point in line]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         drawn.append(f'<polyline class="line {color}" points="{path}"/>')
-        if len(line) < 30:
-            dots = (place(*point) for point in line)
+        if len(points) < 30:
             drawn += [
-                f'<circle class="s{number % 4}" cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>'
-                for x, y in dots
+                f'<circle class="{color}" cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in points
             ]
-        x, y = place(*line[-1])
+        x, y = points[-1]
         while any(abs(y - other) < 12 for other in taken):
             y += 12
         taken.append(y)
-        drawn.append(
-            f'<text class="s{number % 4}" x="{x + 6:.1f}" y="{y + 4:.1f}">{escape(name)}</text>'
-        )
+        drawn.append(f'<text class="{color}" x="{x + 6:.1f}" y="{y + 4:.1f}">{escape(name)}</text>')
     return drawn
 
 

@@ -8,6 +8,7 @@ import io
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,10 +42,14 @@ def choose(result: Result, seed: int = 0) -> list[Strip]:
     A gain is how many times better the target's rank became, so that 40 to 2 counts for more than
     400 to 300.
     """
-    ranked = [query for query in result.queries if query.base_rank and query.patched_rank]
-    by_gain = sorted(ranked, key=_gain)
-    gains = [query for query in reversed(by_gain) if _gain(query) > 1][:EACH]
-    losses = [query for query in by_gain if _gain(query) < 1][:EACH]
+    by_gain = [
+        (query.base_rank / query.patched_rank, query)
+        for query in result.queries
+        if query.base_rank and query.patched_rank
+    ]
+    by_gain.sort(key=itemgetter(0))
+    gains = [query for gain, query in reversed(by_gain) if gain > 1][:EACH]
+    losses = [query for gain, query in by_gain if gain < 1][:EACH]
     shown = {query.id for query in (*gains, *losses)}
     rest = [query for query in result.queries if query.id not in shown]
     drawn = random.Random(seed).sample(rest, min(EACH, len(rest)))
@@ -85,10 +90,6 @@ def picture_uri(folder: Path, identity: str) -> str | None:
     if not path.is_file():
         return None
     return f"data:image/jpeg;base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def _gain(query: QueryRecord) -> float:
-    return (query.base_rank or 1) / (query.patched_rank or 1)
 
 
 def _place(folder: Path, identity: str) -> Path:
