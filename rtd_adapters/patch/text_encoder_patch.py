@@ -244,8 +244,8 @@ class TrainablePatch(TextEncoderPatch):
         backbone: Backbone,
         method: Method,
         *,
-        lora: LoRASettings | None = None,
-        seed: int = 0,
+        lora: LoRASettings | None,
+        seed: int,
     ) -> P:
         """A patch that equals its base until it is trained. See `TextEncoderPatch.create`."""
         base = backbone.tower

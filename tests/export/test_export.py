@@ -16,7 +16,7 @@ from rtd_adapters.clip.shapes import BackboneShape
 from rtd_adapters.clip.text import Tokenizer, from_layout, tower_from_state_dict
 from rtd_adapters.errors import BackboneError, FileError, PatchError, UsageError
 from rtd_adapters.export.base import read_base
-from rtd_adapters.export.exporter import ExportJob
+from rtd_adapters.export.exporter import Exporter, ExportJob
 from rtd_adapters.export.run import export_patch
 from rtd_adapters.hooks.registry import registry
 from rtd_adapters.patch import TextEncoderPatch
@@ -338,6 +338,11 @@ def test_a_full_disk_leaves_nothing(target, patch, base, tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     refused(ExportJob(patch, tmp_path / "out", base), target, FileError, "No space left")
+
+
+def test_an_exporter_writes_one_file_for_openais_builder_unless_it_says_otherwise():
+    plain = Exporter("repository", "load {out}", lambda job: None)
+    assert (plain.folder, plain.rounded, plain.openai_builder) == (False, None, True)
 
 
 def test_a_full_disk_ends_the_writing_of_an_archive_not_the_process(tmp_path):

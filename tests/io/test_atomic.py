@@ -251,6 +251,29 @@ def test_a_full_disk_is_told_whatever_error_a_writer_makes_of_it(writer, kind, t
     assert not list(tmp_path.iterdir())
 
 
+def test_a_full_disk_is_read_out_of_the_words_of_safetensors(tmp_path):
+    words = "Error while serializing: I/O error: No room (os error 28)"
+    message = "out was not written: No space left on device"
+    with pytest.raises(FileError, match=message), whole_file(tmp_path / "out"):
+        raise RuntimeError(words)
+
+
+def test_the_disk_is_asked_whether_it_is_full(tmp_path, monkeypatch):
+    """torch's own error does not say it. The disk takes what was written and 1 MiB no more."""
+    flush = os.fsync
+
+    def full(handle):
+        if os.fstat(handle).st_size == 1 << 20:
+            raise OSError(28, "No space left on device")
+        flush(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    message = "out was not written: No space left on device"
+    with pytest.raises(FileError, match=message), whole_file(tmp_path / "out"):
+        raise RuntimeError("unexpected pos 704 vs 598")
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_error_that_is_not_the_disks_stays_what_it_is(tmp_path):
     with pytest.raises(RuntimeError, match=r"^ours$"), whole_file(tmp_path / "out"):
         raise RuntimeError("ours")

@@ -21,10 +21,14 @@ class Area:
         return sorted(path.relative_to(ROOT) for path in found if path.name != "__init__.py")
 
 
+SETTINGS = "tests/test_settings.py"
 AREAS = {
-    "training": Area(("rtd_adapters/training",), ("tests/training", "tests/plugins")),
+    "training": Area(("rtd_adapters/training",), ("tests/training", "tests/plugins", SETTINGS)),
     "evaluation": Area(("rtd_adapters/evaluation",), ("tests/evaluation",)),
-    "patch": Area(("rtd_adapters/patch", "rtd_adapters/export"), ("tests/patch", "tests/export")),
+    "patch": Area(
+        ("rtd_adapters/patch", "rtd_adapters/export"),
+        ("tests/patch", "tests/export", SETTINGS),
+    ),
     "clip": Area(("rtd_adapters/clip",), ("tests/clip", "tests/plugins")),
     "io": Area(
         ("rtd_adapters/io", "rtd_adapters/hooks"), ("tests/io", "tests/hooks", "tests/plugins")

@@ -136,6 +136,17 @@ def test_a_tensor_tied_to_one_outside_the_tower_is_refused(trained, model):
     assert same(model, before)
 
 
+def test_a_buffer_that_is_one_of_the_towers_is_refused(trained, model):
+    """As in a model whose frozen parameters were made buffers."""
+    weight = model.token_embedding.weight.detach()
+    del model.token_embedding.weight
+    model.token_embedding.register_buffer("weight", weight)
+    model.last = nn.Module()
+    model.last.register_buffer("table", weight)
+    with pytest.raises(PatchError, match=r"token_embedding\.weight and last\.table share memory"):
+        trained.apply(model)
+
+
 @pytest.mark.parametrize("rows", [slice(5, 7), slice(-2, None)])
 def test_a_view_into_a_tensor_of_the_tower_is_refused(rows, trained, model):
     model.visual.register_buffer("rows", model.token_embedding.weight.detach()[rows])
