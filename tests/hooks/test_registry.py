@@ -194,7 +194,7 @@ def test_a_broken_plugin_is_reported_and_the_others_load(broken, why):
             "composed_prompt 'a photo that {text}' has no",
         ),
         ({"bare_prompt": "a photo"}, "bare_prompt 'a photo' has no placeholder '$'"),
-        ({"placeholder": "*"}, "has no placeholder '*'"),
+        ({"placeholder": "*"}, "composed_prompt 'a photo of $ that {text}' has no placeholder '*'"),
         ({"bare_prompt": None}, "does not set bare_prompt"),
     ],
 )

@@ -258,6 +258,12 @@ def test_a_full_disk_is_read_out_of_the_words_of_safetensors(tmp_path):
         raise RuntimeError(words)
 
 
+def test_an_error_of_the_system_without_a_number_is_said_in_its_own_words(tmp_path):
+    message = "out was not written: gone away"
+    with pytest.raises(FileError, match=message), whole_file(tmp_path / "out"):
+        raise OSError("gone away")
+
+
 def test_the_disk_is_asked_whether_it_is_full(tmp_path, monkeypatch):
     """torch's own error does not say it. The disk takes what was written and 1 MiB no more."""
     flush = os.fsync

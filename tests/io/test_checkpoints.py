@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from rtd_adapters.errors import FileError
-from rtd_adapters.io.checkpoints import read_checkpoint, read_safetensors
+from rtd_adapters.io.checkpoints import read_checkpoint, read_header, read_safetensors
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2, dtype=torch.int64)}
 
@@ -28,8 +28,11 @@ def test_safetensors_come_with_their_metadata(tmp_path):
     tensors, metadata = read_safetensors(path)
     assert same(tensors, STATE)
     assert metadata == {"rtd": "{}"}
+    header = {"a.weight": ("F32", [2, 3]), "a.bias": ("I64", [2])}
+    assert read_header(path) == (header, {"rtd": "{}"})
     save_file(STATE, path)
     assert read_safetensors(str(path))[1] == {}
+    assert read_header(str(path)) == (header, {})
 
 
 @pytest.mark.parametrize("name", ["a.safetensors", "a.pt", "a.bin"])

@@ -8,7 +8,6 @@ import os
 import pytest
 
 from rtd_adapters.errors import FileError
-from rtd_adapters.io.entries import Entry
 from rtd_adapters.io.json_files import parse_json, read_json
 
 BAD = {
@@ -49,11 +48,3 @@ def test_the_rest_is_read(tmp_path):
     path = tmp_path / "file.json"
     path.write_text(json.dumps({"a": [1, "\u00e9"]}), encoding="utf-8")
     assert read_json(path) == {"a": [1, "\u00e9"]}
-
-
-def test_numbers_of_either_sign_up_to_a_billion():
-    entry = Entry("file", {"low": -1e9, "high": 1e9, "below": -1.1e9, "above": 1.1e9}, "Mend it.")
-    assert (entry.number("low"), entry.number("high")) == (-1e9, 1e9)
-    for name in ("below", "above"):
-        with pytest.raises(FileError, match=name):
-            entry.number(name)
