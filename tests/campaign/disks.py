@@ -53,10 +53,10 @@ class Campaign:
             with self._fresh_disk(job):
                 if self._runner.run(job) != 0:
                     raise SystemExit(f"{job.name} fails undisturbed: {self._runner.said()}")
-                expected = contents(self._disk.place)
+                expected, size = contents(self._disk.place), _size(self._disk.place)
             for obstacle in all_obstacles():
                 with self._fresh_disk(job):
-                    self._meet(job, obstacle, expected)
+                    self._meet(job, obstacle, expected, size)
             for dies in (False, True):
                 with self._fresh_disk(job):
                     self._meet_another(job, dies, expected)
@@ -70,11 +70,10 @@ class Campaign:
         finally:
             self._disk.unmount()
 
-    def _meet(self, job: Job, obstacle: Obstacle, expected: Contents) -> None:
+    def _meet(self, job: Job, obstacle: Obstacle, expected: Contents, size: int) -> None:
         """Run into an obstacle; where that ended the run, remove it and run again."""
         what = f"{job.name}, {obstacle.name}"
         foreign = set(contents(self._disk.place))
-        size = sum(map(len, expected.values()))
         obstacle.come(self._disk, job, size)
         stands, left = _kind(job.target), leftovers(self._disk.place)
         code = self._runner.run(job, job.restart(self._disk.place))
@@ -155,6 +154,11 @@ class Campaign:
     def _fault(self, what: str, wrong: str) -> None:
         self.faults.append(f"{what}: {wrong}")
         print(f"FAULT {self.faults[-1]}", flush=True)
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _kind(path: Path) -> tuple[int, str] | None:
