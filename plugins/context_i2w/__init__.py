@@ -47,9 +47,10 @@ class ContextI2W(Method):
     options = MappingProxyType(
         {
             "stand_in": MethodOption(
-                "what stands for patches in training: the caption's tokens, or all of it in each",
+                "what stands for patches in training: the caption's tokens, all of it in each, or "
+                "none, with SEARLE's projection",
                 default="tokens",
-                choices=("tokens", "caption"),
+                choices=("tokens", "caption", "reuse"),
             )
         }
     )

@@ -54,9 +54,10 @@ class Fti4cir(Method):
     options = MappingProxyType(
         {
             "stand_in": MethodOption(
-                "what stands for a picture in training: lifted tokens, or the caption's words",
+                "what stands for a picture in training: lifted tokens, the caption's words, or "
+                "nothing, with SEARLE's projection",
                 default="tokens",
-                choices=("tokens", "words"),
+                choices=("tokens", "words", "reuse"),
             )
         }
     )
