@@ -67,6 +67,11 @@ class ImageHead(nn.Module):
         states = vectors.float() @ self._back
         return self.scale * F.layer_norm(states, states.shape[-1:])
 
+    @torch.no_grad()
+    def lift_quality(self, vectors: Tensor) -> float:
+        """Mean cosine of lifted vectors' embeddings to the vectors [N, embed_dim]; 1 is exact."""
+        return F.cosine_similarity(self(self.lift(vectors)), vectors, dim=-1).mean().item()
+
 
 class UnknownHead(ImageHead):
     """Stands in for an image head that is not there, or that rtd does not know.

@@ -15,6 +15,7 @@ from rtd_adapters.clip.sources import BackboneSource, backbone_source
 from rtd_adapters.clip.text import TextTower
 from rtd_adapters.errors import FileError, UsageError
 from rtd_adapters.io.atomic import require_new_folder, require_writable
+from rtd_adapters.jobs.lift import lift_note
 from rtd_adapters.jobs.provided import provisions
 from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.methods.installed import get_method
@@ -201,6 +202,8 @@ def load_inputs(job: PatchJob, say: Say = silent) -> Inputs:
         say(note)
     projection, projection_source = load_projection(trained, backbone, job.projection)
     if job.projection and (note := scale_note(trained, projection, backbone)):
+        say(note)
+    if note := lift_note(trained, backbone, triplets):
         say(note)
     if trained is not method:
         projection_source["method"] = trained.name

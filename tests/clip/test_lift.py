@@ -73,7 +73,7 @@ def test_the_lift_is_what_it_says(condition, embed_dim):
 
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_vectors_far_from_any_picture_are_lifted_to_what_is_like_their_own(condition):
-    """With noise as large as pictures differ, where an inverse of a badly conditioned head finds none."""
+    """With noise as large as pictures differ, which an inverse blows up until nothing is found."""
     head = PlainHead(condition, shift=0.0)
     states = head.pictures(30)
     vectors = head.embeds(states)

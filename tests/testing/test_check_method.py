@@ -336,6 +336,15 @@ def test_a_stand_in_of_choice_may_differ_from_pictures(example):
     captions_compose_as_pictures(method.configured({"stand_in": "words"}))
 
 
+def test_a_method_whose_default_is_reuse_is_held_to_its_promises_by_tokens(example):
+    option = MethodOption("what stands in", default="reuse", choices=("tokens", "reuse"))
+    changes = {"composed": captions_alone, "options": {"stand_in": option}}
+    with pytest.raises(AssertionError, match="differ"):
+        captions_compose_as_pictures(example("one_token", **changes))
+    for name in ("context_i2w", "fti4cir"):
+        queries_have_a_row_for_each_reference(get_method(name).configured({"stand_in": "reuse"}))
+
+
 def test_a_method_that_defines_no_projection(example):
     method = example("one_token", build_projection=Method.build_projection)
     with pytest.raises(AssertionError, match=r"NotImplementedError.*needs_projection = False"):
