@@ -43,6 +43,7 @@ class ContextI2W(Method):
     backbone = ("ViT-L-14", "openai")
     checked_with = ("demo",)
     needs_states = True
+    reuses = "searle"
     injections = ("call", "file", "launcher")
     options = MappingProxyType(
         {

@@ -50,6 +50,7 @@ class Fti4cir(Method):
     backbone = ("ViT-L-14", "openai")
     checked_with = ("demo",)
     needs_states = True
+    reuses = "searle"
     injections = ("call", "file", "launcher")
     options = MappingProxyType(
         {

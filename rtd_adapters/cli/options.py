@@ -116,8 +116,8 @@ stand_in_option = click.option(
     "--stand-in",
     metavar="NAME",
     help="What training shows a method that reads a picture's states in their place: tokens, "
-    "caption or words, as the method has them, or reuse, which trains against SEARLE's prompts and "
-    "projection.  [as `rtd methods` says]",
+    "caption or words, as the method has them, or reuse, which trains against the prompts and "
+    "projection of a simpler method, SEARLE.  [as `rtd methods` says]",
 )
 backbone_option = click.option(
     "--backbone",

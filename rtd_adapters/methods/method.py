@@ -76,8 +76,8 @@ class Method(ABC):
     options: Mapping[str, MethodOption] = MappingProxyType({})
     """What its user may choose, by name. `stand_in` is what stands in for a picture's states in
     training (see `stand_ins`); further files that a projection needs are options too."""
-    reuses: str = "searle"
-    """The method that is trained in its place where `stand_in` is `reuse`, as the paper's code
+    reuses: str = ""
+    """The method that training sees in its place where `stand_in` is `reuse`, as the paper's code
     reuses one encoder for several methods: one whose projection reads one embedding."""
     _chosen: Mapping[str, str] = MappingProxyType({})
 
