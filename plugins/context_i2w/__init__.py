@@ -43,13 +43,15 @@ class ContextI2W(Method):
     backbone = ("ViT-L-14", "openai")
     checked_with = ("demo",)
     needs_states = True
+    reuses = "searle"
     injections = ("call", "file", "launcher")
     options = MappingProxyType(
         {
             "stand_in": MethodOption(
-                "what stands for patches in training: the caption's tokens, or all of it in each",
+                "what stands for patches in training: the caption's tokens, all of it in each, or "
+                "none, with SEARLE's projection",
                 default="tokens",
-                choices=("tokens", "caption"),
+                choices=("tokens", "caption", "reuse"),
             )
         }
     )

@@ -52,13 +52,15 @@ class Fti4cir(Method):
     backbone = ("ViT-L-14", "openai")
     checked_with = ("demo",)
     needs_states = True
+    reuses = "searle"
     injections = ("call", "file", "launcher")
     options = MappingProxyType(
         {
             "stand_in": MethodOption(
-                "what stands for a picture in training: lifted tokens, or the caption's words",
+                "what stands for a picture in training: lifted tokens, the caption's words, or "
+                "nothing, with SEARLE's projection",
                 default="tokens",
-                choices=("tokens", "words"),
+                choices=("tokens", "words", "reuse"),
             )
         }
     )

@@ -75,6 +75,17 @@ def _chosen(
     return chosen
 
 
+def with_stand_in(chosen: dict[str, str], stand_in: str | None) -> dict[str, str]:
+    """Options of the method, the one that `--stand-in` stands for included."""
+    from rtd_adapters.methods.method import STAND_IN
+
+    if stand_in is None:
+        return chosen
+    if STAND_IN in chosen:
+        raise click.UsageError(f"Pass either --stand-in or --method-option {STAND_IN}.")
+    return {**chosen, STAND_IN: stand_in}
+
+
 def take_fields(settings: type, given: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Take the values out of `given` that are fields of a dataclass; unset ones go.
 
@@ -100,6 +111,13 @@ method_options_option = click.option(
     multiple=True,
     callback=_chosen,
     help="An option of the method, as `rtd methods` lists them. Repeatable.",
+)
+stand_in_option = click.option(
+    "--stand-in",
+    metavar="NAME",
+    help="What training shows a method that reads a picture's states in their place: tokens, "
+    "caption or words, as the method has them, or reuse, which trains against the prompts and "
+    "projection of a simpler method, SEARLE.  [as `rtd methods` says]",
 )
 backbone_option = click.option(
     "--backbone",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @options.pretrained_option
 @options.projection_option
 @options.method_options_option
+@options.stand_in_option
 @click.option(
     "--triplets",
     metavar="SOURCE",
@@ -107,6 +108,8 @@ def _job(**given: Any) -> PatchJob:
     from rtd_adapters.patch.lora import LoRASettings
     from rtd_adapters.training import RunOptions, TrainingSettings
 
+    stand_in = given.pop("stand_in")
+    given["method_options"] = options.with_stand_in(given["method_options"], stand_in)
     chosen = options.take_fields(TrainingSettings, given)
     settings = recipe_settings(given["backbone"], given["kind"], **chosen)
     every = {"checkpoint_every": checkpoint_interval(settings)}

@@ -17,6 +17,7 @@ from rtd_adapters.cli.terminal import echo, echo_json
 @click.option(
     "--ablation", is_flag=True, help="RTD whole, and with one of its components taken out."
 )
+@options.stand_in_option
 @options.kind_option
 @options.seed_option
 @options.max_steps_option
@@ -26,6 +27,7 @@ def sweep(
     method: str,
     scales: str | None,
     ablation: bool,
+    stand_in: str | None,
     kind: str,
     seed: int,
     steps: int | None,
@@ -53,7 +55,13 @@ def sweep(
     changes = ABLATION if ablation else noise_changes(_numbers(scales or ""))
     chosen = {"seed": seed} | ({} if steps is None else {"steps": steps})
     settings = recipe_settings(DEFAULT, kind, **chosen)
-    job = PatchJob(method, out / "unused.safetensors", kind=kind, settings=settings)
+    job = PatchJob(
+        method,
+        out / "unused.safetensors",
+        method_options=options.with_stand_in({}, stand_in),
+        kind=kind,
+        settings=settings,
+    )
     rows = run_sweep(job, changes, out, lambda line: echo(line, err=True))
     answer = reading(rows)
     write_diagnoses([answer], f"{method}: {answer.name}", out / "sweep.html")

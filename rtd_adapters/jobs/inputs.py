@@ -15,10 +15,11 @@ from rtd_adapters.clip.sources import BackboneSource, backbone_source
 from rtd_adapters.clip.text import TextTower
 from rtd_adapters.errors import FileError, UsageError
 from rtd_adapters.io.atomic import require_new_folder, require_writable
+from rtd_adapters.jobs.lift import lift_note
 from rtd_adapters.jobs.provided import provisions
 from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.methods.installed import get_method
-from rtd_adapters.methods.method import Method
+from rtd_adapters.methods.method import REUSE, Method
 from rtd_adapters.methods.projections import load_projection
 from rtd_adapters.methods.scale import scale_note
 from rtd_adapters.patch import TextEncoderPatch
@@ -80,11 +81,16 @@ class Inputs:
     """Everything a job needs, loaded and checked against each other."""
 
     method: Method
+    """That the patch is for."""
+    trained: Method
+    """That training sees: the same, or with *reuse* another."""
     backbone: Backbone
     projection: nn.Module
+    """Of the method that training sees."""
     triplets: TripletSet
     projection_source: dict[str, Any]
-    """For the metadata: where the projection comes from, its sha256, and the method's options."""
+    """For the metadata: where the projection comes from, its sha256, the method it is another's,
+    and the chosen options."""
 
     @property
     def triplets_source(self) -> dict[str, Any]:
@@ -94,9 +100,9 @@ class Inputs:
 
     def towers(self, student: TextTower) -> Towers:
         """The networks of a run that trains, or judges, this tower."""
-        tokenizer = self.method.tokenizer(student.config.context_length)
+        tokenizer = self.trained.tokenizer(student.config.context_length)
         return Towers(
-            self.method,
+            self.trained,
             self.projection,
             self.backbone.tower,
             student,
@@ -108,8 +114,18 @@ class Inputs:
         """What trains on them; it keeps its checkpoints in the job's run folder by default."""
         options = options or replace(job.options, folder=job.run_folder)
         return Trainer(
-            self.method, self.projection, self.backbone, self.triplets, job.settings, options
+            self.trained, self.projection, self.backbone, self.triplets, job.settings, options
         )
+
+    def own_projection(self) -> nn.Module:
+        """The method's own, which *reuse* leaves out of training and evaluation needs.
+
+        Raises:
+            UsageError: training sees another's, and the backbone brings none.
+        """
+        if self.trained is self.method:
+            return self.projection
+        return load_projection(self.method, self.backbone, None)[0]
 
 
 def check_request(job: PatchJob) -> None:
@@ -132,8 +148,10 @@ def check_request(job: PatchJob) -> None:
 
 def _require_inputs(job: PatchJob) -> None:
     lacking = []
-    if job.projection is None and job.source is None and job.chosen_method().needs_projection:
-        lacking.append("--projection")
+    trained = trained_for(job.chosen_method())
+    if job.projection is None and job.source is None and trained.needs_projection:
+        owner = "" if trained.name == job.method else f" ({trained.name}'s)"
+        lacking.append(f"--projection{owner}")
     if job.triplets is None and provisions(job.backbone) is None:
         lacking.append("--triplets")
     if lacking:
@@ -176,17 +194,31 @@ def load_inputs(job: PatchJob, say: Say = silent) -> Inputs:
         RtdError: an input is missing, damaged, or does not fit another.
     """
     method = job.chosen_method()
+    trained = trained_for(method)
     triplets = _load_triplets(job)
     say(f"loading backbone {job.backbone}")
     backbone = load_backbone(job.backbone, job.pretrained)
     if job.source is None and (note := activation_note(method, backbone)):
         say(note)
-    projection, projection_source = load_projection(method, backbone, job.projection)
-    if job.projection and (note := scale_note(method, projection, backbone)):
+    projection, projection_source = load_projection(trained, backbone, job.projection)
+    if job.projection and (note := scale_note(trained, projection, backbone)):
         say(note)
+    if note := lift_note(trained, backbone, triplets):
+        say(note)
+    if trained is not method:
+        projection_source["method"] = trained.name
     if job.method_options:
         projection_source["options"] = dict(job.method_options)
-    return Inputs(method, backbone, projection, triplets, projection_source)
+    return Inputs(method, trained, backbone, projection, triplets, projection_source)
+
+
+def trained_for(method: Method) -> Method:
+    """The method whose prompts and projection training sees: the same, or with *reuse* another.
+
+    Raises:
+        UsageError: the other is not installed.
+    """
+    return get_method(method.reuses) if method.stand_in == REUSE else method
 
 
 def activation_note(method: Method, backbone: Backbone) -> str | None:

@@ -124,7 +124,8 @@ def _measuring(
         return _no_figures
     if brought := provisions(job.backbone):
         say(f"drawing the pictures of {job.backbone}")
-        return brought.world(inputs.method, inputs.projection, inputs.backbone).evaluate
+        own = inputs.own_projection()
+        return brought.world(inputs.method, own, inputs.backbone).evaluate
     held_out = trainer.stream.held_out()
 
     def recall(tower: TextTower) -> Figures:

@@ -123,6 +123,8 @@ def _learned_before(job: PatchJob) -> PatchMetadata:
     metadata = TextEncoderPatch.load(job.out).metadata
     settings = job.settings.to_dict()
     other = [name for name, value in settings.items() if metadata.training.get(name) != value]
+    if metadata.projection.get("options", {}) != dict(job.method_options):
+        other.append("method options")
     if other or metadata.method != job.method:
         raise FileError(
             f"{job.out} was learned with other settings ({', '.join(other[:3]) or 'method'}). "

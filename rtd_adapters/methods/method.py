@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound="Method")
 STAND_IN = "stand_in"
+REUSE = "reuse"
+"""The stand-in that is none: training sees another method's projection instead (`reuses`)."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,9 @@ class Method(ABC):
     options: Mapping[str, MethodOption] = MappingProxyType({})
     """What its user may choose, by name. `stand_in` is what stands in for a picture's states in
     training (see `stand_ins`); further files that a projection needs are options too."""
+    reuses: str = ""
+    """The method that training sees in its place where `stand_in` is `reuse`, as the paper's code
+    reuses one encoder for several methods: one whose projection reads one embedding."""
     _chosen: Mapping[str, str] = MappingProxyType({})
 
     def configured(self: M, chosen: Mapping[str, str]) -> M:
@@ -88,7 +93,8 @@ class Method(ABC):
                 raise UsageError(f"{self.name} has no option {name!r}; it has: {known}.")
             choices = self.options[name].choices
             if choices and value not in choices:
-                raise UsageError(f"{name}={value}: choose one of {', '.join(choices)}.")
+                known = ", ".join(choices)
+                raise UsageError(f"{self.name} has no {name} {value!r}; choose one of {known}.")
         method = copy.copy(self)
         method._chosen = MappingProxyType({**self._chosen, **chosen})
         return method

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rtd_adapters.clip.shapes import BackboneShape
 from rtd_adapters.clip.text import TextTower, Tokenizer
-from rtd_adapters.methods.method import Method
+from rtd_adapters.methods.method import REUSE, STAND_IN, Method
 from rtd_adapters.methods.query import Composition, embed_composition
 from rtd_adapters.methods.reference import Reference
 from rtd_adapters.methods.stand_ins import CaptionSide
@@ -57,8 +57,14 @@ class Rehearsal:
 
     @cached_property
     def captions(self) -> Reference:
-        """The reference side in training: captions, without noise."""
-        return self._side.reference(self.method, CAPTIONS, self._embedding, self.tower)
+        """The reference side in training: captions, without noise.
+
+        With `reuse` a method never sees one, but it has other stand-ins to choose.
+        """
+        method = self.method
+        if method.stand_in == REUSE:
+            method = method.configured({STAND_IN: "tokens"})
+        return self._side.reference(method, CAPTIONS, self._embedding, self.tower)
 
     @cached_property
     def pictures(self) -> Reference:

@@ -168,6 +168,57 @@ def test_an_option_of_the_method_changes_the_result_and_is_recorded(rtd, tmp_pat
     assert made["tokens"].fingerprint != made["words"].fingerprint
 
 
+def test_a_stand_in_is_an_option_of_the_method_by_a_shorter_name(rtd, tmp_path):
+    made = []
+    for flags in (("--stand-in", "words"), ("--method-option", "stand_in=words")):
+        out = tmp_path / f"{len(made)}.safetensors"
+        assert rtd("patch", "--method", "fti4cir", "--out", out, *QUICK, *flags).returncode == 0
+        made.append(TextEncoderPatch.load(out).metadata)
+    assert made[0].fingerprint == made[1].fingerprint
+    assert made[0].projection == made[1].projection
+
+
+def test_reuse_trains_searles_encoder_for_the_method(rtd, patch, tmp_path):
+    """The same weights as a patch of SEARLE's, with the figures of the method it is for."""
+    out, other = tmp_path / "reuse.safetensors", tmp_path / "searle.safetensors"
+    flags = ("--out", out, *QUICK, "--stand-in", "reuse", "--json")
+    run = rtd("patch", "--method", "context_i2w", *flags)
+    assert run.returncode == 0, run.stderr
+    assert patch(other, *QUICK).returncode == 0
+    reused, searle = (TextEncoderPatch.load(path).metadata for path in (out, other))
+    assert reused.fingerprint == searle.fingerprint
+    assert reused.method == "context_i2w"
+    assert reused.projection["method"] == "searle"
+    assert reused.projection["sha256"] == searle.projection["sha256"]
+    own = rtd("patch", "--method", "context_i2w", "--out", tmp_path / "own", *QUICK, "--json")
+    assert json.loads(run.stdout)["before"] == json.loads(own.stdout)["before"]
+    assert reused.figures["before"] != searle.figures["before"]
+
+
+@pytest.mark.parametrize(
+    ("method", "flags", "said"),
+    [
+        ("context_i2w", ("--stand-in", "words"), "no stand_in 'words'; choose one of tokens, capt"),
+        ("searle", ("--stand-in", "tokens"), "searle has no option 'stand_in'; it has: none"),
+        (
+            "fti4cir",
+            ("--stand-in", "words", "--method-option", "stand_in=words"),
+            "Pass either --stand-in or --method-option stand_in",
+        ),
+        (
+            "context_i2w",
+            ("--stand-in", "reuse", "--backbone", "ViT-B-32", "--triplets", "x.json"),
+            "needs --projection (searle's)",
+        ),
+    ],
+)
+def test_a_stand_in_that_the_method_has_not(method, flags, said, rtd, tmp_path):
+    run = rtd("patch", "--method", method, "--out", tmp_path / "w.safetensors", *flags)
+    assert run.returncode == 2
+    assert said in " ".join(run.stderr.split())
+    assert not list(tmp_path.iterdir())
+
+
 def test_settings_of_the_command_line_reach_the_run(patch, tmp_path):
     """Every option of the recipe, each with a value that is no default."""
     given = {

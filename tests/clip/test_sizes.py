@@ -16,40 +16,6 @@ from rtd_adapters.clip.text import TextTower, Tokenizer, TowerConfig
 from rtd_adapters.errors import BackboneError
 
 
-def test_lifting_takes_each_vector_alone():
-    """However the vectors are laid out: one, a batch, or the patches of a batch."""
-    torch.manual_seed(0)
-    head = ImageHead(nn.LayerNorm(48).requires_grad_(False), torch.randn(48, 32) * 0.2, scale=1.3)
-    vectors = torch.randn(3, 5, 32) * torch.tensor([0.1, 1.0, 30.0])[:, None, None]
-    alone = [head.lift(vector) for vector in vectors.flatten(0, 1)]
-    near = {"rtol": 1e-2, "atol": 5e-3}  # what is left of a state's length is a small difference
-    torch.testing.assert_close(head.lift(vectors).flatten(0, 1), torch.stack(alone), **near)
-    torch.testing.assert_close(head.lift(vectors.flatten(0, 1)), torch.stack(alone), **near)
-
-
-@pytest.mark.parametrize("size", [1e-3, 1e-2, 0.0])
-def test_short_vectors_are_never_lengthened_or_shortened(size):
-    torch.manual_seed(0)
-    head = ImageHead(nn.LayerNorm(48).requires_grad_(False), torch.randn(48, 32) * 0.2, scale=1.3)
-    vectors = torch.randn(5, 32) * size
-    torch.testing.assert_close(head(head.lift(vectors)), vectors, rtol=1e-2, atol=1e-5)
-
-
-def test_a_vector_that_just_fits_is_not_shortened():
-    torch.manual_seed(0)
-    head = ImageHead(nn.LayerNorm(48).requires_grad_(False), torch.randn(48, 32) * 0.2)
-    for factor, fits in ((0.98, True), (1.02, False)):
-        # A state of root mean square 1 and mean 0 in the span that the head sees.
-        back = torch.linalg.pinv(torch.cat([head.weight, torch.ones(48, 1)], dim=1))[:-1]
-        state = torch.randn(32) @ back
-        state = state / state.square().mean().sqrt() * factor
-        found = head(head.lift(state @ head.weight))
-        wanted = state @ head.weight
-        assert torch.allclose(found, wanted, rtol=1e-3, atol=1e-3) is fits
-        expected = wanted if fits else wanted / factor
-        torch.testing.assert_close(found, expected, rtol=2e-3, atol=2e-3)
-
-
 def test_a_head_without_weights_changes_nothing():
     head, vectors = ImageHead(), torch.randn(2, 3)
     assert head(vectors) is head.lift(vectors) is vectors

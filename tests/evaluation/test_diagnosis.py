@@ -176,6 +176,18 @@ def test_a_sweep_learns_nothing_twice(tmp_path, monkeypatch):
         run_sweep(other, changes, tmp_path)
 
 
+def test_a_sweep_goes_on_with_its_own_stand_in_only(tmp_path):
+    settings = TrainingSettings(steps=1, batch_size=8)
+    jobs = [
+        PatchJob("fti4cir", Path("unused"), method_options={"stand_in": name}, settings=settings)
+        for name in ("words", "reuse")
+    ]
+    rows = run_sweep(jobs[0], noise_changes([0.5]), tmp_path)
+    assert run_sweep(jobs[0], noise_changes([0.5]), tmp_path) == rows
+    with pytest.raises(FileError, match=r"other settings \(method options\)"):
+        run_sweep(jobs[1], noise_changes([0.5]), tmp_path)
+
+
 def test_the_ablation_takes_one_component_out_at_a_time():
     plain = TrainingSettings()
     for name, change in ABLATION.items():

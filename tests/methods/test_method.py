@@ -54,7 +54,7 @@ def test_options_are_chosen_on_a_copy():
         method.option("file")
     with pytest.raises(UsageError, match=r"plain has no option 'x'; it has: kind, file\."):
         method.configured({"x": "1"})
-    with pytest.raises(UsageError, match=r"kind=c: choose one of a, b\."):
+    with pytest.raises(UsageError, match=r"plain has no kind 'c'; choose one of a, b\."):
         method.configured({"kind": "c"})
 
 

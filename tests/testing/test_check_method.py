@@ -36,8 +36,10 @@ ALL = [check.__name__ for check in CHECKS]
 BUILT_IN = [
     ("context_i2w", {}),
     ("context_i2w", {"stand_in": "caption"}),
+    ("context_i2w", {"stand_in": "reuse"}),
     ("fti4cir", {}),
     ("fti4cir", {"stand_in": "words"}),
+    ("fti4cir", {"stand_in": "reuse"}),
     ("lincir", {}),
     ("pic2word", {}),
     ("searle", {}),
@@ -334,6 +336,13 @@ def test_a_stand_in_of_choice_may_differ_from_pictures(example):
     with pytest.raises(AssertionError, match="differ"):
         captions_compose_as_pictures(method)
     captions_compose_as_pictures(method.configured({"stand_in": "words"}))
+
+
+def test_a_method_whose_default_is_reuse_is_held_to_its_promises_by_tokens(example):
+    option = MethodOption("what stands in", default="reuse", choices=("tokens", "reuse"))
+    changes = {"composed": captions_alone, "options": {"stand_in": option}}
+    with pytest.raises(AssertionError, match="differ"):
+        captions_compose_as_pictures(example("one_token", **changes))
 
 
 def test_a_method_that_defines_no_projection(example):
