@@ -29,7 +29,7 @@ from rtd_adapters.patch.trainable import LoRAPatch
 from rtd_adapters.training import Trainer, TrainingRecord
 from rtd_adapters.training.processes import launched
 from rtd_adapters.training.run_folder import begin_run, mark_finished, remove_run
-from rtd_adapters.training.validation import anchor_recall
+from rtd_adapters.training.validation import held_out_figures
 
 Figures = dict[str, float]
 
@@ -127,10 +127,10 @@ def _measuring(
         return brought.world(inputs.method, inputs.projection, inputs.backbone).evaluate
     held_out = trainer.stream.held_out()
 
-    def recall(tower: TextTower) -> Figures:
-        return anchor_recall(inputs.towers(tower), held_out)
+    def judge(tower: TextTower) -> Figures:
+        return held_out_figures(inputs.towers(tower), held_out)
 
-    return recall
+    return judge
 
 
 def _no_figures(tower: TextTower) -> Figures:
@@ -141,11 +141,12 @@ def _describe(
     job: PatchJob, patch: TrainablePatch, record: TrainingRecord, before: Figures, after: Figures
 ) -> None:
     patch.metadata.figures = {"before": before, "after": after}
-    patch.metadata.training = job.settings.to_dict() | {
+    counted = {
         "selected_step": record.selected_step,
         "texts_cut": record.texts_cut,
         "texts_cleaned": record.texts_cleaned,
     }
+    patch.metadata.training = job.settings.to_dict() | counted
 
 
 def _write(job: PatchJob, patch: TrainablePatch) -> PatchMetadata:

@@ -47,7 +47,7 @@ class PatchMetadata:
     training: dict[str, Any] = field(default_factory=dict)
     """Hyperparameters and what the run counted."""
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
-    """`before` and `after`: metric name -> per cent."""
+    """`before` and `after`: metric name -> value, in the metric's own unit."""
     versions: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
 
