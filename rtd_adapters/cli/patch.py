@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     help="Other names of the triplets' columns: reference=src,conditioning=edit,target=dst.",
 )
 @options.kind_option
+@options.recipe_option
 @click.option(
     "--dtype",
     type=click.Choice(["fp32", "bf16", "fp16"]),
@@ -108,7 +109,7 @@ def _job(**given: Any) -> PatchJob:
     from rtd_adapters.training import RunOptions, TrainingSettings
 
     chosen = options.take_fields(TrainingSettings, given)
-    settings = recipe_settings(given["backbone"], given["kind"], **chosen)
+    settings = recipe_settings(given["backbone"], given["kind"], given["recipe"], **chosen)
     every = {"checkpoint_every": checkpoint_interval(settings)}
     run = RunOptions(**every | options.take_fields(RunOptions, given))
     lora = LoRASettings(**options.take_fields(LoRASettings, given, prefix="lora_"))
@@ -126,6 +127,7 @@ def _show(result: PatchResult, as_json: bool) -> None:
                 "method": metadata.method,
                 "backbone": metadata.backbone,
                 "kind": metadata.kind,
+                "recipe": metadata.recipe,
                 "before": result.before,
                 "after": result.after,
                 "steps": result.record.steps,

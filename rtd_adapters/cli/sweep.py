@@ -18,6 +18,7 @@ from rtd_adapters.cli.terminal import echo, echo_json
     "--ablation", is_flag=True, help="RTD whole, and with one of its components taken out."
 )
 @options.kind_option
+@options.recipe_option
 @options.seed_option
 @options.max_steps_option
 @click.option("-o", "--out", type=options.FOLDER, required=True, help="Folder of the patches.")
@@ -27,6 +28,7 @@ def sweep(
     scales: str | None,
     ablation: bool,
     kind: str,
+    recipe: str,
     seed: int,
     steps: int | None,
     out: Path,
@@ -52,8 +54,9 @@ def sweep(
         raise click.UsageError("Pass either --noise-scale or --ablation.")
     changes = ABLATION if ablation else noise_changes(_numbers(scales or ""))
     chosen = {"seed": seed} | ({} if steps is None else {"steps": steps})
-    settings = recipe_settings(DEFAULT, kind, **chosen)
-    job = PatchJob(method, out / "unused.safetensors", kind=kind, settings=settings)
+    settings = recipe_settings(DEFAULT, kind, recipe, **chosen)
+    unused = out / "unused.safetensors"
+    job = PatchJob(method, unused, kind=kind, settings=settings, recipe=recipe)
     rows = run_sweep(job, changes, out, lambda line: echo(line, err=True))
     answer = reading(rows)
     write_diagnoses([answer], f"{method}: {answer.name}", out / "sweep.html")

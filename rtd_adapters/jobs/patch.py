@@ -23,7 +23,7 @@ from rtd_adapters.jobs.provided import provisions
 from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.patch import TextEncoderPatch, surviving_share
 from rtd_adapters.patch.card import write_card
-from rtd_adapters.patch.metadata import PatchMetadata
+from rtd_adapters.patch.metadata import PAPER, PatchMetadata
 from rtd_adapters.patch.text_encoder_patch import TrainablePatch
 from rtd_adapters.patch.trainable import LoRAPatch
 from rtd_adapters.training import Trainer, TrainingRecord
@@ -141,12 +141,13 @@ def _describe(
     job: PatchJob, patch: TrainablePatch, record: TrainingRecord, before: Figures, after: Figures
 ) -> None:
     patch.metadata.figures = {"before": before, "after": after}
+    named = {} if job.recipe == PAPER else {"recipe": job.recipe}
     counted = {
         "selected_step": record.selected_step,
         "texts_cut": record.texts_cut,
         "texts_cleaned": record.texts_cleaned,
     }
-    patch.metadata.training = job.settings.to_dict() | counted
+    patch.metadata.training = named | job.settings.to_dict() | counted
 
 
 def _write(job: PatchJob, patch: TrainablePatch) -> PatchMetadata:

@@ -72,6 +72,7 @@ def write_card(path: Path, metadata: PatchMetadata, *, weights: str, command: st
     configuration = {
         "kind": metadata.kind,
         "lora": metadata.lora,
+        "recipe": metadata.recipe,
         "training": metadata.training,
         "triplets": metadata.triplets,
         "projection": metadata.projection,
