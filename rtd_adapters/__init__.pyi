@@ -50,6 +50,7 @@ from .jobs.check import CheckJob as CheckJob, run_check as run_check
 from .jobs.diagnose import diagnose as diagnose
 from .jobs.inputs import PatchJob as PatchJob
 from .jobs.patch import PatchResult as PatchResult, run_patch as run_patch
+from .jobs.recipe import recipe_settings as recipe_settings
 from .jobs.sweep import run_sweep as run_sweep
 from .methods.installed import get_method as get_method
 from .methods.method import Method as Method, MethodOption as MethodOption

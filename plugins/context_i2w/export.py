@@ -12,4 +12,4 @@ from ..pic2word.export import USE, write_resume
 @hookimpl
 def register_exporters(register: Callable[[Exporter], None]) -> None:
     """Add Context-I2W's scripts."""
-    register(Exporter("context_i2w", USE, write_resume))
+    register(Exporter("context_i2w", USE, write_resume, strengths=True))

@@ -16,7 +16,8 @@ USE = "python src/evaluate.py --clip_model_name {out} ..."
 @hookimpl
 def register_exporters(register: Callable[[Exporter], None]) -> None:
     """Add FTI4CIR's scripts."""
-    register(Exporter("fti4cir", USE, write_clip, rounded=held_in_fp16_by_openai))
+    rounded = held_in_fp16_by_openai
+    register(Exporter("fti4cir", USE, write_clip, rounded=rounded, strengths=True))
 
 
 def write_clip(job: ExportJob) -> ExportBase:

@@ -22,8 +22,18 @@ USE_FILE = "python validate.py --text-encoder-checkpoint-name {out} ..."
 @hookimpl
 def register_exporters(register: Callable[[Exporter], None]) -> None:
     """Add LinCIR's scripts, and the official RTD ones; both hold their towers in fp16."""
-    lincir = Exporter("lincir", USE_FOLDER, write_folder, True, everything, openai_builder=False)
-    rtd = Exporter("rtd", USE_FILE, write_rtd_checkpoint, False, everything, openai_builder=False)
+    lincir = Exporter(
+        "lincir", USE_FOLDER, write_folder, True, everything, openai_builder=False, strengths=True
+    )
+    rtd = Exporter(
+        "rtd",
+        USE_FILE,
+        write_rtd_checkpoint,
+        False,
+        everything,
+        openai_builder=False,
+        strengths=True,
+    )
     register(lincir)
     register(rtd)
 
@@ -39,7 +49,7 @@ def write_folder(job: ExportJob) -> ExportBase:
         for file in source.iterdir():
             if file.suffix in (".json", ".txt") and not file.name.endswith(".index.json"):
                 shutil.copyfile(file, folder / file.name)
-        tensors = base.tensors | job.patch.state_dict("hf")
+        tensors = base.tensors | base.text_tower(job.patch, "hf")
         stored = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
     return base
@@ -53,7 +63,6 @@ def write_rtd_checkpoint(job: ExportJob) -> ExportBase:
 
     base = read_base(job)
     with whole_file(job.out) as temporary:
-        torch.save(
-            {"epoch": 0, "CLIPTextModelWithProjection": job.patch.state_dict("hf")}, temporary
-        )
+        tower = base.text_tower(job.patch, "hf")
+        torch.save({"epoch": 0, "CLIPTextModelWithProjection": tower}, temporary)
     return base

@@ -17,7 +17,7 @@ KEPT = ("epoch", "name", "state_dict_img2text")
 @hookimpl
 def register_exporters(register: Callable[[Exporter], None]) -> None:
     """Add Pic2Word's scripts."""
-    register(Exporter("pic2word", USE, write_resume))
+    register(Exporter("pic2word", USE, write_resume, strengths=True))
 
 
 def write_resume(job: ExportJob) -> ExportBase:

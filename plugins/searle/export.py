@@ -19,7 +19,7 @@ PHI_DROPOUT = 0.5  # what its scripts ask for beside the checkpoint
 def register_exporters(register: Callable[[Exporter], None]) -> None:
     """Add SEARLE's scripts, whose `--eval-type phi` takes the CLIP from the experiment's JSON."""
     rounded = held_in_fp16_by_openai
-    register(Exporter("searle", USE, write_experiment, folder=True, rounded=rounded))
+    register(Exporter("searle", USE, write_experiment, True, rounded, strengths=True))
 
 
 def write_experiment(job: ExportJob) -> ExportBase:
@@ -35,9 +35,10 @@ def write_experiment(job: ExportJob) -> ExportBase:
     shape = BackboneShape(tower["embed_dim"], tower["width"], tower["width"])
     phi = get_method("searle").load_projection(job.projection, shape)
     settings = {"clip_model_name": str(job.out.absolute() / "clip.pt"), "phi_dropout": PHI_DROPOUT}
+    about = {} if job.strength == 1 else {"strength": job.strength}
     with whole_folder(job.out) as folder:
         write_torchscript(folder / "clip.pt", base.patched(job.patch))
         (folder / "checkpoints").mkdir()
         torch.save({"epoch": 0, "Phi": phi.state_dict()}, folder / "checkpoints" / "phi.pt")
-        (folder / "hyperparameters.json").write_text(json.dumps(settings, indent=2))
+        (folder / "hyperparameters.json").write_text(json.dumps(settings | about, indent=2))
     return base

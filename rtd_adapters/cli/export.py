@@ -30,6 +30,13 @@ from rtd_adapters.cli.terminal import echo, echo_json
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="What to write.")
 @click.option(
+    "--strength",
+    type=options.FiniteNumber(),
+    default=1.0,
+    show_default=True,
+    help="Of the patch: 0 is the base encoder, 1 the patched one.",
+)
+@click.option(
     "--allow-torchscript",
     is_flag=True,
     help="Read a --base that is a TorchScript archive, such as OpenAI's own files. Unpacking one "
@@ -44,6 +51,7 @@ def export(
     base: Path | None,
     projection: Path | None,
     out: Path,
+    strength: float,
     allow_torchscript: bool,
     force: bool,
     overwrite: bool,
@@ -62,15 +70,15 @@ def export(
     from rtd_adapters.export.run import export_patch
     from rtd_adapters.patch import TextEncoderPatch
 
-    job = ExportJob(
-        TextEncoderPatch.load(patch), out, base, projection, allow_torchscript, force, overwrite
-    )
+    loaded = TextEncoderPatch.load(patch)
+    job = ExportJob(loaded, out, base, projection, allow_torchscript, force, overwrite, strength)
     done = export_patch(job, target)
     if as_json:
-        record = {"file": str(done.out), "use": done.use, "surviving_share": done.surviving}
-        echo_json(record)
+        record = {"file": str(done.out), "strength": strength, "use": done.use}
+        echo_json(record | {"surviving_share": done.surviving})
         return
-    echo(f"{done.out}: {patch.name} for {target}. There:", f"  {done.use}")
+    name = patch.name if strength == 1 else f"{patch.name} at strength {strength:g}"
+    echo(f"{done.out}: {name} for {target}. There:", f"  {done.use}")
     if done.surviving is not None:
         echo(
             f"{target} rounds the text tower to fp16 when it loads it: "

@@ -39,7 +39,7 @@ def inspect(file: Path, as_json: bool) -> None:
     size = dtype_named(metadata.dtype).itemsize * sum(counted)
     if as_json:
         summary = {"file": str(file), "tensors": len(tensors), "parameters": sum(counted)}
-        echo_json(summary | {"bytes": size} | asdict(metadata))
+        echo_json(summary | {"bytes": size, "recipe": metadata.recipe} | asdict(metadata))
         return
     for name, value in _rows(metadata, len(tensors), sum(counted), size):
         echo(f"{name:<12} {value}")
@@ -50,7 +50,8 @@ def inspect(file: Path, as_json: bool) -> None:
 def _rows(
     metadata: PatchMetadata, tensors: int, parameters: int, size: int
 ) -> list[tuple[str, str]]:
-    training = ", ".join(f"{key} {value}" for key, value in metadata.training.items() if value)
+    shown = {key: value for key, value in metadata.training.items() if value and key != "recipe"}
+    training = ", ".join(f"{key} {value}" for key, value in shown.items())
     rows = [
         ("method", metadata.method),
         ("backbone", f"{metadata.backbone} (activation {metadata.tower['activation']})"),
@@ -65,6 +66,7 @@ def _rows(
         ("fingerprint", metadata.fingerprint["fp32"][:16]),
         ("triplets", _source(metadata.triplets)),
         ("projection", _source(metadata.projection)),
+        ("recipe", metadata.recipe),
         ("training", training),
         ("versions", ", ".join(f"{key} {value}" for key, value in metadata.versions.items())),
     ]

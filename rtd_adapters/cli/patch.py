@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     help="Other names of the triplets' columns: reference=src,conditioning=edit,target=dst.",
 )
 @options.kind_option
+@options.recipe_option
 @click.option(
     "--dtype",
     type=click.Choice(["fp32", "bf16", "fp16"]),
@@ -111,7 +112,7 @@ def _job(**given: Any) -> PatchJob:
     stand_in = given.pop("stand_in")
     given["method_options"] = options.with_stand_in(given["method_options"], stand_in)
     chosen = options.take_fields(TrainingSettings, given)
-    settings = recipe_settings(given["backbone"], given["kind"], **chosen)
+    settings = recipe_settings(given["backbone"], given["kind"], given["recipe"], **chosen)
     every = {"checkpoint_every": checkpoint_interval(settings)}
     run = RunOptions(**every | options.take_fields(RunOptions, given))
     lora = LoRASettings(**options.take_fields(LoRASettings, given, prefix="lora_"))
@@ -129,6 +130,7 @@ def _show(result: PatchResult, as_json: bool) -> None:
                 "method": metadata.method,
                 "backbone": metadata.backbone,
                 "kind": metadata.kind,
+                "recipe": metadata.recipe,
                 "before": result.before,
                 "after": result.after,
                 "steps": result.record.steps,

@@ -66,11 +66,10 @@ OBJECTIVE = (
         "reference caption's words (ablation).  [refined]",
     ),
     click.option(
-        "--keep-alignment",
-        is_flag=True,
+        "--keep-alignment/--no-keep-alignment",
         default=None,
         help="Add plain caption pairs to the batch, which keeps text-to-image "
-        "recall. Ours, not part of RTD.",
+        "recall. Ours, not part of RTD.  [off; on in the balanced recipe]",
     ),
 )
 """What is learned."""

@@ -19,6 +19,7 @@ from rtd_adapters.cli.terminal import echo, echo_json
 )
 @options.stand_in_option
 @options.kind_option
+@options.recipe_option
 @options.seed_option
 @options.max_steps_option
 @click.option("-o", "--out", type=options.FOLDER, required=True, help="Folder of the patches.")
@@ -29,6 +30,7 @@ def sweep(
     ablation: bool,
     stand_in: str | None,
     kind: str,
+    recipe: str,
     seed: int,
     steps: int | None,
     out: Path,
@@ -54,13 +56,14 @@ def sweep(
         raise click.UsageError("Pass either --noise-scale or --ablation.")
     changes = ABLATION if ablation else noise_changes(_numbers(scales or ""))
     chosen = {"seed": seed} | ({} if steps is None else {"steps": steps})
-    settings = recipe_settings(DEFAULT, kind, **chosen)
+    settings = recipe_settings(DEFAULT, kind, recipe, **chosen)
     job = PatchJob(
         method,
         out / "unused.safetensors",
         method_options=options.with_stand_in({}, stand_in),
         kind=kind,
         settings=settings,
+        recipe=recipe,
     )
     rows = run_sweep(job, changes, out, lambda line: echo(line, err=True))
     answer = reading(rows)

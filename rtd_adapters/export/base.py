@@ -99,4 +99,4 @@ def _checked(job: ExportJob, tensors: dict[str, Tensor]) -> ExportBase:
     kept = {name: tensor for name, tensor in tensors.items() if name not in NOT_TENSORS}
     _, tower = from_layout(kept)
     job.patch.require_fit(tower, force=job.force)
-    return ExportBase(kept, tower)
+    return ExportBase(kept, tower, job.strength)

@@ -33,6 +33,8 @@ class ExportJob:
     allow_torchscript: bool = False
     force: bool = False
     overwrite: bool = False
+    strength: float = 1.0
+    """0 is the base, 1 the patched tower; values between interpolate."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,23 @@ class ExportBase:
 
     tensors: dict[str, Tensor]
     tower: Mapping[str, Tensor]
+    strength: float = 1.0
+    """Of the patch, as the job has it."""
+
+    def state(self, patch: TextEncoderPatch) -> Mapping[str, Tensor]:
+        """The text tower at the job's strength, under `TextTower`'s names."""
+        from rtd_adapters.clip.text import interpolate
+
+        return interpolate(self.tower, patch.state(), self.strength)
+
+    def text_tower(self, patch: TextEncoderPatch, layout: str) -> dict[str, Tensor]:
+        """The same in a layout: `openai`, `open_clip_custom` or `hf`."""
+        from rtd_adapters.clip.text import to_layout
+
+        return to_layout(self.state(patch), layout)
 
     def patched(self, patch: TextEncoderPatch) -> dict[str, Tensor]:
-        """All tensors in OpenAI's layout, the text tower's from the patch.
+        """All tensors in OpenAI's layout, the text tower's from the patch at the job's strength.
 
         Raises:
             PatchError: there is no image tower, and repositories load both from one file.
@@ -53,7 +69,7 @@ class ExportBase:
                 "The base has a text tower in OpenAI's layout but no image tower, and the "
                 "repository loads both from one file. Pass the complete CLIP with --base."
             )
-        return self.tensors | patch.state_dict("openai")
+        return self.tensors | self.text_tower(patch, "openai")
 
 
 @dataclass(frozen=True)
@@ -73,6 +89,9 @@ class Exporter:
     it rounds none."""
     openai_builder: bool = True
     """Whether OpenAI's `build_model` makes the tower, with heads of width 64 and QuickGELU."""
+    strengths: bool = False
+    """Whether `write` takes the tower from its `ExportBase`, which knows the job's strength; one
+    that does not is refused any strength but 1."""
 
 
 def everything(name: str) -> bool:

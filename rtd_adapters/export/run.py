@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from rtd_adapters.errors import PatchError
+from rtd_adapters.clip.text import require_strength
+from rtd_adapters.errors import PatchError, UsageError
 from rtd_adapters.export.exporter import ExportJob, get_exporter
 from rtd_adapters.io.atomic import require_new_folder, require_writable
 from rtd_adapters.io.locks import claimed
@@ -30,11 +31,15 @@ def export_patch(job: ExportJob, target: str) -> Exported:
     """Write the patch for a repository.
 
     Raises:
-        UsageError: the target is unknown, or an input that it needs was not given.
+        UsageError: the target is unknown, an input that it needs was not given, or the strength is
+            none that it can be exported at.
         PatchError: the patch does not fit the base or the repository.
         FileError, BackboneError: an input is damaged, or the output cannot be written.
     """
     exporter = get_exporter(target)
+    require_strength(job.strength)
+    if job.strength != 1 and not exporter.strengths:
+        raise UsageError(f"{target} exports whole patches only. Leave --strength at 1.")
     require_free = require_new_folder if exporter.folder else require_writable
     if exporter.openai_builder:
         _require_openai_builder(job.patch, target)
@@ -43,7 +48,7 @@ def export_patch(job: ExportJob, target: str) -> Exported:
         base = exporter.write(job)
     surviving = None
     if exporter.rounded:
-        state = job.patch.state()
+        state = base.state(job.patch)
         surviving = surviving_share(base.tower, state, torch.float16, exporter.rounded)
     words = {"out": shlex.quote(str(job.out)), "name": shlex.quote(job.out.name)}
     return Exported(job.out, exporter.use.format(**words), surviving)

@@ -24,6 +24,7 @@ from rtd_adapters.methods.projections import load_projection
 from rtd_adapters.methods.scale import scale_note
 from rtd_adapters.patch import TextEncoderPatch
 from rtd_adapters.patch.lora import LoRASettings
+from rtd_adapters.patch.metadata import PAPER
 from rtd_adapters.training import RunOptions, Towers, Trainer, TrainingSettings
 from rtd_adapters.training.metrics_file import MetricsFile
 from rtd_adapters.training.run_folder import FINISHED, has_checkpoint, is_finished
@@ -49,6 +50,8 @@ class PatchJob:
     kind: str = "full"
     lora: LoRASettings = field(default_factory=LoRASettings)
     settings: TrainingSettings = field(default_factory=TrainingSettings)
+    recipe: str = PAPER
+    """The recipe that the settings began with, for the metadata; see `recipe_settings`."""
     options: RunOptions = field(default_factory=RunOptions)
     dtype: str = "fp32"
     adapter_out: Path | None = None

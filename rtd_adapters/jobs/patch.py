@@ -23,13 +23,13 @@ from rtd_adapters.jobs.provided import provisions
 from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.patch import TextEncoderPatch, surviving_share
 from rtd_adapters.patch.card import write_card
-from rtd_adapters.patch.metadata import PatchMetadata
+from rtd_adapters.patch.metadata import PAPER, PatchMetadata
 from rtd_adapters.patch.text_encoder_patch import TrainablePatch
 from rtd_adapters.patch.trainable import LoRAPatch
 from rtd_adapters.training import Trainer, TrainingRecord
 from rtd_adapters.training.processes import launched
 from rtd_adapters.training.run_folder import begin_run, mark_finished, remove_run
-from rtd_adapters.training.validation import anchor_recall
+from rtd_adapters.training.validation import held_out_figures
 
 Figures = dict[str, float]
 
@@ -128,10 +128,10 @@ def _measuring(
         return brought.world(inputs.method, own, inputs.backbone).evaluate
     held_out = trainer.stream.held_out()
 
-    def recall(tower: TextTower) -> Figures:
-        return anchor_recall(inputs.towers(tower), held_out)
+    def judge(tower: TextTower) -> Figures:
+        return held_out_figures(inputs.towers(tower), held_out)
 
-    return recall
+    return judge
 
 
 def _no_figures(tower: TextTower) -> Figures:
@@ -142,11 +142,13 @@ def _describe(
     job: PatchJob, patch: TrainablePatch, record: TrainingRecord, before: Figures, after: Figures
 ) -> None:
     patch.metadata.figures = {"before": before, "after": after}
-    patch.metadata.training = job.settings.to_dict() | {
+    named = {} if job.recipe == PAPER else {"recipe": job.recipe}
+    counted = {
         "selected_step": record.selected_step,
         "texts_cut": record.texts_cut,
         "texts_cleaned": record.texts_cleaned,
     }
+    patch.metadata.training = named | job.settings.to_dict() | counted
 
 
 def _write(job: PatchJob, patch: TrainablePatch) -> PatchMetadata:

@@ -36,6 +36,7 @@ class Plan:
             "method": self.job.method,
             "backbone": self.job.backbone,
             "kind": self.job.kind,
+            "recipe": self.job.recipe,
             "trained_parameters": self.trained,
             "triplets": self.triplets,
             "loss": self.loss,
@@ -55,6 +56,7 @@ class Plan:
             ("backbone", self.job.backbone),
             ("kind", f"{self.job.kind}, {self.trained:,} trained parameters"),
             ("triplets", f"{self.triplets:,}"),
+            ("recipe", self.job.recipe),
             (
                 "training",
                 f"{settings.steps} steps of {settings.batch_size}, lr {settings.learning_rate:g}",

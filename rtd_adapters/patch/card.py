@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from rtd_adapters.io.atomic import whole_file
+from rtd_adapters.patch.figures import by_unit
 from rtd_adapters.patch.metadata import PatchMetadata
 
 _BARE = re.compile(r"[A-Za-z][\w./-]*", re.ASCII)
@@ -71,6 +72,7 @@ def write_card(path: Path, metadata: PatchMetadata, *, weights: str, command: st
     configuration = {
         "kind": metadata.kind,
         "lora": metadata.lora,
+        "recipe": metadata.recipe,
         "training": metadata.training,
         "triplets": metadata.triplets,
         "projection": metadata.projection,
@@ -99,11 +101,16 @@ def _table(metadata: PatchMetadata) -> str:
     before, after = (metadata.figures.get(side, {}) for side in ("before", "after"))
     if not before:
         return "None were taken."
-    rows = ["| metric, per cent | before | after | difference |", "|---|---|---|---|"]
-    for name, old in before.items():
-        new = after[name]
-        rows.append(f"| {_plain(name)} | {old:.1f} | {new:.1f} | {new - old:+.1f} |")
-    return "\n".join(rows)
+    return "\n\n".join(
+        "\n".join(
+            [
+                f"| metric, {unit} | before | after | difference |",
+                "|---|---|---|---|",
+                *(f"| {' | '.join([_plain(row.metric), *row[1:]])} |" for row in rows),
+            ]
+        )
+        for unit, rows in by_unit(before, after).items()
+    )
 
 
 def _quoted(text: str) -> str:

@@ -17,6 +17,8 @@ from rtd_adapters.errors import PatchError
 
 KEY = "rtd"
 SCHEMA = 1
+PAPER = "paper"
+"""The recipe of a file that names none: training as published."""
 VERSIONED = ("rtd-adapters", "torch", "open_clip_torch", "peft", "safetensors")
 
 
@@ -47,9 +49,15 @@ class PatchMetadata:
     training: dict[str, Any] = field(default_factory=dict)
     """Hyperparameters and what the run counted."""
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
-    """`before` and `after`: metric name -> per cent."""
+    """`before` and `after`: metric name -> value, in the metric's own unit."""
     versions: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
+
+    @property
+    def recipe(self) -> str:
+        """The recipe that the training settings began with."""
+        name: str = self.training.get("recipe", PAPER)
+        return name
 
     @property
     def title(self) -> str:

@@ -23,7 +23,7 @@ from rtd_adapters.training.schedule import learning_rate
 from rtd_adapters.training.selection import Selection
 from rtd_adapters.training.settings import TrainingSettings
 from rtd_adapters.training.step import Engine, StepContext, Towers
-from rtd_adapters.training.validation import anchor_recall
+from rtd_adapters.training.validation import held_out_figures
 
 
 class Loop:
@@ -150,7 +150,7 @@ class Loop:
             self._save()
 
     def _validate(self) -> dict[str, float]:
-        metrics = anchor_recall(self._towers, self._stream.held_out())
+        metrics = held_out_figures(self._towers, self._stream.held_out())
         self._record.validations.append({"step": self._step, **metrics})
         self._selection.consider(self._step, metrics)
         return metrics

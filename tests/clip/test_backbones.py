@@ -55,7 +55,11 @@ def test_a_full_size_checkpoint_is_patched_from_the_command_line(name, width, tm
     patch = TextEncoderPatch.load(out)
     assert patch.metadata.tower["activation"] == "quick_gelu"
     assert len(patch.state_dict("openai")) == 5 + 12 * 12
-    assert set(patch.metadata.figures["after"]) == {f"anchor_recall@{k}" for k in (1, 5, 10)}
+    kept = {"caption_recall@1", "caption_cosine"}
+    figures = patch.metadata.figures
+    assert set(figures["after"]) == {f"anchor_recall@{k}" for k in (1, 5, 10)} | kept
+    assert figures["before"]["caption_cosine"] == pytest.approx(1, abs=1e-6)
+    assert figures["after"]["caption_cosine"] < figures["before"]["caption_cosine"]
     patch.apply(model.eval())
     ids = Tokenizer(77).encode(["a photo of a cat"])
     with torch.no_grad():

@@ -7,7 +7,7 @@ import torch
 from rtd_adapters.clip.ranks import target_ranks
 from rtd_adapters.training.batches import TripletBatch
 from rtd_adapters.training.step import Towers
-from rtd_adapters.training.validation import anchor_recall
+from rtd_adapters.training.validation import held_out_figures
 
 
 def test_ranks_are_those_of_a_stable_sort():
@@ -35,5 +35,5 @@ def test_anchors_that_tie_do_not_count_in_the_targets_favour(toy_backbone, searl
     towers = Towers(searle, toy_projection, tower, tower, searle.tokenizer(32))
     captions = [f"caption {letter}" for letter in "abcdefghijklmnopqrst"]
     held_out = TripletBatch(captions, ["is red"] * 20, captions)
-    recall = anchor_recall(towers, held_out)
+    recall = held_out_figures(towers, held_out)
     assert [round(recall[f"anchor_recall@{k}"]) for k in (1, 5, 10)] == [5, 25, 50]

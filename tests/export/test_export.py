@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
+from rtd_plugins.fti4cir.export import write_clip
 
 import rtd_adapters
 from rtd_adapters.clip.backbones import Backbone
@@ -99,7 +101,9 @@ def test_openai_clip_loads_the_carrier(target, patch, base, tmp_path, ids, expec
     if target == "searle":
         settings = json.loads((out / "hyperparameters.json").read_text())
         assert settings == {"clip_model_name": str(path.resolve()), "phi_dropout": 0.5}
-        kept = torch.load(out / "checkpoints" / "phi.pt", weights_only=True)["Phi"]
+        written = torch.load(out / "checkpoints" / "phi.pt", weights_only=True)
+        assert written["epoch"] == 0
+        kept = written["Phi"]
         assert all(torch.equal(kept[key], value) for key, value in module.state_dict().items())
 
 
@@ -229,6 +233,115 @@ def test_the_patchs_own_backbone_is_the_base_by_default(patch, clip, tmp_path):
     patch.metadata.backbone = str(tmp_path / "base")
     assert export_patch(job, "rtd").out.exists()
     assert (export_patch(ExportJob(patch, tmp_path / "new"), "lincir").out / "config.json").exists()
+
+
+# Strengths
+
+
+def between(clip, patch, strength):
+    """Base and patch mixed in float64, under `TextTower`'s names."""
+    _, base = from_layout(clip)
+    after = patch.state()
+    return {n: base[n].double() * (1 - strength) + after[n].double() * strength for n in after}
+
+
+def written(target, out):
+    """The text tower in an exported file or folder, read without any code of the exporters."""
+    if target == "lincir":
+        from transformers import CLIPTextModelWithProjection
+
+        return from_layout(CLIPTextModelWithProjection.from_pretrained(out).state_dict())[1]
+    if target in ("searle", "fti4cir"):
+        path = out / "clip.pt" if target == "searle" else out
+        return from_layout(torch.jit.load(str(path)).state_dict())[1]
+    content = torch.load(out, weights_only=True)
+    return from_layout(content.get("state_dict") or content["CLIPTextModelWithProjection"])[1]
+
+
+def job_at(strength, target, patch, clip, base, folder):
+    """An export with whatever its target needs."""
+    phi, own = folder / "phi.pt", folder / "own.pt"
+    if target == "searle":
+        torch.save(
+            {"Phi": rtd_adapters.get_method("searle").build_projection(SHAPE).state_dict()}, phi
+        )
+    if target == "lincir":
+        base = folder / "base"
+        hf_folder(base, clip)
+    if target in ("pic2word", "context_i2w"):
+        torch.save(
+            {"state_dict": clip, "state_dict_img2text": {"fc_out.weight": torch.ones(2, 2)}}, own
+        )
+        base = own
+    return ExportJob(
+        patch, folder / "out", base, phi if target == "searle" else None, strength=strength
+    )
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("target", sorted(registry().exporters))
+def test_every_exporter_writes_the_tower_at_its_strength(
+    target, strength, patch, clip, base, tmp_path
+):
+    export_patch(job_at(strength, target, patch, clip, base, tmp_path), target)
+    found, expected = written(target, tmp_path / "out"), between(clip, patch, strength)
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name].double(), tensor, rtol=1e-6, atol=1e-7)
+    if strength in (0.0, 1.0):
+        whole = patch.state() if strength else from_layout(clip)[1]
+        assert all(torch.equal(found[name], whole[name]) for name in found)
+
+
+def test_openai_clip_computes_what_lies_between(patch, clip, base, tmp_path, ids):
+    export_patch(ExportJob(patch, tmp_path / "out", base, strength=0.3), "fti4cir")
+    tower, whole = (tower_from_state_dict(clip, heads=1, activation="quick_gelu") for _ in "12")
+    tower.double().load_state_dict(between(clip, patch, 0.3))
+    whole.load_state_dict(patch.state())
+    with torch.no_grad():
+        expected, found = tower(ids).float(), openai_load(tmp_path / "out").encode_text(ids)
+        assert not torch.allclose(whole(ids), expected, rtol=2e-2, atol=5e-3)
+    torch.testing.assert_close(found, expected, rtol=2e-2, atol=5e-3)
+
+
+def test_what_survives_is_a_share_of_the_change_at_that_strength(patch, clip, base, tmp_path):
+    """By the base and the export as OpenAI's own loader holds them."""
+    loaded = {}
+    for strength in (0.0, 0.3):
+        out = tmp_path / str(strength)
+        done = export_patch(ExportJob(patch, out, base, strength=strength), "fti4cir")
+        loaded[strength] = from_layout(dict(openai_load(out).state_dict()))[1]
+    wanted, before = between(clip, patch, 0.3), between(clip, patch, 0.0)
+    change = {n: wanted[n] - before[n] for n in wanted}
+    lost = {n: loaded[0.3][n].double() - loaded[0.0][n].double() - change[n] for n in wanted}
+    share = sum(t.square().sum() for t in lost.values()) / sum(
+        t.square().sum() for t in change.values()
+    )
+    assert 1 - done.surviving == pytest.approx(share.sqrt().item(), rel=0.01)
+
+
+@pytest.mark.parametrize(("strength", "about"), [(1.0, {}), (0.5, {"strength": 0.5})])
+def test_searles_record_says_the_strength(strength, about, patch, clip, base, tmp_path):
+    export_patch(job_at(strength, "searle", patch, clip, base, tmp_path), "searle")
+    path = tmp_path / "out"
+    assert json.loads((path / "hyperparameters.json").read_text()) == {
+        "clip_model_name": str(path.resolve() / "clip.pt"), "phi_dropout": 0.5, **about
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.5, float("nan")])
+def test_a_strength_beyond_base_and_patch(strength, patch, tmp_path):
+    """It is refused before anything is read."""
+    job = ExportJob(patch, tmp_path / "out", tmp_path / "missing.pt", strength=strength)
+    refused(job, "fti4cir", UsageError, "--strength is")
+
+
+def test_an_exporter_that_knows_no_strengths(patch, base, tmp_path, monkeypatch):
+    own = Exporter("mine", "", write_clip)
+    monkeypatch.setitem(registry().exporters, "mine", own)
+    job = ExportJob(patch, tmp_path / "out", base, strength=0.5)
+    refused(job, "mine", UsageError, "mine exports whole patches only. Leave --strength at 1")
+    assert export_patch(replace(job, strength=1.0), "mine").out.exists()
 
 
 # What bad input gets

@@ -17,7 +17,7 @@ from rtd_adapters import (
     Reference,
     Tokenizer,
 )
-from rtd_adapters.errors import UsageError
+from rtd_adapters.errors import TripletError, UsageError
 from rtd_adapters.methods.projections import load_projection, tensors_under
 from rtd_adapters.methods.query import embed_query, query_ids
 from rtd_adapters.methods.stand_ins import CaptionSide
@@ -159,4 +159,11 @@ def test_pseudo_tokens_stand_where_the_placeholder_is_and_nowhere_else(toy_tower
         expected = changed(tokenizer.encode(prompts))
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(plain, expected_plain)
-    assert torch.equal(query_ids(tokenizer, Query(["$ and $"])), tokenizer.encode(["$ and $"]))
+
+
+def test_a_placeholder_that_is_cut_off_is_missed_where_a_token_belongs_there_alone():
+    tokenizer, prompt = Tokenizer(32, "$"), "word " * 40 + "$"
+    plain = query_ids(tokenizer, Query([prompt]))
+    assert torch.equal(plain, tokenizer.encode([prompt]))
+    with pytest.raises(TripletError):
+        query_ids(tokenizer, Query([prompt], torch.ones(1, 1, 64)))

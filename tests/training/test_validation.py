@@ -12,7 +12,7 @@ from rtd_adapters.errors import TrainingError
 from rtd_adapters.training import Towers
 from rtd_adapters.training.batches import TripletBatch
 from rtd_adapters.training.selection import Selection
-from rtd_adapters.training.validation import anchor_recall
+from rtd_adapters.training.validation import held_out_figures
 
 WORDS = ["red", "blue", "green", "star", "circle", "dog", "cat", "big"]
 
@@ -52,26 +52,59 @@ def hits_by_hand(towers, batch, at):
 def test_anchor_recall_against_a_plain_loop(towers, count):
     texts = [f"is {WORDS[n % 7]}" for n in range(count)]
     batch = TripletBatch(captions(count, "a"), texts, captions(count, "one"))
-    found = anchor_recall(towers, batch)
+    found = held_out_figures(towers, batch)
     assert towers.student.training
     for at in (1, 5, 10):
         expected = 100 * hits_by_hand(towers, batch, at) / count
         assert found[f"anchor_recall@{at}"] == pytest.approx(expected, abs=1e-4)
-    assert len(found) == 3
+    assert len(found) == 5
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("count", [3, 129, 300])
+def test_what_is_kept_of_plain_captions_against_a_plain_loop(towers, count):
+    """Each distinct caption by itself, in float64, by a student that has moved."""
+    generator = torch.Generator().manual_seed(count)
+    for parameter in towers.student.parameters():
+        parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    texts = captions(count, "one")
+    texts[1::3] = texts[0::3]
+    found = held_out_figures(towers, TripletBatch(captions(count, "a"), ["is red"] * count, texts))
+    gallery = list(dict.fromkeys(texts))
+    assert len(gallery) == 2 * count // 3
+    ids = [towers.tokenizer.encode([text]) for text in gallery]
+    frozen, student = (
+        [tower(i)[0].double() for i in ids] for tower in (towers.frozen, towers.student)
+    )
+    cosines = [[float(a @ b / a.norm() / b.norm()) for b in frozen] for a in student]
+    finds_itself = sum(row[n] == max(row) for n, row in enumerate(cosines))
+    own = sum(row[n] for n, row in enumerate(cosines)) / len(gallery)
+    assert found["caption_recall@1"] == pytest.approx(100 * finds_itself / len(gallery), abs=1e-4)
+    assert found["caption_cosine"] == pytest.approx(own, abs=1e-5)
+    assert own < 0.99
+    if count > 3:
+        assert 0 < finds_itself < len(gallery)
+
+
+def test_a_tower_that_was_not_trained_keeps_all(towers):
+    texts = captions(40, "one")
+    found = held_out_figures(towers, TripletBatch(captions(40, "a"), ["is red"] * 40, texts))
+    assert found["caption_recall@1"] == 100
+    assert found["caption_cosine"] == pytest.approx(1, abs=1e-6)
 
 
 def test_validation_is_without_dropout_and_noise(towers):
     student = towers.student
     student.ln_final = torch.nn.Sequential(student.ln_final, torch.nn.Dropout(0.9)).train()
     batch = TripletBatch(captions(40, "a"), ["is red"] * 40, captions(40, "one"), noise_seed=1)
-    first = anchor_recall(towers, batch)
+    first = held_out_figures(towers, batch)
     student.eval()
-    assert anchor_recall(towers, batch) == first
+    assert held_out_figures(towers, batch) == first
     assert not student.training
 
 
 def test_nothing_held_out_is_nothing_measured(towers):
-    assert anchor_recall(towers, TripletBatch([], [], [])) == {}
+    assert held_out_figures(towers, TripletBatch([], [], [])) == {}
 
 
 def test_the_first_of_equals_is_kept_and_given_back():
