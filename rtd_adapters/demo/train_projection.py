@@ -12,13 +12,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rtd_adapters.clip.images import ImageStates, image_states, image_width
 from rtd_adapters.clip.shapes import BackboneShape
 from rtd_adapters.clip.text import TextTower, tower_from_model
 from rtd_adapters.demo.clip import load_demo_clip, pixels
+from rtd_adapters.demo.contrastive import contrast
+from rtd_adapters.demo.models import DemoClip
 from rtd_adapters.demo.render import draw
 from rtd_adapters.demo.scenes import draw_training_scene
 from rtd_adapters.demo.triplets import demo_triplets
@@ -33,10 +34,12 @@ TEXTS = 2_000
 LEARNING_RATE = 1e-3
 
 
-def train_projection(method: Method, seed: int, say: Callable[[str], None]) -> dict[str, Tensor]:
+def train_projection(
+    method: Method, clip: DemoClip, seed: int, say: Callable[[str], None]
+) -> dict[str, Tensor]:
     """Train on scenes without held-out pairs and return the module's tensors in fp16."""
     torch.manual_seed(seed)
-    model: Any = load_demo_clip()[0]
+    model: Any = load_demo_clip(clip)[0]
     tower = tower_from_model(model).requires_grad_(False)
     images = _embed_pictures(model, seed)
     projection = method.build_projection(demo_shape(model, tower)).train()
@@ -48,7 +51,7 @@ def train_projection(method: Method, seed: int, say: Callable[[str], None]) -> d
         shown = torch.randint(len(images.embedding), (BATCH,))
         image = ImageStates(images.embedding[shown], images.tokens[shown])
         queries = _bare(method, projection, tower, image, texts.choices(conditioning, k=BATCH))
-        loss = _contrast(queries, image.embedding, scale)
+        loss = contrast(queries, image.embedding, scale)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -68,12 +71,6 @@ def _bare(
     tokenizer = method.tokenizer(tower.config.context_length)
     reference = Reference.of_pictures(image.embedding, tower, tokenizer, image.tokens)
     return embed_composition(tower, tokenizer, method.bare(projection, reference, texts))
-
-
-def _contrast(text: Tensor, image: Tensor, scale: float) -> Tensor:
-    logits = scale * F.normalize(text, dim=-1) @ F.normalize(image, dim=-1).T
-    pairs = torch.arange(len(logits))
-    return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
 
 
 @torch.no_grad()
