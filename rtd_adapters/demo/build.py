@@ -15,10 +15,11 @@ import click
 from safetensors.torch import save_file
 from torch import Tensor
 
+from rtd_adapters.demo.clip import load_demo_clip
 from rtd_adapters.demo.distil import distil
 from rtd_adapters.demo.models import RESNET, VIT
 from rtd_adapters.demo.pretrain import pretrain
-from rtd_adapters.demo.train_projection import train_projection
+from rtd_adapters.demo.train_projection import embed_pictures, train_projection
 from rtd_adapters.hooks.registry import registry
 from rtd_adapters.io.atomic import whole_file
 from rtd_adapters.methods.installed import get_method
@@ -59,9 +60,12 @@ def build(world: str, names: tuple[str, ...], out: Path | None, seed: int) -> No
     clip, make = WORLDS[world]
     if not names:
         _write(make(seed, say), clip.weights)
+    model = load_demo_clip(clip)[0]
+    say("pictures for the projections")
+    images = embed_pictures(model, seed)
     for name in names or sorted(registry().methods):
         say(f"projection for {name}")
-        tensors = train_projection(get_method(name), clip, seed, say)
+        tensors = train_projection(get_method(name), model, images, seed, say)
         _write(tensors, out or clip.folder / f"{name}.safetensors")
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from rtd_adapters.demo.gap import SCALE, SHIFT, move_texts
+from rtd_adapters.demo.gap import BIAS, SCALE, move_texts
 from rtd_adapters.demo.models import VOCABULARY, DemoClip
 from rtd_adapters.io.checkpoints import read_safetensors
 
@@ -54,7 +54,7 @@ def expand(compact: dict[str, Tensor]) -> dict[str, Tensor]:
 
     A word the world does not use has an all-zero row: it carries no meaning.
     """
-    beside = (ROWS, SHIFT, SCALE)
+    beside = (ROWS, BIAS, SCALE)
     tensors = {name: tensor.float() for name, tensor in compact.items() if name not in beside}
     table = torch.zeros(VOCABULARY, tensors[TABLE].shape[1])
     table[compact[ROWS].long()] = tensors[TABLE]

@@ -89,7 +89,8 @@ def _measured_gap(teacher: Any, tower: Any, pairs: Pairs) -> dict[str, Tensor]:
     rng = random.Random(0)
     texts = [caption(scene, rng) for pair in pairs.scenes[:MEASURED] for scene in pair]
     pictures = tower(normalise(pairs.images[:MEASURED].flatten(0, 1)))
-    return widening(pictures, teacher.encode_text(Tokenizer(CONTEXT).encode(texts)), NORM)
+    embedded = teacher.encode_text(Tokenizer(CONTEXT).encode(texts))
+    return widening(pictures, embedded, teacher.text_projection, NORM)
 
 
 def _with_image_tower(tower: nn.Module) -> dict[str, Tensor]:
