@@ -1,7 +1,7 @@
 """Rebuilds the built-in world's weights from nothing: `python -m rtd_adapters.demo.build`.
 
-Deterministic for one seed, machine, thread count and set of versions. Pretraining the shipped
-weights took 351 s on two cores; `--projection searle` took 94 s on busy ones. Each line printed
+`--world vit` needs the ResNet world's CLIP, its teacher, and nothing else. Deterministic for one
+seed, machine, thread count and set of versions; docs/world.md has the seconds. Each line printed
 begins with the seconds so far. LinCIR's projection is SEARLE's network with a seed of its own:
 `--projection lincir --seed 1`.
 """
