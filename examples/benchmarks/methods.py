@@ -25,7 +25,6 @@ from rtd_adapters import (
     run_patch,
 )
 from rtd_adapters.clip.sources import backbone_source
-from rtd_adapters.demo.projections import projection_path
 from rtd_adapters.demo.queries import DEV_SEED, FINAL_SEED, held_out_queries
 from rtd_adapters.demo.world import demo_world
 
@@ -49,7 +48,9 @@ class Worlds:
 
     def __init__(self, name: str) -> None:
         method, self.backbone = get_method(name), load_backbone()
-        projection = method.load_projection(projection_path(name), self.backbone.shape)
+        projection = method.load_projection(
+            backbone_source("demo").projection(name), self.backbone.shape
+        )
         self._worlds = [
             demo_world(method, projection, self.backbone, held_out_queries(seed))
             for seed in (DEV_SEED, FINAL_SEED)

@@ -1,7 +1,7 @@
 """Rebuilds the built-in world's weights from nothing: `python -m rtd_adapters.demo.build`.
 
-Deterministic for one seed, machine, thread count and set of versions. Pretraining the shipped
-weights took 351 s on two cores; `--projection searle` took 94 s on busy ones. Each line printed
+`--world vit` needs the ResNet world's CLIP, its teacher, and nothing else. Deterministic for one
+seed, machine, thread count and set of versions; docs/world.md has the seconds. Each line printed
 begins with the seconds so far. LinCIR's projection is SEARLE's network with a seed of its own:
 `--projection lincir --seed 1`.
 """
@@ -15,15 +15,26 @@ import click
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rtd_adapters.demo.clip import WEIGHTS
+from rtd_adapters.demo.clip import load_demo_clip
+from rtd_adapters.demo.distil import distil
+from rtd_adapters.demo.models import RESNET, VIT
 from rtd_adapters.demo.pretrain import pretrain
-from rtd_adapters.demo.train_projection import train_projection
+from rtd_adapters.demo.train_projection import embed_pictures, train_projection
 from rtd_adapters.hooks.registry import registry
 from rtd_adapters.io.atomic import whole_file
 from rtd_adapters.methods.installed import get_method
 
+WORLDS = {clip.folder.name: (clip, make) for clip, make in ((RESNET, pretrain), (VIT, distil))}
+
 
 @click.command()
+@click.option(
+    "--world",
+    type=click.Choice(tuple(WORLDS)),
+    default=RESNET.folder.name,
+    show_default=True,
+    help="By its image tower.",
+)
 @click.option(
     "--projection",
     "names",
@@ -37,8 +48,8 @@ from rtd_adapters.methods.installed import get_method
     help="Write the projection there, for a method of your own; needs one --projection.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides everything random.")
-def build(names: tuple[str, ...], out: Path | None, seed: int) -> None:
-    """Draw the world, pretrain its CLIP, train a projection for every installed method."""
+def build(world: str, names: tuple[str, ...], out: Path | None, seed: int) -> None:
+    """Draw the world, train a CLIP, then a projection for every installed method."""
     if out and len(names) != 1:
         raise click.UsageError("--out needs exactly one --projection.")
     started = time.perf_counter()
@@ -46,12 +57,16 @@ def build(names: tuple[str, ...], out: Path | None, seed: int) -> None:
     def say(line: str) -> None:
         click.echo(f"{time.perf_counter() - started:6.0f} s  {line}", err=True)
 
+    clip, make = WORLDS[world]
     if not names:
-        _write(pretrain(seed, say), WEIGHTS)
+        _write(make(seed, say), clip.weights)
+    model = load_demo_clip(clip)[0]
+    say("pictures for the projections")
+    images = embed_pictures(model, seed)
     for name in names or sorted(registry().methods):
         say(f"projection for {name}")
-        tensors = train_projection(get_method(name), seed, say)
-        _write(tensors, out or WEIGHTS.with_name(f"{name}.safetensors"))
+        tensors = train_projection(get_method(name), model, images, seed, say)
+        _write(tensors, out or clip.folder / f"{name}.safetensors")
 
 
 def _write(tensors: dict[str, Tensor], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The built-in world's CLIP: two million parameters, made and loaded by open_clip."""
+"""The built-in world's CLIPs, made and loaded by open_clip."""
 
 from __future__ import annotations
 
@@ -14,27 +14,15 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from rtd_adapters.demo.gap import BIAS, SCALE, move_texts
+from rtd_adapters.demo.models import VOCABULARY, DemoClip
 from rtd_adapters.io.checkpoints import read_safetensors
 
-NAME = "rtd-demo"
-WEIGHTS = Path(__file__).parent / "weights" / "clip.safetensors"
-VOCABULARY = 49408
 ROWS = "token_embedding.rows"
 TABLE = "token_embedding.weight"
-CONFIG: dict[str, Any] = {
-    "embed_dim": 128,
-    "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "head_width": 32},
-    "text_cfg": {
-        "context_length": 40,
-        "vocab_size": VOCABULARY,
-        "width": 128,
-        "heads": 4,
-        "layers": 3,
-    },
-}
 
 
-def load_demo_clip() -> tuple[nn.Module, Callable[[Any], Tensor]]:
+def load_demo_clip(clip: DemoClip) -> tuple[nn.Module, Callable[[Any], Tensor]]:
     """The model in fp32 and eval mode, and its image transform.
 
     It goes the way of any open_clip model: a config JSON, a checkpoint file, `create_model`.
@@ -42,18 +30,22 @@ def load_demo_clip() -> tuple[nn.Module, Callable[[Any], Tensor]]:
     import open_clip
 
     with tempfile.TemporaryDirectory() as folder:
-        config, weights = write_checkpoint(Path(folder))
+        config, weights = write_checkpoint(clip, Path(folder))
         open_clip.add_model_config(config)
-        model, _, preprocess = open_clip.create_model_and_transforms(NAME, pretrained=str(weights))
+        model, _, preprocess = open_clip.create_model_and_transforms(
+            clip.name, pretrained=str(weights)
+        )
+    if clip.moved:
+        move_texts(model, read_safetensors(clip.weights)[0])
     return model.eval(), preprocess
 
 
-def write_checkpoint(folder: Path) -> tuple[Path, Path]:
+def write_checkpoint(clip: DemoClip, folder: Path) -> tuple[Path, Path]:
     """Write the config JSON and the full checkpoint that open_clip reads; returns both paths."""
-    config = folder / f"{NAME}.json"
-    config.write_text(json.dumps(CONFIG), encoding="utf-8")
-    weights = folder / f"{NAME}.safetensors"
-    save_file(expand(read_safetensors(WEIGHTS)[0]), weights)
+    config = folder / f"{clip.name}.json"
+    config.write_text(json.dumps(clip.config), encoding="utf-8")
+    weights = folder / f"{clip.name}.safetensors"
+    save_file(expand(read_safetensors(clip.weights)[0]), weights)
     return config, weights
 
 
@@ -62,10 +54,19 @@ def expand(compact: dict[str, Tensor]) -> dict[str, Tensor]:
 
     A word the world does not use has an all-zero row: it carries no meaning.
     """
-    tensors = {name: tensor.float() for name, tensor in compact.items() if name != ROWS}
+    beside = (ROWS, BIAS, SCALE)
+    tensors = {name: tensor.float() for name, tensor in compact.items() if name not in beside}
     table = torch.zeros(VOCABULARY, tensors[TABLE].shape[1])
     table[compact[ROWS].long()] = tensors[TABLE]
     return tensors | {TABLE: table}
+
+
+def stored(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict as it is shipped: fp16."""
+    return {
+        name: value.detach().half() if value.is_floating_point() else value
+        for name, value in state.items()
+    }
 
 
 def pixels(images: Iterable[Image.Image]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The built-in world as a plugin: a backbone and a benchmark, registered as anybody else's are."""
+"""The built-in world as a plugin: backbones and benchmarks, registered as anybody else's are."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtd_adapters.clip.sources import BackboneSource
+from rtd_adapters.demo.models import CLIPS, DemoClip
+from rtd_adapters.demo.projections import projection_path
 from rtd_adapters.evaluation.benchmark import Benchmark, BenchmarkSource
 from rtd_adapters.hooks.specs import hookimpl
 
@@ -19,39 +21,37 @@ if TYPE_CHECKING:
     from rtd_adapters.methods.method import Method
     from rtd_adapters.triplets import TripletSet
 
-NAME = "demo"
 TRIPLETS, SEED = 20_000, 0
 
 
 class DemoBackbone(BackboneSource):
-    """The built-in world's CLIP, which brings everything that `rtd patch` asks for."""
+    """One of the built-in world's CLIPs, which brings everything that `rtd patch` asks for."""
 
-    name = NAME
-    summary = "the built-in miniature world: two million parameters, works offline"
     notice = (
         "This is the built-in miniature world, for trying and testing. With real weights:\n"
         "  rtd patch --method {method} --backbone ViT-L-14 --pretrained openai "
         "--projection SEARLE_ViT-L14.pt --triplets triplets.json --out weights.safetensors"
     )
 
+    def __init__(self, clip: DemoClip) -> None:
+        self._clip = clip
+        self.name, self.summary = clip.name, clip.summary
+
     def load(self) -> tuple[nn.Module, Callable[[Any], Tensor]]:
         """Built by open_clip, as any of its models."""
         from rtd_adapters.demo.clip import load_demo_clip
 
-        return load_demo_clip()
+        return load_demo_clip(self._clip)
 
     def shape(self) -> BackboneShape:
         """Read off its config."""
         from rtd_adapters.clip.open_clip_models import config_shape
-        from rtd_adapters.demo.clip import CONFIG
 
-        return config_shape(CONFIG)
+        return config_shape(self._clip.config)
 
     def projection(self, method: str) -> Path:
         """The method's miniature projection."""
-        from rtd_adapters.demo.projections import projection_path
-
-        return projection_path(method)
+        return projection_path(self._clip, method)
 
     def triplets(self) -> TripletSet:
         """20,000 from its grammar, always the same."""
@@ -80,15 +80,17 @@ class DemoBackbone(BackboneSource):
 
 @hookimpl
 def register_backbones(register: Callable[[BackboneSource], None]) -> None:
-    """Add the built-in world's CLIP."""
-    register(DemoBackbone())
+    """Add the built-in world's CLIPs."""
+    for clip in CLIPS:
+        register(DemoBackbone(clip))
 
 
 @hookimpl
 def register_benchmarks(register: Callable[[BenchmarkSource], None]) -> None:
-    """Add its held-out queries."""
+    """Add its held-out queries, under the name of each CLIP."""
     summary = "the built-in world's 1,000 held-out queries"
-    register(BenchmarkSource(NAME, summary, _load, needs_data=False, backbone=NAME))
+    for clip in CLIPS:
+        register(BenchmarkSource(clip.name, summary, _load, needs_data=False, backbone=clip.name))
 
 
 def _load(name: str, root: Path, split: str) -> Benchmark:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rtd_adapters.demo.models import DemoClip
 from rtd_adapters.errors import UsageError
 
-FOLDER = Path(__file__).parent / "weights"
 
-
-def projection_path(method: str) -> Path:
-    """The shipped projection of a method.
+def projection_path(clip: DemoClip, method: str) -> Path:
+    """The projection of a method that is shipped for one of the world's CLIPs.
 
     Raises:
-        UsageError: the built-in world has none for it.
+        UsageError: there is none.
     """
-    path = FOLDER / f"{method}.safetensors"
+    path = clip.folder / f"{method}.safetensors"
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.safetensors") if p.stem != "clip"))
+        shipped = set(clip.folder.glob("*.safetensors")) - {clip.weights}
+        known = ", ".join(sorted(other.stem for other in shipped))
         raise UsageError(
-            f"the built-in world has no projection for {method!r} (it has: {known}). "
-            "Pass --projection, or train one: python -m rtd_adapters.demo.build --projection "
-            f"{method}."
+            f"{clip.name} has no projection for {method!r} (it has: {known}). Pass --projection, "
+            f"or train one: python -m rtd_adapters.demo.build --world {clip.folder.name} "
+            f"--projection {method}."
         )
     return path

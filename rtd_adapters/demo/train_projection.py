@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rtd_adapters.clip.images import ImageStates, image_states, image_width
 from rtd_adapters.clip.shapes import BackboneShape
 from rtd_adapters.clip.text import TextTower, tower_from_model
-from rtd_adapters.demo.clip import load_demo_clip, pixels
+from rtd_adapters.demo.clip import pixels, stored
+from rtd_adapters.demo.contrastive import contrast
 from rtd_adapters.demo.render import draw
 from rtd_adapters.demo.scenes import draw_training_scene
 from rtd_adapters.demo.triplets import demo_triplets
@@ -33,31 +32,39 @@ TEXTS = 2_000
 LEARNING_RATE = 1e-3
 
 
-def train_projection(method: Method, seed: int, say: Callable[[str], None]) -> dict[str, Tensor]:
-    """Train on scenes without held-out pairs and return the module's tensors in fp16."""
+def train_projection(
+    method: Method, model: nn.Module, images: ImageStates, seed: int, say: Callable[[str], None]
+) -> dict[str, Tensor]:
+    """Train on pictures that the model has seen and return the projection's tensors in fp16.
+
+    Args:
+        method: whose projection it is.
+        model: one of the world's CLIPs.
+        images: what its image tower gives for pictures, as `embed_pictures` does.
+        seed: decides everything random.
+        say: is told of the progress.
+    """
     torch.manual_seed(seed)
-    model: Any = load_demo_clip()[0]
     tower = tower_from_model(model).requires_grad_(False)
-    images = _embed_pictures(model, seed)
     projection = method.build_projection(demo_shape(model, tower)).train()
     texts = random.Random(seed)
     conditioning = [triplet.conditioning for triplet in demo_triplets(TEXTS, seed)]
     optimizer = torch.optim.AdamW(projection.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
-    scale = model.logit_scale.exp().item()
+    scale = model.get_parameter("logit_scale").exp().item()
     for step in range(STEPS):
         shown = torch.randint(len(images.embedding), (BATCH,))
-        image = ImageStates(images.embedding[shown], images.tokens[shown])
+        image = ImageStates(images.embedding[shown], images.tokens[shown].float())
         queries = _bare(method, projection, tower, image, texts.choices(conditioning, k=BATCH))
-        loss = _contrast(queries, image.embedding, scale)
+        loss = contrast(queries, image.embedding, scale)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         if step % 50 == 0:
             say(f"step {step:4d}  loss {loss.item():.3f}")
-    return {name: value.detach().half() for name, value in projection.state_dict().items()}
+    return stored(projection.state_dict())
 
 
-def demo_shape(model: Any, tower: TextTower) -> BackboneShape:
+def demo_shape(model: nn.Module, tower: TextTower) -> BackboneShape:
     """The sizes of the built-in world's CLIP."""
     return BackboneShape(tower.config.embed_dim, tower.config.width, image_width(model))
 
@@ -70,18 +77,13 @@ def _bare(
     return embed_composition(tower, tokenizer, method.bare(projection, reference, texts))
 
 
-def _contrast(text: Tensor, image: Tensor, scale: float) -> Tensor:
-    logits = scale * F.normalize(text, dim=-1) @ F.normalize(image, dim=-1).T
-    pairs = torch.arange(len(logits))
-    return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
-
-
 @torch.no_grad()
-def _embed_pictures(model: Any, seed: int) -> ImageStates:
+def embed_pictures(model: nn.Module, seed: int) -> ImageStates:
+    """What a model gives for PICTURES scenes without held-out pairs; the states in fp16."""
     rng = random.Random(seed)
     chunks: list[ImageStates] = []
     for _ in range(PICTURES // 256):
         pictures = [draw(draw_training_scene(rng), rng.randrange(1 << 30)) for _ in range(256)]
         chunks.append(image_states(model, pixels(pictures)))
     embedding = torch.cat([chunk.embedding for chunk in chunks])
-    return ImageStates(embedding, torch.cat([chunk.tokens for chunk in chunks]))
+    return ImageStates(embedding, torch.cat([chunk.tokens.half() for chunk in chunks]))

@@ -94,8 +94,9 @@ def test_the_file_drops_into_openai_clip_as_apply_does(quick):
     clip = pytest.importorskip("clip.model")
     from rtd_adapters.clip.text import Tokenizer
     from rtd_adapters.demo.clip import load_demo_clip
+    from rtd_adapters.demo.models import RESNET
 
-    demo, _ = load_demo_clip()
+    demo, _ = load_demo_clip(RESNET)
     by_hand, applied = (
         clip.CLIP(128, 64, (1, 1, 1, 1), 16, None, 40, 49408, 128, 4, 3) for _ in "ab"
     )

@@ -12,7 +12,7 @@ import torch
 from rtd_adapters.clip.backbones import backbone_shape, load_backbone
 from rtd_adapters.clip.model_configs import read_model_config
 from rtd_adapters.clip.text import from_layout, to_layout
-from rtd_adapters.demo.clip import CONFIG
+from rtd_adapters.demo.models import RESNET
 from rtd_adapters.errors import BackboneError, FileError
 
 
@@ -21,7 +21,7 @@ def written(tmp_path):
     """Writes the built-in world's config with changes to one of its parts."""
 
     def write(part, **changes):
-        config = json.loads(json.dumps(CONFIG))
+        config = json.loads(json.dumps(RESNET.config))
         (config[part] if part else config).update(changes)
         path = tmp_path / "changed.json"
         path.write_text(json.dumps(config))

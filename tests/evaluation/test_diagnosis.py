@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from rtd_adapters import PatchJob, TextTower, TrainingSettings, get_method, load_backbone
-from rtd_adapters.demo.projections import projection_path
+from rtd_adapters.clip.sources import backbone_source
 from rtd_adapters.demo.queries import held_out_queries
 from rtd_adapters.demo.world import demo_world
 from rtd_adapters.errors import FileError
@@ -24,7 +24,9 @@ from rtd_adapters.jobs.sweep import ABLATION, noise_changes, reading, run_sweep
 @pytest.fixture(scope="module")
 def pair():
     backbone, method = load_backbone(), get_method("searle")
-    projection = method.load_projection(projection_path("searle"), backbone.shape)
+    projection = method.load_projection(
+        backbone_source("demo").projection("searle"), backbone.shape
+    )
     world = demo_world(method, projection, backbone, held_out_queries(5, 8))
     torch.manual_seed(0)
     patched = TextTower(backbone.tower.config).eval()

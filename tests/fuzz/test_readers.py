@@ -295,10 +295,10 @@ def test_training_curves(data, tmp_path):
 
 @given(data=st.data())
 def test_model_configs(data, tmp_path):
-    from rtd_adapters.demo.clip import CONFIG
+    from rtd_adapters.demo.models import RESNET
 
     path = tmp_path / "rtd-fuzz.json"
-    path.write_bytes(written(data.draw(reshaped(CONFIG))))
+    path.write_bytes(written(data.draw(reshaped(RESNET.config))))
     with suppress(RtdError):
         load_backbone(str(path), str(path))
 

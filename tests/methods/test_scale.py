@@ -47,10 +47,12 @@ def last_layer_times(path, out, factor):
 
 @pytest.mark.parametrize(("factor", "cause"), [(10, "normalised embeddings"), (0.01, "untrained")])
 def test_the_warning_has_both_numbers_and_the_likely_cause(factor, cause, demo, tmp_path):
-    from rtd_adapters.demo.projections import projection_path
+    from rtd_adapters.clip.sources import backbone_source
 
     searle = get_method("searle")
-    path = last_layer_times(projection_path("searle"), tmp_path / "phi.safetensors", factor)
+    path = last_layer_times(
+        backbone_source("demo").projection("searle"), tmp_path / "phi.safetensors", factor
+    )
     module, _ = load_projection(searle, demo, path)
     note = scale_note(searle, module, demo)
     assert cause in note
@@ -90,9 +92,11 @@ def test_patch_and_eval_say_it_on_stderr_and_leave_json_alone(tmp_path):
     from click.testing import CliRunner
 
     from rtd_adapters.cli import cli
-    from rtd_adapters.demo.projections import projection_path
+    from rtd_adapters.clip.sources import backbone_source
 
-    path = last_layer_times(projection_path("searle"), tmp_path / "phi.safetensors", 10)
+    path = last_layer_times(
+        backbone_source("demo").projection("searle"), tmp_path / "phi.safetensors", 10
+    )
     patch = ["patch", "-m", "searle", "--out", str(tmp_path / "w.safetensors"), "--max-steps", "0"]
     evaluation = ["eval", "-m", "searle"]
     for words in (patch, evaluation):
