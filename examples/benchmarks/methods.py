@@ -1,6 +1,8 @@
 """Every method patched in the built-in world, three seeds, and what stands in for a picture.
 
     python examples/benchmarks/methods.py > examples/benchmarks/methods.md
+    python examples/benchmarks/methods.py --backbone demo-vit > examples/benchmarks/methods-vit.md
+    python examples/benchmarks/methods.py --backbone demo-gap > examples/benchmarks/methods-gap.md
 
 *reuse* trains against SEARLE's projection and puts the encoder into the other method, as the
 paper's code does for Pic2Word. The other rows train against the method's own projection. Variants
@@ -10,6 +12,7 @@ about seven minutes on two cores.
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from pathlib import Path
 from statistics import mean
@@ -19,12 +22,12 @@ from rtd_adapters import (
     PatchJob,
     RunOptions,
     TextEncoderPatch,
-    TrainingSettings,
     get_method,
     load_backbone,
+    load_projection,
+    recipe_settings,
     run_patch,
 )
-from rtd_adapters.clip.sources import backbone_source
 from rtd_adapters.demo.queries import DEV_SEED, FINAL_SEED, held_out_queries
 from rtd_adapters.demo.world import demo_world
 
@@ -46,11 +49,9 @@ ROWS: list[tuple[str, str, Method]] = [
 class Worlds:
     """A method's development and held-out queries."""
 
-    def __init__(self, name: str) -> None:
-        method, self.backbone = get_method(name), load_backbone()
-        projection = method.load_projection(
-            backbone_source("demo").projection(name), self.backbone.shape
-        )
+    def __init__(self, name: str, backbone: str) -> None:
+        method, self.backbone = get_method(name), load_backbone(backbone)
+        projection, _ = load_projection(method, self.backbone, None)
         self._worlds = [
             demo_world(method, projection, self.backbone, held_out_queries(seed))
             for seed in (DEV_SEED, FINAL_SEED)
@@ -62,9 +63,8 @@ class Worlds:
         return [dev["recall@1"], final["recall@1"], final["text_to_image_recall@1"]]
 
 
-def train(trained: Method, seed: int, folder: Path):
+def train(trained: Method, backbone: str, seed: int, folder: Path):
     """The patched tower of one run; runs of one method and seed are not repeated."""
-    settings = TrainingSettings(**backbone_source("demo").recipe("full"), seed=seed)
     chosen = {"stand_in": trained.stand_in} if trained.stand_in else {}
     out = folder / f"{trained.name}-{trained.stand_in}-{seed}.safetensors"
     if not out.exists():
@@ -72,8 +72,9 @@ def train(trained: Method, seed: int, folder: Path):
             PatchJob(
                 trained.name,
                 out,
+                backbone,
                 method_options=chosen,
-                settings=settings,
+                settings=recipe_settings(backbone, seed=seed),
                 options=RunOptions(quiet=True),
             )
         )
@@ -86,6 +87,9 @@ def cell(values: list[float]) -> str:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--backbone", default="demo")
+    backbone = parser.parse_args().backbone
     print(
         "| method | trained against | development R@1 | R@1 before | R@1 after "
         "| text to image before | after |\n|---|---|---|---|---|---|---|"
@@ -93,9 +97,11 @@ def main() -> None:
     worlds: dict[str, Worlds] = {}
     with tempfile.TemporaryDirectory() as temporary:
         for name, title, trained in ROWS:
-            world = worlds.setdefault(name, Worlds(name))
+            world = worlds.setdefault(name, Worlds(name, backbone))
             before = world.figures(world.backbone.tower)
-            runs = [world.figures(train(trained, seed, Path(temporary))) for seed in SEEDS]
+            runs = [
+                world.figures(train(trained, backbone, seed, Path(temporary))) for seed in SEEDS
+            ]
             dev, after, kept = (list(column) for column in zip(*runs, strict=True))
             print(
                 f"| {name} | {title} | {before[0]:.1f} to {cell(dev)} | {before[1]:.1f} "
