@@ -1,18 +1,19 @@
 """Each component of RTD switched off in turn, in the built-in world, over three seeds.
 
     python examples/benchmarks/ablations.py > examples/benchmarks/ablations.md
+    python examples/benchmarks/ablations.py --backbone demo-vit > examples/benchmarks/ablations-vit.md
 
 Prints a Markdown table of held-out figures. It takes about fifteen minutes on two cores.
 """
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from pathlib import Path
 from statistics import mean
 
-from rtd_adapters import PatchJob, RunOptions, TrainingSettings, run_patch
-from rtd_adapters.clip.sources import backbone_source
+from rtd_adapters import PatchJob, RunOptions, recipe_settings, run_patch
 
 SEEDS = (0, 1, 2)
 METRICS = {
@@ -37,13 +38,14 @@ ARMS = {
 }
 
 
-def figures(kind: str, changes: dict, seed: int) -> tuple[dict, dict]:
+def figures(backbone: str, kind: str, changes: dict, seed: int) -> tuple[dict, dict]:
     """Before and after of one run."""
-    settings = TrainingSettings(**{**backbone_source("demo").recipe(kind), **changes, "seed": seed})
+    settings = recipe_settings(backbone, kind, **changes, seed=seed)
+    options = RunOptions(quiet=True)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "w.safetensors"
         result = run_patch(
-            PatchJob("searle", out, kind=kind, settings=settings, options=RunOptions(quiet=True))
+            PatchJob("searle", out, backbone, kind=kind, settings=settings, options=options)
         )
     return result.before, result.after
 
@@ -58,10 +60,13 @@ def row(name: str, runs: list[dict]) -> str:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--backbone", default="demo")
+    backbone = parser.parse_args().backbone
     print(f"| held out, per cent, mean of seeds 0 to 2 | {' | '.join(METRICS.values())} |")
     print("|---" * (len(METRICS) + 1) + "|")
     for place, (name, (kind, changes)) in enumerate(ARMS.items()):
-        runs = [figures(kind, changes, seed) for seed in SEEDS]
+        runs = [figures(backbone, kind, changes, seed) for seed in SEEDS]
         if place == 0:
             print(row("before", [before for before, _ in runs]), flush=True)
         print(row(name, [after for _, after in runs]), flush=True)
