@@ -1,9 +1,9 @@
 """Each component of RTD switched off in turn, in the built-in world, over three seeds.
 
     python examples/benchmarks/ablations.py > examples/benchmarks/ablations.md
-    python examples/benchmarks/ablations.py --backbone demo-vit > examples/benchmarks/ablations-vit.md
 
-Prints a Markdown table of held-out figures. It takes about fifteen minutes on two cores.
+Prints a Markdown table of held-out figures. It takes about fifteen minutes on two cores. Any
+`--backbone` of the built-in world will do.
 """
 
 from __future__ import annotations
