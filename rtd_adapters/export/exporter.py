@@ -43,7 +43,7 @@ class ExportBase:
 
     tensors: dict[str, Tensor]
     tower: Mapping[str, Tensor]
-    strength: float = 1.0
+    strength: float
     """Of the patch, as the job has it."""
 
     def state(self, patch: TextEncoderPatch) -> Mapping[str, Tensor]:

@@ -53,7 +53,7 @@ def _prompt_fault(method: Any) -> str | None:
         )
     prompts = {"composed_prompt": prompt, "bare_prompt": method.bare_prompt}
     lacking = [name for name, text in prompts.items() if sign not in text]
-    if lacking and getattr(method, "needs_projection", True):
+    if lacking and method.needs_projection:
         name = lacking[0]
         return (
             f"{name} {prompts[name]!r} has no placeholder {sign!r}: the reference would be left "

@@ -174,7 +174,7 @@ def _exchange(one: Path, other: Path) -> bool:
     """Let two paths change places in one step; False where the system cannot."""
     if sys.platform != "linux":
         return False
-    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
     names = os.fsencode(one.absolute()), os.fsencode(other.absolute())
     # Folders that relative names would begin at come before the names, which are absolute.
     return renameat2 is not None and renameat2(0, names[0], 0, names[1], EXCHANGE) == 0

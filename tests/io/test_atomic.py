@@ -187,6 +187,8 @@ def test_what_stands_in_the_way_is_named(tmp_path):
     require_writable(path, overwrite=True)
     with pytest.raises(FileError, match="is a folder"):
         require_writable(tmp_path, overwrite=True)
+    with pytest.raises(FileError, match="cannot be written"):
+        require_writable(path / "below" / "a file", overwrite=False)
 
 
 def test_kill_in_mid_write_leaves_the_old_file(tmp_path):

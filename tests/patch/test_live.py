@@ -183,6 +183,28 @@ def test_tensors_that_overlap_are_refused_even_if_both_are_to_get_the_same(train
         TextEncoderPatch(state, trained.metadata).apply(model, force=True)
 
 
+def test_a_tie_is_found_behind_one_that_is_nobodys_business(trained, model):
+    """Memory is looked through in order: here the tie of two tensors outside comes first."""
+    block = torch.zeros(192)
+    model.visual.register_buffer("one", block[:64])
+    model.visual.register_buffer("other", block[:64])
+    model.ln_final.weight = nn.Parameter(block[64:128])
+    model.visual.register_buffer("third", block[64:128])
+    with pytest.raises(PatchError, match=r"ln_final\.weight and visual\.third share memory"):
+        trained.apply(model, force=True)
+
+
+def test_a_tie_is_found_behind_one_that_the_patch_keeps(trained, model):
+    block = torch.zeros(192)
+    model.ln_final.weight = model.ln_final.bias = nn.Parameter(block[:64])
+    model.transformer.resblocks[0].ln_1.weight = nn.Parameter(block[64:128])
+    model.visual.register_buffer("third", block[64:128])
+    state = dict(trained.state())
+    state["ln_final.weight"] = state["ln_final.bias"]
+    with pytest.raises(PatchError, match=r"ln_1\.weight and visual\.third share memory"):
+        TextEncoderPatch(state, trained.metadata).apply(model, force=True)
+
+
 def test_neighbours_in_one_storage_are_no_ties(trained, model):
     """Flattened parameters lie side by side in one storage."""
     block = torch.zeros(2 * 64)
