@@ -15,7 +15,7 @@ from rtd_adapters.clip.text.layouts import detect_layout
 from rtd_adapters.doctor.finding import Finding, typed
 from rtd_adapters.doctor.models import fitting_models
 from rtd_adapters.errors import BackboneError, FileError, RtdError, UsageError, first_line
-from rtd_adapters.io.checkpoints import archive_names, read_checkpoint, read_header
+from rtd_adapters.io.checkpoints import archive_names, is_archive, read_checkpoint, read_header
 from rtd_adapters.io.json_files import parse_json
 from rtd_adapters.methods.projections import KEY as PROJECTION_KEY
 from rtd_adapters.patch.metadata import KEY as PATCH_KEY
@@ -47,7 +47,7 @@ def recognise_file(path: Path) -> Finding:
     """
     if path.suffix == ".safetensors":
         return _safetensors(path)
-    members = archive_names(path) if zipfile.is_zipfile(path) else []
+    members = archive_names(path) if is_archive(path) else []
     if any(name.endswith("/constants.pkl") for name in members):
         return Finding(TORCHSCRIPT, layout="openai")
     if FTI4CIR_MODULE in _pickled_names(path, members):

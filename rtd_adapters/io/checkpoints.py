@@ -73,7 +73,7 @@ def read_checkpoint(path: str | Path, *, allow_torchscript: bool = False) -> obj
     start = _first_bytes(path)
     if path.suffix == ".safetensors" or start[8:9] == b"{":
         return read_safetensors(path)[0]
-    if start[:2] == b"PK":
+    if is_archive(path):
         return _read_archive(path, allow_torchscript=allow_torchscript)
     if start[:1] == b"\x80":
         return load_tensors(path, mmap=False)
@@ -100,6 +100,15 @@ def _read_archive(path: Path, *, allow_torchscript: bool) -> object:
         raise FileError(
             f"{path} does not load as TorchScript ({first_line(error)}). {FETCH_AGAIN}"
         ) from error
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file begins as zip archives do, whole or damaged.
+
+    Raises:
+        FileError: it cannot be read.
+    """
+    return _first_bytes(path)[:2] == b"PK"
 
 
 def archive_names(path: Path) -> list[str]:

@@ -146,3 +146,19 @@ def test_a_file_that_may_not_be_read(tmp_path):
     path.chmod(0)
     with pytest.raises(FileError, match="cannot be read: Permission denied"):
         examine(path)
+
+
+def test_an_archive_that_says_it_spans_disks(tmp_path):
+    """Of which zipfile complains even when it is only asked whether a file is an archive."""
+    import torch
+
+    path = tmp_path / "a.pt"
+    torch.save({"a": torch.ones(2)}, path)
+    data = bytearray(path.read_bytes())
+    locator = data.rindex(b"PK\x06\x07")  # of zip64: sign, disk, offset, number of disks
+    data[locator + 16 : locator + 20] = (7).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(zipfile.BadZipFile):
+        zipfile.ZipFile(path)
+    with pytest.raises(FileError, match="truncated or damaged"):
+        examine(path)
