@@ -116,8 +116,9 @@ class Campaign:
             self._require_equal(what, expected)
 
     def _wait_for_holder(self, pid: int) -> None:
+        """Until the first run holds its place and has said so."""
         deadline = time.monotonic() + PATIENCE
-        while not any(name.endswith(".holder") for name in leftovers(self._disk.place)):
+        while not any(path.stat().st_size for path in self._disk.place.rglob(".*.holder")):
             if time.monotonic() > deadline:
                 raise SystemExit(f"process {pid} never said that it holds its place")
             time.sleep(0.001)
