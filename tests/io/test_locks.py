@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,17 @@ def test_the_other_run_is_named(tmp_path, holder):
         with pytest.raises(FileError) as caught, claimed(tmp_path / place):
             pass
         assert f"process {process.pid} on {socket.gethostname()}" in str(caught.value)
+
+
+def test_nobody_waits_for_the_other_run(tmp_path, holder, monkeypatch):
+    holder(tmp_path / "out")
+
+    def wait(seconds):
+        raise AssertionError("it waits")
+
+    monkeypatch.setattr(time, "sleep", wait)
+    with pytest.raises(FileError, match="another run"), claimed(tmp_path / "out"):
+        pass
 
 
 def test_a_killed_holders_lock_is_free_at_once(tmp_path, holder):
