@@ -66,6 +66,7 @@ def _rows(
         ("fingerprint", metadata.fingerprint["fp32"][:16]),
         ("triplets", _source(metadata.triplets)),
         ("projection", _source(metadata.projection)),
+        ("calibration", _calibration(metadata.projection)),
         ("recipe", metadata.recipe),
         ("training", training),
         ("versions", ", ".join(f"{key} {value}" for key, value in metadata.versions.items())),
@@ -77,6 +78,12 @@ def _kind(metadata: PatchMetadata) -> str:
     if not metadata.lora:
         return metadata.kind
     return f"{metadata.kind} (rank {metadata.lora['rank']}, alpha {metadata.lora['alpha']:g})"
+
+
+def _calibration(projection: dict[str, Any]) -> str:
+    if "calibration" not in projection:
+        return ""
+    return "{count:,} pictures (sha256 {sha256:.12})".format(**projection["calibration"])
 
 
 def _source(source: dict[str, Any]) -> str:

@@ -119,6 +119,14 @@ stand_in_option = click.option(
     "caption or words, as the method has them, or reuse, which trains against the prompts and "
     "projection of a simpler method, SEARLE.  [as `rtd methods` says]",
 )
+calibrate_option = click.option(
+    "--calibrate",
+    metavar="FOLDER",
+    type=FOLDER,
+    help="Fit the lift of captions to image states to the pictures in FOLDER: 32 or more, a few "
+    "hundred are best. For stand-ins that are lifted (tokens, caption), on vision transformers. "
+    "Our own idea.",
+)
 backbone_option = click.option(
     "--backbone",
     default="demo",

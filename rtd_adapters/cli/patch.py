@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @options.projection_option
 @options.method_options_option
 @options.stand_in_option
+@options.calibrate_option
 @click.option(
     "--triplets",
     metavar="SOURCE",

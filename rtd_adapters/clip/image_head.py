@@ -67,6 +67,11 @@ class ImageHead(nn.Module):
         states = vectors.float() @ self._back
         return self.scale * F.layer_norm(states, states.shape[-1:])
 
+    def lift_pictures(self, vectors: Tensor) -> Tensor:
+        """States of pictures [B, 1 + P, image width] from vectors [B, 1 + P, embed_dim], of which
+        the first stands for the whole picture and the others for patches."""
+        return self.lift(vectors)
+
     @torch.no_grad()
     def lift_quality(self, vectors: Tensor) -> float:
         """Mean cosine of lifted vectors' embeddings to the vectors [N, embed_dim]; 1 is exact."""

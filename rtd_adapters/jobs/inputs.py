@@ -15,6 +15,7 @@ from rtd_adapters.clip.sources import BackboneSource, backbone_source
 from rtd_adapters.clip.text import TextTower
 from rtd_adapters.errors import FileError, UsageError
 from rtd_adapters.io.atomic import require_new_folder, require_writable
+from rtd_adapters.jobs.calibration import PictureFolder, calibrated_head, require_lifted
 from rtd_adapters.jobs.lift import lift_note
 from rtd_adapters.jobs.provided import provisions
 from rtd_adapters.jobs.say import Say, silent
@@ -44,6 +45,8 @@ class PatchJob:
     projection: Path | None = None
     method_options: Mapping[str, str] = field(default_factory=dict)
     """Chosen options of the method, by name."""
+    calibrate: Path | None = None
+    """A folder of pictures that the lift of captions to image states is fitted to; our own idea."""
     triplets: str | Path | None = None
     columns: str | None = None
     """Names of the triplets' columns, as in `reference=src,conditioning=edit,target=dst`."""
@@ -93,7 +96,7 @@ class Inputs:
     triplets: TripletSet
     projection_source: dict[str, Any]
     """For the metadata: where the projection comes from, its sha256, the method it is another's,
-    and the chosen options."""
+    the chosen options, and the pictures that the lift was fitted to."""
 
     @property
     def triplets_source(self) -> dict[str, Any]:
@@ -144,6 +147,8 @@ def check_request(job: PatchJob) -> None:
     if job.adapter_out and job.kind != "lora":
         raise UsageError("--adapter-out needs --kind lora.")
     dtype_named(job.dtype)
+    if job.calibrate:
+        require_lifted(job.chosen_method())
     if job.options.tracker:
         require_tracker(job.options.tracker, job.run_folder)
     _require_inputs(job)
@@ -198,15 +203,20 @@ def load_inputs(job: PatchJob, say: Say = silent) -> Inputs:
     """
     method = job.chosen_method()
     trained = trained_for(method)
+    pictures = PictureFolder.found(job.calibrate) if job.calibrate else None
     triplets = _load_triplets(job)
     say(f"loading backbone {job.backbone}")
     backbone = load_backbone(job.backbone, job.pretrained)
     if job.source is None and (note := activation_note(method, backbone)):
         say(note)
     projection, projection_source = load_projection(trained, backbone, job.projection)
-    if job.projection and (note := scale_note(trained, projection, backbone)):
+    if pictures:
+        projection_source["calibration"] = pictures.record()
+        backbone.image_head, note = calibrated_head(trained, backbone, triplets, pictures)
         say(note)
-    if note := lift_note(trained, backbone, triplets):
+    elif note := lift_note(trained, backbone, triplets):
+        say(note)
+    if job.projection and (note := scale_note(trained, projection, backbone)):
         say(note)
     if trained is not method:
         projection_source["method"] = trained.name

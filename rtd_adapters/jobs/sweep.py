@@ -11,6 +11,7 @@ from rtd_adapters.errors import FileError
 from rtd_adapters.evaluation.diagnosis import R1, TEXT_R1
 from rtd_adapters.evaluation.result import Diagnosis
 from rtd_adapters.io.locks import claimed
+from rtd_adapters.jobs.calibration import PictureFolder
 from rtd_adapters.jobs.inputs import PatchJob
 from rtd_adapters.jobs.patch import run_patch
 from rtd_adapters.jobs.say import Say, silent
@@ -125,6 +126,9 @@ def _learned_before(job: PatchJob) -> PatchMetadata:
     other = [name for name, value in settings.items() if metadata.training.get(name) != value]
     if metadata.projection.get("options", {}) != dict(job.method_options):
         other.append("method options")
+    calibration = PictureFolder.found(job.calibrate).record() if job.calibrate else None
+    if metadata.projection.get("calibration") != calibration:
+        other.append("calibration")
     if other or metadata.method != job.method:
         raise FileError(
             f"{job.out} was learned with other settings ({', '.join(other[:3]) or 'method'}). "

@@ -66,10 +66,12 @@ class CaptionSide:
         spread = torch.linspace(0, 1, self.image_head.patches, device=ids.device)
         places = 1 + (spread * (ends[:, None] - 2).clamp_min(0)).round().long()
         rows = torch.arange(len(ids), device=ids.device)[:, None]
-        return self.image_head.lift(torch.cat([whole[:, None], tokens[rows, places]], dim=1))
+        return self.image_head.lift_pictures(
+            torch.cat([whole[:, None], tokens[rows, places]], dim=1)
+        )
 
     @torch.no_grad()
     def caption_states(self, captions: Sequence[str], whole: Tensor) -> Tensor:
         """[B, 1 + patches, image width]: each caption as the whole picture and as every patch."""
-        lifted = self.image_head.lift(whole)
-        return lifted[:, None].expand(-1, 1 + self.image_head.patches, -1)
+        lifted = self.image_head.lift_pictures(torch.stack([whole, whole], dim=1))
+        return lifted[:, [0] + [1] * self.image_head.patches]

@@ -275,12 +275,14 @@ class TrainablePatch(TextEncoderPatch):
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must share with a run that resumes it."""
-        return {
+        projection = self.metadata.projection
+        calibrated = {key: projection[key] for key in ("calibration",) if key in projection}
+        return calibrated | {
             "method": self.metadata.method,
             "kind": self.metadata.kind,
             "lora": self.metadata.lora,
             "base_fingerprint": self.metadata.base_fingerprint["fp32"],
-            "projection": self.metadata.projection.get("sha256"),
+            "projection": projection.get("sha256"),
             "triplets": self.metadata.triplets.get("sha256"),
         }
 

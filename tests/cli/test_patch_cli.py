@@ -72,6 +72,18 @@ def test_inspect_shows_it(quick, rtd):
     assert as_json["fingerprint"] == json.loads(run.stdout)["fingerprint"]
 
 
+def test_inspect_shows_what_it_was_calibrated_on(rtd, tmp_path):
+    from rtd_adapters.demo.pictures import write_pictures
+
+    write_pictures(tmp_path / "pictures", 32)
+    asked = ("patch", "--method", "context_i2w", "--backbone", "demo-vit", "--max-steps", 0)
+    out = tmp_path / "w.safetensors"
+    run = rtd(*asked, "--calibrate", tmp_path / "pictures", "--out", out)
+    assert run.returncode == 0, run.stderr
+    assert "calibrated on 32 pictures" in run.stderr
+    assert "calibration  32 pictures (sha256 " in rtd("inspect", out).stdout
+
+
 def test_zero_steps_change_nothing(patch, tmp_path):
     out = tmp_path / "w.safetensors"
     run = patch(out, "--max-steps", 0, "--json")

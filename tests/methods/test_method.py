@@ -145,6 +145,25 @@ def test_patches_spread_over_all_words_of_a_caption(toy_tower):
     assert all(torch.equal(same[:, place], whole) for place in range(6))
 
 
+def test_the_whole_picture_and_its_patches_may_be_lifted_differently(toy_tower):
+    from rtd_adapters.clip.image_head import ImageHead
+
+    class Apart(ImageHead):
+        def lift_pictures(self, vectors):
+            return torch.cat([-vectors[:, :1], 2 * vectors[:, 1:]], dim=1)
+
+    captions, whole = ["one two three", "dog"], torch.randn(2, 32)
+    plain, apart = (
+        CaptionSide(toy_tower, Tokenizer(32), head, lambda vectors: vectors)
+        for head in (ImageHead(patches=3), Apart(patches=3))
+    )
+    for make in ("token_states", "caption_states"):
+        vectors = getattr(plain, make)(captions, whole)
+        lifted = getattr(apart, make)(captions, whole)
+        assert torch.equal(lifted[:, 0], -vectors[:, 0])
+        assert torch.equal(lifted[:, 1:], 2 * vectors[:, 1:])
+
+
 def test_pseudo_tokens_stand_where_the_placeholder_is_and_nowhere_else(toy_tower):
     """Against the plain tower with the token written into the placeholder's row of its table."""
     tokenizer = Tokenizer(32, "$")
