@@ -276,8 +276,8 @@ class TrainablePatch(TextEncoderPatch):
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must share with a run that resumes it."""
         projection = self.metadata.projection
-        calibrated = {key: projection[key] for key in ("calibration",) if key in projection}
-        return calibrated | {
+        chosen = {key: projection[key] for key in ("calibration", "options") if key in projection}
+        return chosen | {
             "method": self.metadata.method,
             "kind": self.metadata.kind,
             "lora": self.metadata.lora,

@@ -233,6 +233,15 @@ def test_the_seed_is_0_unless_given(toy_backbone, searle):
     assert not all(torch.equal(*pair) for pair in zip(factors(), factors(seed=1), strict=True))
 
 
+def test_a_run_with_other_options_of_its_method_is_another(toy_backbone, searle):
+    """So that no checkpoint of one stand-in is resumed with another."""
+    patch = TextEncoderPatch.create("full", toy_backbone, searle)
+    patch.metadata.projection = {"sha256": "0" * 64}
+    plain = patch.identity()
+    patch.metadata.projection["options"] = {"stand_in": "caption"}
+    assert patch.identity() == plain | {"options": {"stand_in": "caption"}}
+
+
 def test_an_unknown_kind_is_a_usage_error(toy_backbone, searle):
     with pytest.raises(UsageError, match="full, lora"):
         TextEncoderPatch.create("dora", toy_backbone, searle)
