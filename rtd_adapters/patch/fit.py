@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from rtd_adapters.clip.text import TowerConfig, fingerprint, same_tower
+from rtd_adapters.clip.text import TowerConfig, config_from_state, fingerprint, same_tower
 from rtd_adapters.errors import PatchError
 from rtd_adapters.patch.metadata import PatchMetadata
 
@@ -55,6 +55,27 @@ def require_same_computation(metadata: PatchMetadata, config: TowerConfig) -> No
                 f"{metadata.backbone} is built, train a patch for this one, or pass --force "
                 "(force=True)."
             )
+
+
+def described_tower(metadata: PatchMetadata, state: Mapping[str, Tensor]) -> TowerConfig:
+    """The configuration that a patch's metadata give, where its tensors have those sizes.
+
+    Args:
+        metadata: of the patch.
+        state: its tower's, under `TextTower`'s names.
+
+    Raises:
+        BackboneError: the metadata describe no tower.
+        PatchError: they describe another one.
+    """
+    described = TowerConfig.from_dict(metadata.tower)
+    made = config_from_state(state, described.heads, described.activation)
+    if made != described:
+        raise PatchError(
+            f"the patch's metadata describe another text tower than its tensors make: {described} "
+            f"there, {made} here. Train or fetch the patch again."
+        )
+    return made
 
 
 def require_same_shapes(patched: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> None:

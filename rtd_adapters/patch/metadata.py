@@ -19,6 +19,8 @@ KEY = "rtd"
 SCHEMA = 1
 PAPER = "paper"
 """The recipe of a file that names none: training as published."""
+KINDS = {"str": str, "int": int, "dict": dict}
+"""Of the fields below, by the beginning of their annotations."""
 VERSIONED = ("rtd-adapters", "torch", "open_clip_torch", "peft", "safetensors")
 
 
@@ -93,7 +95,12 @@ class PatchMetadata:
             raise PatchError(
                 f"{source} has schema {schema}, this version reads {SCHEMA}. Upgrade rtd-adapters."
             )
-        known = {entry.name for entry in fields(cls)}
+        known = {entry.name: KINDS[entry.type.partition("[")[0]] for entry in fields(cls)}
+        for name, kind in known.items():
+            if name in values and not isinstance(values[name], kind):
+                raise PatchError(
+                    f"{source} has damaged {KEY!r} metadata: {name} is no {kind.__name__}."
+                )
         try:
             return cls(**{name: value for name, value in values.items() if name in known})
         except TypeError as error:

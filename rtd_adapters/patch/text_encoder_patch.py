@@ -24,7 +24,12 @@ from rtd_adapters.clip.text import (
 )
 from rtd_adapters.errors import PatchError, UsageError
 from rtd_adapters.patch.file import read_patch, write_patch
-from rtd_adapters.patch.fit import require_same_base, require_same_computation, require_same_shapes
+from rtd_adapters.patch.fit import (
+    described_tower,
+    require_same_base,
+    require_same_computation,
+    require_same_shapes,
+)
 from rtd_adapters.patch.live import WRITING, Originals
 from rtd_adapters.patch.metadata import PatchMetadata, current_versions
 
@@ -123,11 +128,12 @@ class TextEncoderPatch:
 
         Raises:
             UsageError: the base is missing.
+            PatchError: the metadata describe another tower than the tensors make.
         """
         if base is None and strength != 1.0:
             raise UsageError(f"a tower at strength {strength:g} needs base=, its base's state.")
         state = interpolate(base or {}, self.state(), strength)
-        tower = TextTower(TowerConfig.from_dict(self.metadata.tower))
+        tower = TextTower(described_tower(self.metadata, state))
         tower.load_state_dict({name: tensor.float() for name, tensor in state.items()})
         return tower.eval().requires_grad_(False)
 

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from rtd_adapters.clip.text import LAYOUTS, to_layout
-from rtd_adapters.errors import FileError, PatchError, UsageError
+from rtd_adapters.errors import FileError, PatchError, RtdError, UsageError
 from rtd_adapters.patch import TextEncoderPatch, apply, surviving_share
 from rtd_adapters.patch.fit import require_same_shapes
 
@@ -231,6 +231,26 @@ def test_the_seed_is_0_unless_given(toy_backbone, searle):
     same = zip(factors(), factors(seed=0), strict=True)
     assert all(torch.equal(one, other) for one, other in same)
     assert not all(torch.equal(*pair) for pair in zip(factors(), factors(seed=1), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("lie", "message"),
+    [
+        (None, "metadata: tower is no dict"),
+        ({"layers": 3}, "describe another text tower than its tensors make"),
+        ({"vocab_size": 10**12}, "describe another text tower than its tensors make"),
+        ({"heads": 2.0}, "heads is a whole number, not 2.0"),
+        ({"heads": 5}, "the heads must divide the width"),
+    ],
+)
+def test_metadata_that_describe_another_tower_are_refused(lie, message, saved, tmp_path):
+    tensors, path = load_file(saved), tmp_path / "lie.safetensors"
+    with safe_open(saved, "pt") as file:
+        header = json.loads(file.metadata()["rtd"])
+    header["tower"] = None if lie is None else header["tower"] | lie
+    save_file(tensors, path, metadata={"rtd": json.dumps(header)})
+    with pytest.raises(RtdError, match=message):
+        TextEncoderPatch.load(path).build_tower()
 
 
 def test_a_run_with_other_options_of_its_method_is_another(toy_backbone, searle):

@@ -15,7 +15,8 @@ class TowerConfig:
     """The shape of a CLIP text tower; a patch's metadata records it.
 
     Raises:
-        BackboneError: the activation is unknown, or the heads do not divide the width.
+        BackboneError: the activation is unknown, a size is no whole number, or the heads do not
+            divide the width.
     """
 
     width: int
@@ -36,6 +37,9 @@ class TowerConfig:
             raise BackboneError(
                 f"Unknown activation {self.activation!r}. Use one of {', '.join(ACTIVATIONS)}."
             )
+        sizes = {name: value for name, value in asdict(self).items() if name != "activation"}
+        if wrong := [name for name, value in sizes.items() if type(value) is not int]:
+            raise BackboneError(f"A tower's {wrong[0]} is a whole number, not {sizes[wrong[0]]!r}.")
         if self.heads < 1 or self.width % self.heads:
             raise BackboneError(
                 f"A tower of width {self.width} cannot have {self.heads} attention heads: "
