@@ -38,13 +38,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="test: write what the server takes into --out (cirr, circo).",
 )
-@click.option(
-    "--strength",
-    type=options.FiniteNumber(),
-    default=1.0,
-    show_default=True,
-    help="Of the patch: 0 is the base encoder, 1 the patched one.",
-)
+@options.strength_option
 @click.option(
     "--preprocess",
     type=click.Choice(["clip", "targetpad"]),

@@ -29,13 +29,7 @@ from rtd_adapters.cli.terminal import echo, echo_json
     "--projection", type=options.FILE, help="The projection that goes beside it (searle)."
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="What to write.")
-@click.option(
-    "--strength",
-    type=options.FiniteNumber(),
-    default=1.0,
-    show_default=True,
-    help="Of the patch: 0 is the base encoder, 1 the patched one.",
-)
+@options.strength_option
 @click.option(
     "--allow-torchscript",
     is_flag=True,

@@ -112,6 +112,13 @@ method_options_option = click.option(
     callback=_chosen,
     help="An option of the method, as `rtd methods` lists them. Repeatable.",
 )
+strength_option = click.option(
+    "--strength",
+    type=FiniteNumber(),
+    default=1.0,
+    show_default=True,
+    help="Of the patch: 0 is the base encoder, 1 the patched one.",
+)
 stand_in_option = click.option(
     "--stand-in",
     metavar="NAME",

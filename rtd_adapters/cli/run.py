@@ -15,13 +15,7 @@ from rtd_adapters.cli.terminal import echo
 @click.option(
     "-p", "--patch", type=options.FILE, required=True, help="The patch to run the script with."
 )
-@click.option(
-    "--strength",
-    type=options.FiniteNumber(),
-    default=1.0,
-    show_default=True,
-    help="0 is the base encoder, 1 the patched one.",
-)
+@options.strength_option
 @click.option(
     "--force", is_flag=True, help="Patch text towers that the patch was not trained for, too."
 )
