@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+INTERRUPTED = 130
+"""Exit code of a process that Ctrl-C ended, as shells count."""
+
 
 class RtdError(Exception):
     """An expected failure. The command line prints its message alone and exits with `exit_code`."""

@@ -17,9 +17,8 @@ import click
 from rtd_adapters import __version__
 from rtd_adapters.cli.signals import Ended, signals_raised
 from rtd_adapters.cli.terminal import echo, printable
-from rtd_adapters.errors import RtdError
+from rtd_adapters.errors import INTERRUPTED, RtdError
 
-INTERRUPTED = 130
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 REFUSED = "The file system refused. Free some space or write elsewhere, then run it again."
 UNFORESEEN = "This was not foreseen. Run `rtd --debug ...` again and report what it shows."

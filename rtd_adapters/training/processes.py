@@ -14,12 +14,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from rtd_adapters.errors import TrainingError, UsageError
+from rtd_adapters.errors import INTERRUPTED, TrainingError, UsageError
 
 TURN = 2e-4
 """Seconds between two looks at what other processes are to bring."""
-INTERRUPTED = 130
-"""Exit code of a process that Ctrl-C ended, as shells count."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,9 @@ def _await(work: dist.Work, tensor: Tensor) -> None:
     try:
         while tensor.device.type == "cpu" and not work.is_completed():
             time.sleep(TURN)
-    except BaseException as error:
+    except Exception:
+        raise
+    except BaseException as error:  # Ctrl-C, or a signal that ends the run
         atexit.register(_end, getattr(error, "exit_code", INTERRUPTED))
         raise
     work.wait()
