@@ -14,6 +14,7 @@ from rtd_adapters.export.exporter import ExportJob, get_exporter
 from rtd_adapters.io.atomic import require_new_folder, require_writable
 from rtd_adapters.io.locks import claimed
 from rtd_adapters.patch import TextEncoderPatch, surviving_share
+from rtd_adapters.patch.fit import described_tower
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def export_patch(job: ExportJob, target: str) -> Exported:
     if job.strength != 1 and not exporter.strengths:
         raise UsageError(f"{target} exports whole patches only. Leave --strength at 1.")
     require_free = require_new_folder if exporter.folder else require_writable
+    described_tower(job.patch.metadata, job.patch.state())
     if exporter.openai_builder:
         _require_openai_builder(job.patch, target)
     with claimed(job.out):

@@ -102,9 +102,27 @@ class PatchMetadata:
                     f"{source} has damaged {KEY!r} metadata: {name} is no {kind.__name__}."
                 )
         try:
-            return cls(**{name: value for name, value in values.items() if name in known})
+            metadata = cls(**{name: value for name, value in values.items() if name in known})
+            metadata._require_whole()
         except TypeError as error:
             raise PatchError(f"{source} has damaged {KEY!r} metadata: {error}.") from error
+        return metadata
+
+    def _require_whole(self) -> None:
+        """Check what is in the fields that are read by name.
+
+        Raises:
+            TypeError: a fingerprint, the activation, or a number of the low-rank factors is
+                missing.
+        """
+        for name in ("base_fingerprint", "fingerprint"):
+            if not isinstance(getattr(self, name).get("fp32"), str):
+                raise TypeError(f"{name} has no text 'fp32'")
+        for name in ("rank", "alpha") if self.kind == "lora" else ():
+            if not isinstance(self.lora.get(name), int | float):
+                raise TypeError(f"lora has no number {name!r}")
+        if not isinstance(self.tower.get("activation"), str):
+            raise TypeError("tower has no text 'activation'")
 
 
 def current_versions() -> dict[str, str]:

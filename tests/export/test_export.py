@@ -453,6 +453,14 @@ def test_a_full_disk_leaves_nothing(target, patch, base, tmp_path, monkeypatch):
     refused(ExportJob(patch, tmp_path / "out", base), target, FileError, "No space left")
 
 
+def test_a_patch_that_describes_another_tower_than_it_holds_is_not_exported(patch, base, tmp_path):
+    tower = patch.metadata.tower | {"embed_dim": 64}
+    lying = TextEncoderPatch(patch.state(), replace(patch.metadata, tower=tower))
+    with pytest.raises(PatchError, match="describe another text tower"):
+        export_patch(ExportJob(lying, tmp_path / "out", base), "rtd")
+    assert not list(tmp_path.glob("out*"))
+
+
 def test_an_exporter_writes_one_file_for_openais_builder_unless_it_says_otherwise():
     plain = Exporter("repository", "load {out}", lambda job: None)
     assert (plain.folder, plain.rounded, plain.openai_builder) == (False, None, True)

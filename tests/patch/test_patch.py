@@ -14,6 +14,7 @@ from rtd_adapters.clip.text import LAYOUTS, to_layout
 from rtd_adapters.errors import FileError, PatchError, RtdError, UsageError
 from rtd_adapters.patch import TextEncoderPatch, apply, surviving_share
 from rtd_adapters.patch.fit import require_same_shapes
+from rtd_adapters.patch.metadata import PatchMetadata
 
 
 @pytest.fixture
@@ -251,6 +252,25 @@ def test_metadata_that_describe_another_tower_are_refused(lie, message, saved, t
     save_file(tensors, path, metadata={"rtd": json.dumps(header)})
     with pytest.raises(RtdError, match=message):
         TextEncoderPatch.load(path).build_tower()
+
+
+@pytest.mark.parametrize(
+    ("lie", "message"),
+    [
+        ({"tower": {"width": 64}}, "tower has no text 'activation'"),
+        ({"fingerprint": {}}, "fingerprint has no text 'fp32'"),
+        ({"base_fingerprint": {"fp32": 7}}, "base_fingerprint has no text 'fp32'"),
+        ({"kind": "lora", "lora": {"rank": 8}}, "lora has no number 'alpha'"),
+    ],
+)
+def test_metadata_that_lack_what_is_read_of_them_are_refused_where_they_are_read(
+    lie, message, saved
+):
+    with safe_open(saved, "pt") as file:
+        header = json.loads(file.metadata()["rtd"])
+    PatchMetadata.from_header({"rtd": json.dumps(header)}, "file")
+    with pytest.raises(PatchError, match=rf"file has damaged 'rtd' metadata: {message}"):
+        PatchMetadata.from_header({"rtd": json.dumps(header | lie)}, "file")
 
 
 def test_a_run_with_other_options_of_its_method_is_another(toy_backbone, searle):
