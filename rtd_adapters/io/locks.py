@@ -8,10 +8,14 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rtd_adapters.errors import FileError
 from rtd_adapters.io.json_files import read_json
 from rtd_adapters.io.names import stem
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 
 @contextmanager
@@ -33,11 +37,26 @@ def claimed(*places: Path) -> Iterator[None]:
 
 @contextmanager
 def _claim(place: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
+    from filelock import FileLock
 
     handle = place.with_name(f".{stem(place.name)}.lock")
     holder = place.with_name(f".{stem(place.name)}.holder")
     lock = FileLock(handle, timeout=0)
+    try:
+        _take(lock, place, holder)
+        _say_who_holds(holder, place)
+        yield
+    finally:
+        try:
+            _let_go(lock, handle, holder)
+        except BaseException:  # a signal in the middle of it
+            _let_go(lock, handle, holder)
+            raise
+
+
+def _take(lock: BaseFileLock, place: Path, holder: Path) -> None:
+    from filelock import Timeout
+
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -48,14 +67,16 @@ def _claim(place: Path) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise _refused(place, error) from error
-    try:
-        _say_who_holds(holder, place)
-        yield
-    finally:
-        holder.unlink(missing_ok=True)
-        # Unlinked while it is held: whoever opens the name later makes a file of its own.
-        handle.unlink(missing_ok=True)
-        lock.release()
+
+
+def _let_go(lock: BaseFileLock, handle: Path, holder: Path) -> None:
+    """Remove what lies beside a place, if this process holds it; may be called again."""
+    if not lock.is_locked:
+        return
+    holder.unlink(missing_ok=True)
+    # Unlinked while it is held: whoever opens the name later makes a file of its own.
+    handle.unlink(missing_ok=True)
+    lock.release()
 
 
 def _say_who_holds(holder: Path, place: Path) -> None:

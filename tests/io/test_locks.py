@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import filelock
 import pytest
 
 from rtd_adapters.errors import FileError
@@ -121,4 +122,31 @@ def test_a_process_holds_a_place_once(tmp_path):
 
 def test_long_names_that_begin_alike_are_places_of_their_own(tmp_path):
     with claimed(tmp_path / ("n" * 250), tmp_path / ("n" * 250 + ".work")):
+        pass
+
+
+@pytest.mark.parametrize("moment", ["taken", "first removed", "second removed"])
+def test_a_signal_between_two_steps_leaves_nothing(moment, tmp_path, monkeypatch):
+    """Ctrl-C right after the lock was taken, and after either file was removed."""
+    acquire, unlink, left = filelock.FileLock.acquire, Path.unlink, [moment]
+
+    def interrupted_acquire(lock, *more, **options):
+        acquire(lock, *more, **options)
+        if moment == "taken":
+            raise KeyboardInterrupt
+
+    def interrupted_unlink(path, *more, **options):
+        unlink(path, *more, **options)
+        ending = {"first removed": ".holder", "second removed": ".lock"}.get(moment, "never")
+        if left and path.name.endswith(ending):
+            left.clear()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", interrupted_acquire)
+    monkeypatch.setattr(Path, "unlink", interrupted_unlink)
+    with pytest.raises(KeyboardInterrupt), claimed(tmp_path / "out"):
+        pass
+    assert not list(tmp_path.iterdir())
+    monkeypatch.undo()
+    with claimed(tmp_path / "out"):
         pass
