@@ -28,7 +28,7 @@ AT_ONCE = 1 << 26
 """Bytes of rows in memory at a time, at most."""
 BATCH = 8192
 LARGEST_RATIO = 200
-"""Of a column's bytes in memory to those on disk."""
+"""Of a row group's bytes in memory to those on disk."""
 SHOWN = 60
 COMPRESSED: dict[bytes, Any] = {
     b"\x1f\x8b": gzip.open,
@@ -205,12 +205,11 @@ def _arrow(path: Path) -> Iterator[Row]:
     try:
         batches = _parquet_batches(path) if path.suffix == ".parquet" else _record_batches(path)
         yield from _numbered(row for batch in batches for row in _batch_rows(batch))
-    except OSError as error:
-        raise FileError(
-            f"{path} cannot be read: {error.strerror or error}. Check the path."
-        ) from error
-    except (pyarrow.ArrowException, ValueError, OverflowError) as error:
-        # Texts that are no UTF-8 and dates of no calendar fail when Python's values are made.
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
+        # Texts that are no UTF-8 and dates of no calendar fail when Python's values are made; what
+        # Arrow raises of a damaged file is an OSError without a number.
+        if isinstance(error, OSError) and error.errno:
+            raise FileError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
         raise FileError(
             f"{path} is damaged or no {path.suffix} file: {first_line(error)}. Fetch it again."
         ) from error
@@ -220,19 +219,18 @@ def _parquet_batches(path: Path) -> Iterator[Any]:
     """Batches of a Parquet file, in which a text that stands in many rows is held once.
 
     Raises:
-        FileError: a column unpacks to far more than any text does.
+        FileError: a row group unpacks to far more than any text does.
     """
     types = _extra("pyarrow").types
     file = _extra("pyarrow.parquet").ParquetFile(path)
     for group in range(file.num_row_groups):
-        row_group = file.metadata.row_group(group)
-        for column in map(row_group.column, range(row_group.num_columns)):
-            unpacked = column.total_uncompressed_size
-            if unpacked > AT_ONCE + LARGEST_RATIO * column.total_compressed_size:
-                raise FileError(
-                    f"{path} unpacks a column to {unpacked:,} bytes, far more than any text. "
-                    "Fetch or write it again."
-                )
+        # Not column by column: pyarrow ends the process where a column's statistics are damaged.
+        unpacked = file.metadata.row_group(group).total_byte_size
+        if unpacked > AT_ONCE + LARGEST_RATIO * path.stat().st_size:
+            raise FileError(
+                f"{path} unpacks a row group to {unpacked:,} bytes, far more than any text. "
+                "Fetch or write it again."
+            )
     texts = [field.name for field in file.schema_arrow if types.is_string(field.type)]
     dictionaries = _extra("pyarrow.parquet").ParquetFile(path, read_dictionary=texts)
     yield from dictionaries.iter_batches(batch_size=BATCH)

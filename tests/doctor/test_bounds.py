@@ -93,14 +93,44 @@ def test_a_parquet_file_of_a_kilobyte_and_five_gigabytes(tmp_path):
     assert bounded("rows", path, 600 << 20) == f"{rows} rows\n"
 
 
-def test_a_parquet_column_that_unpacks_to_far_more_than_text_does(tmp_path):
+def test_a_parquet_file_that_unpacks_to_far_more_than_text_does(tmp_path):
     import pyarrow as arrow
     import pyarrow.parquet as parquet
 
     path = tmp_path / "triplets.parquet"
     table = arrow.table({"reference_caption": ["a" * (1 << 20)] * 300})
     parquet.write_table(table, path, compression="zstd", use_dictionary=False)
-    assert "unpacks a column to" in bounded("rows", path)
+    assert "unpacks a row group to" in bounded("rows", path)
+
+
+EVERY_BYTE = """
+import sys
+from pathlib import Path
+from rtd_adapters.errors import FileError
+from rtd_adapters.triplets.formats import read_rows
+whole, path = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2])
+read = refused = 0
+for place in range(len(whole) - 8 - int.from_bytes(whole[-8:-4], "little"), len(whole)):
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1:])
+    try:
+        read += len(list(read_rows(path)))
+    except FileError:
+        refused += 1
+print(read and refused)
+"""
+
+
+def test_no_byte_of_a_parquet_footer_ends_the_process(tmp_path):
+    """As pyarrow's own reading of a column's damaged statistics does."""
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    whole, path = tmp_path / "whole.parquet", tmp_path / "triplets.parquet"
+    parquet.write_table(arrow.table({"reference_caption": ["a dog", "a cat"]}), whole)
+    command = [sys.executable, "-c", EVERY_BYTE, str(whole), str(path)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert int(run.stdout) > 100
 
 
 @pytest.mark.parametrize("place", ["/dev/zero", "PIPE"])
