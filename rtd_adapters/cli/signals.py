@@ -31,21 +31,34 @@ def signals_raised() -> Iterator[None]:
     """
     ours = os.getpid()
     before: dict[int, Any] = {}
+    raised: list[BaseException] = []
 
     def end(number: int, frame: FrameType | None) -> None:
         if os.getpid() != ours:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
-        for other in before:  # a second one must not break the tidying up
+        for other in before.keys() & set(ENDING):  # a second must not break the tidying up
             signal.signal(other, signal.SIG_IGN)
-        raise Ended(number)
+        raised.append(Ended(number))
+        raise raised[-1]
 
-    for number in ENDING:
-        if signal.getsignal(number) == signal.SIG_DFL:
-            before[number] = signal.signal(number, end)
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raised.append(KeyboardInterrupt())
+        raise raised[-1]
+
+    handlers: dict[int, tuple[Any, Any]] = dict.fromkeys(ENDING, (signal.SIG_DFL, end))
+    handlers[signal.SIGINT] = (signal.default_int_handler, interrupt)
+    for number, (usual, handler) in handlers.items():
+        if signal.getsignal(number) == usual:
+            before[number] = signal.signal(number, handler)
     try:
         yield
+    except Exception as error:
+        # Native code may put an error of its own in the place of what a handler raised inside it.
+        if raised:
+            raise raised[-1] from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

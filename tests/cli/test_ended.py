@@ -55,6 +55,43 @@ def test_a_signal_ends_a_run_tidily(number, code, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+class EndsInside:
+    """A sequence during whose reading a signal comes."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, place):
+        os.kill(os.getpid(), self.number)
+        return 0
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_for_which_torch_raises_an_error_of_its_own(number, code, capsys, monkeypatch):
+    import torch
+
+    monkeypatch.setitem(
+        cli.cli.commands, "make", click.Command("make", callback=lambda: make(EndsInside(number)))
+    )
+    made = []
+
+    def make(sequence):
+        try:
+            torch.tensor(sequence)
+        except ValueError as error:
+            made.append(error)
+            raise
+
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["make"])
+    assert made  # else torch lets it through, and this shows nothing
+    assert exit_.value.code == code
+    assert "not foreseen" not in capsys.readouterr().err
+
+
 def test_under_nohup_a_hangup_is_ignored(tmp_path):
     process = at_work(tmp_path / "out", lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     process.send_signal(signal.SIGHUP)
