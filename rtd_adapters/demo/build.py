@@ -1,9 +1,9 @@
 """Rebuilds the built-in world's weights from nothing: `python -m rtd_adapters.demo.build`.
 
-`--world vit` needs the ResNet world's CLIP, its teacher, and nothing else. Deterministic for one
-seed, machine, thread count and set of versions; docs/world.md has the seconds. Each line printed
-begins with the seconds so far. LinCIR's projection is SEARLE's network with a seed of its own:
-`--projection lincir --seed 1`.
+`--world vit`, the default, needs the CLIP of `--world resnet`, its teacher, and nothing else.
+Deterministic for one seed, machine, thread count and set of versions; docs/world.md has the
+seconds. Each line printed begins with the seconds so far. LinCIR's projection is SEARLE's network
+with a seed of its own: `--projection lincir --seed 1`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WORLDS = {clip.folder.name: (clip, make) for clip, make in ((RESNET, pretrain), 
 @click.option(
     "--world",
     type=click.Choice(tuple(WORLDS)),
-    default=RESNET.folder.name,
+    default=VIT.folder.name,
     show_default=True,
     help="By its image tower.",
 )

@@ -50,22 +50,22 @@ class DemoClip:
         return self.folder / "clip.safetensors"
 
 
-RESNET = DemoClip(
+VIT = DemoClip(
     "demo",
     "the built-in miniature world: two million parameters, works offline",
-    WEIGHTS / "resnet",
-    {"layers": [1, 1, 1, 1], "width": 16, "head_width": 32},
-)
-VIT = DemoClip(
-    "demo-vit",
-    "the same with a vision transformer as image tower",
     WEIGHTS / "vit",
     {"patch_size": 8, "layers": 3, "width": 160, "head_width": 32},
 )
 GAP = replace(
     VIT,
     name="demo-gap",
-    summary="demo-vit with its texts moved away from the pictures, as far as CLIP's are",
+    summary="the same with its texts moved away from the pictures, as far as CLIP's are",
     moved=True,
 )
-CLIPS = (RESNET, VIT, GAP)
+RESNET = DemoClip(
+    "demo-resnet",
+    "the same with a ResNet as image tower, without states that a method could read",
+    WEIGHTS / "resnet",
+    {"layers": [1, 1, 1, 1], "width": 16, "head_width": 32},
+)
+CLIPS = (VIT, GAP, RESNET)

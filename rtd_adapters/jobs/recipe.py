@@ -33,7 +33,7 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     PAPER: Recipe(),
     "balanced": Recipe(
-        times={"steps": 2, "batch_size": 2},
+        times={"steps": 2, "batch_size": 4},
         sets={"keep_alignment": True, "schedule": "cosine"},
     ),
 }

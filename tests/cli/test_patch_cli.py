@@ -76,7 +76,7 @@ def test_inspect_shows_what_it_was_calibrated_on(rtd, tmp_path):
     from rtd_adapters.demo.pictures import write_pictures
 
     write_pictures(tmp_path / "pictures", 32)
-    asked = ("patch", "--method", "context_i2w", "--backbone", "demo-vit", "--max-steps", 0)
+    asked = ("patch", "--method", "context_i2w", "--backbone", "demo", "--max-steps", 0)
     out = tmp_path / "w.safetensors"
     run = rtd(*asked, "--calibrate", tmp_path / "pictures", "--out", out)
     assert run.returncode == 0, run.stderr

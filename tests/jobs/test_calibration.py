@@ -174,6 +174,8 @@ def test_a_method_that_lifts_nothing_cannot_be_calibrated(method, stand_in, word
 
 
 def test_a_backbone_without_a_lift_is_refused(job, folder, toy_backbone):
-    assert "demo has an attention pool" in refusal(replace(job, backbone="demo"), UsageError)
+    assert "demo-resnet has an attention pool" in refusal(
+        replace(job, backbone="demo-resnet"), UsageError
+    )
     with pytest.raises(UsageError, match="toy/random has no image tower"):
         PictureFolder.found(folder).seen_by(toy_backbone)

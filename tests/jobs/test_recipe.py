@@ -10,7 +10,7 @@ from rtd_adapters import TrainingSettings, recipe_settings
 from rtd_adapters.errors import UsageError
 from rtd_adapters.jobs.recipe import RECIPES
 
-BALANCED = {"steps": 4000, "batch_size": 256, "keep_alignment": True, "schedule": "cosine"}
+BALANCED = {"steps": 4000, "batch_size": 512, "keep_alignment": True, "schedule": "cosine"}
 
 
 def changed(settings, from_):
@@ -33,7 +33,7 @@ def test_a_recipe_goes_over_the_backbones_own_settings(kind, rate):
     assert (paper.steps, paper.batch_size, paper.learning_rate) == (80, 64, rate)
     found = recipe_settings("demo", kind, "balanced")
     assert changed(found, asdict(paper)) == {
-        "steps": 160, "batch_size": 128, "keep_alignment": True
+        "steps": 160, "batch_size": 256, "keep_alignment": True
     }  # fmt: skip
 
 
