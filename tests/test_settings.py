@@ -6,9 +6,9 @@ import pytest
 
 from rtd_adapters import EvalOptions, LoRASettings, RuleSettings, RunOptions, TrainingSettings
 from rtd_adapters.clip.text import interpolate
+from rtd_adapters.compute.processes import Processes, launched
 from rtd_adapters.errors import UsageError
 from rtd_adapters.launcher import run_script
-from rtd_adapters.training.processes import Processes, launched
 
 NAN, INF = float("nan"), float("inf")
 

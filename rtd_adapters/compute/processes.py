@@ -145,5 +145,5 @@ def _told_of_ends() -> Iterator[None]:
     except RuntimeError as error:
         raise TrainingError(
             f"another process of this run has ended ({str(error).splitlines()[0][:120]}). "
-            "Look at its own message; then start all again with --resume."
+            "Look at its own message; then start all again, a training run with --resume."
         ) from error
