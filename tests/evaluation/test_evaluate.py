@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 import torch.nn.functional as F
+from tqdm import tqdm
 
 from rtd_adapters import BackboneShape, get_method
 from rtd_adapters.clip.backbones import Backbone
@@ -96,7 +97,8 @@ def test_every_published_benchmark_needs_its_data():
 
 
 def test_options_are_what_the_docs_say_by_default():
-    assert EvalOptions() == EvalOptions("clip", 1.0, 64, True, False)  # as docs/cli.md has them
+    as_in_cli_md = EvalOptions("clip", 1.0, 64, True, False, None, 0, "no", False)
+    assert EvalOptions() == as_in_cli_md
     assert EvalOptions(batch_size=1).batch_size == 1
     with pytest.raises(UsageError, match="--batch-size is 0"):
         EvalOptions(batch_size=0)
@@ -273,16 +275,16 @@ def test_bars_of_progress(run, monkeypatch):
     """Each is named and shown on terminals, unless there shall be quiet; small ones never are."""
     shown = []
 
-    def bar(steps, desc, disable):
+    def bar(steps=None, *, desc, disable, total=None, initial=0, unit=None):
         shown.append((desc, disable))
-        return steps
+        return steps or tqdm(total=total, disable=True)
 
-    for module in ("features", "outcomes"):
+    for module in ("shards", "outcomes"):
         monkeypatch.setattr(f"rtd_adapters.evaluation.{module}.tqdm", bar)
     pictures, queries = "embedding pictures", "searching, base"
     for method, titles in (
         ("searle", [(pictures, None), (pictures, None), (queries, None)]),
-        ("fti4cir", [(pictures, None), (queries, None), (None, True)]),
+        ("fti4cir", [(pictures, None), (queries, None)]),
     ):
         shown.clear()
         compare(run("circo", method, quiet=False), None)

@@ -29,8 +29,10 @@ def evaluation(*parts):
     return SimpleNamespace(
         benchmark=benchmark,
         method=SimpleNamespace(name="m", composed_prompt="a photo of $ that {text}"),
-        backbone=SimpleNamespace(label="toy/random"),
-        options=SimpleNamespace(preprocess="clip", strength=0.5),
+        backbone=SimpleNamespace(
+            label="toy/random", tower=SimpleNamespace(device=torch.device("cpu"))
+        ),
+        options=SimpleNamespace(preprocess="clip", strength=0.5, precision="bf16"),
     )
 
 
