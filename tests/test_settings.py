@@ -29,6 +29,7 @@ OUT_OF_RANGE = [
     (LoRASettings, "dropout", "--lora-dropout", (-0.1, 1.0, NAN)),
     (EvalOptions, "strength", "--strength", (-0.1, 1.5, NAN, INF)),
     (EvalOptions, "batch_size", "--batch-size", (0,)),
+    (EvalOptions, "workers", "--workers", (-1,)),
     (RunOptions, "checkpoint_every", "--checkpoint-every", (-1,)),
     (RunOptions, "validate_every", "--validate-every", (-1,)),
     (RuleSettings, "band", "--band", ((NAN, 0.7), (0.5, INF), (-2.0, 0.5), (0.7, 0.5))),
