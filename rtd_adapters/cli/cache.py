@@ -10,10 +10,10 @@ from rtd_adapters.cli.terminal import echo, echo_json
 
 @click.group()
 def cache() -> None:
-    """Show and clear the embeddings that are kept: of captions by `rtd patch --anchor-cache`, of
-    pictures by `rtd eval`.
+    """Show and clear kept embeddings of captions and pictures.
 
-    They lie in $RTD_CACHE, or in rtd-adapters in your cache folder.
+    `rtd patch --anchor-cache` keeps the former, `rtd eval` the latter. They lie in $RTD_CACHE, or
+    in rtd-adapters in your cache folder.
 
     \b
     Examples:

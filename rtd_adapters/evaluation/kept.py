@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rtd_adapters.errors import FileError
-from rtd_adapters.io.atomic import whole_file
+from rtd_adapters.io.atomic import PART, sweep, whole_file
 from rtd_adapters.io.cache import cache_root
 from rtd_adapters.io.checkpoints import read_safetensors
 
@@ -88,11 +88,16 @@ def kept_pictures() -> KeptPictures:
 
 
 def clear_pictures() -> float:
-    """Delete all embeddings, and nothing else that lies there; returns the megabytes freed."""
+    """Delete all embeddings, and nothing else that lies there; returns the megabytes freed.
+
+    A run that is at work goes on; what killed ones left half-written goes too.
+    """
     files = _files()
     freed = _megabytes(files)
-    for path in (*files, *pictures_folder().glob(".*.part")):
+    for path in files:
         path.unlink(missing_ok=True)
+    for left in pictures_folder().glob(f".*{PART}"):
+        sweep(left.with_name(left.name[1:].rsplit(".", 2)[0]))
     return freed
 
 

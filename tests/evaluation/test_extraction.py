@@ -21,6 +21,7 @@ from rtd_adapters.evaluation.extraction import left_out_note, without
 from rtd_adapters.evaluation.features import Pictures
 from rtd_adapters.evaluation.image_tower import ImageTower
 from rtd_adapters.evaluation.kept import clear_pictures, kept_pictures
+from rtd_adapters.io import atomic
 
 IDS = tuple(f"{number:02}" for number in range(11))
 
@@ -236,8 +237,11 @@ def test_a_killed_run_goes_on_at_its_shards(killed, backbone, photos, monkeypatc
     about = kept_pictures()
     assert (about.lists, about.unfinished) == (1, 0)
     (made.folder / "mine.txt").touch()
+    (made.folder / f".{path.name}.{atomic._host()}-{10**9}-gone.part").touch()
+    live = made.folder / f".{path.name}.{atomic._host()}-{os.getpid()}-live.part"
+    live.touch()
     assert clear_pictures() == about.megabytes > 0
-    assert [left.name for left in made.folder.iterdir()] == ["mine.txt"]
+    assert sorted(left.name for left in made.folder.iterdir()) == [live.name, "mine.txt"]
 
 
 def test_a_damaged_shard_is_said_and_computed_again(killed, backbone, photos):
