@@ -81,8 +81,8 @@ class Pictures:
             return self._embedded(tower, ids, batches)
 
         embeddings = shards.embeddings(embed)
-        if not self.skip_broken:
-            self._require_sound(ids, embeddings)
+        if embeddings.isnan().any():
+            self._retry(tower, ids, embeddings)
         if self.folder is None:
             self.held[key] = embeddings
         return embeddings
@@ -135,14 +135,16 @@ class Pictures:
                 f"--precision {self.precision}. Pass --precision bf16 or no."
             )
 
-    def _require_sound(self, ids: Sequence[str], embeddings: Tensor) -> None:
-        """Refuse embeddings that a run with `skip_broken` has kept.
+    def _retry(self, tower: ImageTower, ids: Sequence[str], embeddings: Tensor) -> None:
+        """Fill in pictures that were left out and can be read by now.
 
         Raises:
-            FileError: a picture was left out, and still cannot be read.
+            FileError: one cannot, and nothing is to be left out.
         """
-        for place in embeddings.isnan().any(1).nonzero().flatten().tolist():
-            self.benchmark.open_image(ids[place])
+        lost = embeddings.isnan().any(1).nonzero().flatten().tolist()
+        alone = [range(place, place + 1) for place in lost]
+        for place, row in zip(lost, self._embedded(tower, ids, alone), strict=True):
+            embeddings[place] = row[0]
 
     def _tower(self) -> ImageTower:
         return ImageTower(self.backbone.images()[0], self.precision)

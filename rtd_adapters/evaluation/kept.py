@@ -56,6 +56,10 @@ class KeptEmbeddings:
             FileError: the disk refuses.
         """
         _write(self.folder / f"{self.key}{WHOLE}", embeddings)
+        self.drop_shards()
+
+    def drop_shards(self) -> None:
+        """Remove the list's shards."""
         for path in self.folder.glob(f"{self.key}.*{SHARD}"):
             path.unlink(missing_ok=True)
 

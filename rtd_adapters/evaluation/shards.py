@@ -56,6 +56,8 @@ class Shards:
         """
         kept, (length, embed_dim) = self.kept, self.shape
         if kept and (found := self._found(kept.whole, length)) is not None:
+            if self.processes.is_main:
+                kept.drop_shards()  # of a run that was killed in the very end
             return found
         done = {}
         shards = _cut(range(length), max(LONGEST // self.batch_size, 1) * self.batch_size)

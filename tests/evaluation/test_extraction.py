@@ -112,6 +112,26 @@ def test_a_broken_picture_is_named_and_what_came_before_is_kept(
         made.embeddings(IDS)
 
 
+@pytest.mark.parametrize("skip_broken", [True, False])
+def test_a_picture_that_was_left_out_and_can_be_read_by_now_is_there(
+    skip_broken, pictures, backbone, photos
+):
+    own = pictures.benchmark.open_image
+    trouble = {"03", "07"}
+
+    def open_image(image):
+        if image in trouble:
+            raise FileError(f"{image} is out of reach")
+        return own(image)
+
+    benchmark = replace(pictures.benchmark, open_image=open_image, image_file=None)
+    made = replace(pictures, benchmark=benchmark, skip_broken=True)
+    assert made.embeddings(IDS).isnan().any(1).nonzero().flatten().tolist() == [3, 7]
+    trouble.clear()
+    found = replace(made, skip_broken=skip_broken).embeddings(IDS)
+    torch.testing.assert_close(found, plainly(backbone, photos), atol=1e-5, rtol=0)
+
+
 def test_a_worker_that_dies_is_told_of(pictures):
     ours = os.getpid()
 
@@ -242,6 +262,16 @@ def test_a_killed_run_goes_on_at_its_shards(killed, backbone, photos, monkeypatc
     live.touch()
     assert clear_pictures() == about.megabytes > 0
     assert sorted(left.name for left in made.folder.iterdir()) == [live.name, "mine.txt"]
+
+
+def test_shards_that_were_left_beside_the_whole_go(killed):
+    made, _ = killed
+    left = {path: path.read_bytes() for path in made.folder.iterdir()}
+    made.embeddings(IDS)
+    for path, content in left.items():
+        path.write_bytes(content)
+    made.embeddings(IDS)
+    assert [path.suffix for path in made.folder.iterdir()] == [".safetensors"]
 
 
 def test_a_damaged_shard_is_said_and_computed_again(killed, backbone, photos):
