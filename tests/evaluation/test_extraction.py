@@ -14,13 +14,15 @@ from tqdm import tqdm
 
 from rtd_adapters.clip.backbones import load_backbone
 from rtd_adapters.clip.images import image_states
+from rtd_adapters.compute.processes import Processes
 from rtd_adapters.errors import EvaluationError, FileError, UsageError
 from rtd_adapters.evaluation import loading, shards
 from rtd_adapters.evaluation.benchmark import Benchmark, EvalQuery, Part, image_at
 from rtd_adapters.evaluation.extraction import left_out_note, without
 from rtd_adapters.evaluation.features import Pictures
 from rtd_adapters.evaluation.image_tower import ImageTower
-from rtd_adapters.evaluation.kept import clear_pictures, kept_pictures
+from rtd_adapters.evaluation.kept import KeptEmbeddings, clear_pictures, kept_pictures
+from rtd_adapters.evaluation.shards import Shards
 from rtd_adapters.io import atomic
 
 IDS = tuple(f"{number:02}" for number in range(11))
@@ -305,6 +307,33 @@ def test_a_bar_counts_pictures_from_where_the_last_run_ended(killed, monkeypatch
         "disable": None,
     }
     assert sum(counted) == 3
+
+
+def test_the_second_of_two_processes_embeds_its_share_of_each_shard_and_writes_nothing(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(shards, "LONGEST", 5)
+    asked, sent = [], []
+
+    class Second(Processes):
+        def from_first(self, tensor):
+            return tensor
+
+        def gather(self, mine, length):
+            sent.append(mine)
+            return torch.cat([torch.full((length - len(mine), *mine.shape[1:]), -1.0), mine])
+
+    def embed(batches):
+        asked.extend(batches)
+        return [torch.tensor(batch)[:, None].float() for batch in batches]
+
+    kept = KeptEmbeddings(tmp_path / "kept", "key")
+    split = Shards((11, 1), 2, kept, Second(1, 2), torch.device("cpu"), quiet=True)
+    found = split.embeddings(embed).flatten().tolist()
+    assert asked == [range(2, 4), range(6, 8), range(10, 11)]
+    assert [rows.flatten().tolist() for rows in sent] == [[2, 3], [6, 7], [10, 0]]
+    assert found == [-1, -1, 2, 3, -1, -1, 6, 7, -1, -1, 10]
+    assert not kept.folder.exists()
 
 
 def test_what_is_not_kept_on_disk_is_held(pictures):
