@@ -6,9 +6,9 @@ import pytest
 
 from rtd_adapters import EvalOptions, LoRASettings, RuleSettings, RunOptions, TrainingSettings
 from rtd_adapters.clip.text import interpolate
+from rtd_adapters.compute.processes import Processes, launched
 from rtd_adapters.errors import UsageError
 from rtd_adapters.launcher import run_script
-from rtd_adapters.training.processes import Processes, launched
 
 NAN, INF = float("nan"), float("inf")
 
@@ -29,6 +29,7 @@ OUT_OF_RANGE = [
     (LoRASettings, "dropout", "--lora-dropout", (-0.1, 1.0, NAN)),
     (EvalOptions, "strength", "--strength", (-0.1, 1.5, NAN, INF)),
     (EvalOptions, "batch_size", "--batch-size", (0,)),
+    (EvalOptions, "workers", "--workers", (-1,)),
     (RunOptions, "checkpoint_every", "--checkpoint-every", (-1,)),
     (RunOptions, "validate_every", "--validate-every", (-1,)),
     (RuleSettings, "band", "--band", ((NAN, 0.7), (0.5, INF), (-2.0, 0.5), (0.7, 0.5))),

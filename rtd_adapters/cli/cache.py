@@ -1,4 +1,4 @@
-"""`rtd cache`: the anchors that --anchor-cache keeps on disk."""
+"""`rtd cache`: the embeddings that are kept on disk."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from rtd_adapters.cli.terminal import echo, echo_json
 
 @click.group()
 def cache() -> None:
-    """Show and clear the frozen towers' embeddings that `rtd patch --anchor-cache` keeps.
+    """Show and clear kept embeddings of captions and pictures.
 
-    They lie in $RTD_CACHE, or in rtd-adapters in your cache folder.
+    `rtd patch --anchor-cache` keeps the former, `rtd eval` the latter. They lie in $RTD_CACHE, or
+    in rtd-adapters in your cache folder.
 
     \b
     Examples:
@@ -24,7 +25,7 @@ def cache() -> None:
 @cache.command("list")
 @json_option
 def list_towers(as_json: bool) -> None:
-    """What is kept, a line for each text tower.
+    """What is kept: a line for each text tower, and one for the pictures.
 
     \b
     Example:
@@ -32,19 +33,26 @@ def list_towers(as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from rtd_adapters.training.anchor_store import cache_root, cached_towers
+    from rtd_adapters.evaluation.kept import kept_pictures
+    from rtd_adapters.io.cache import cache_root
+    from rtd_adapters.training.anchor_store import cached_towers
 
-    towers = cached_towers()
+    towers, pictures = cached_towers(), kept_pictures()
     if as_json:
         rows = [asdict(tower) for tower in towers]
-        echo_json({"folder": str(cache_root()), "towers": rows})
+        echo_json({"folder": str(cache_root()), "towers": rows, "pictures": asdict(pictures)})
         return
-    echo(f"{cache_root()}: {sum(tower.megabytes for tower in towers):,.1f} MB")
+    whole = pictures.megabytes + sum(tower.megabytes for tower in towers)
+    echo(f"{cache_root()}: {whole:,.1f} MB")
     for tower in towers:
         echo(
             f"  {tower.backbone}  {tower.fingerprint[:12]}  {tower.captions:,} captions  "
             f"{tower.megabytes:,.1f} MB"
         )
+    echo(
+        f"  pictures  {pictures.lists} lists, {pictures.unfinished} unfinished  "
+        f"{pictures.megabytes:,.1f} MB"
+    )
 
 
 @cache.command()
@@ -55,6 +63,8 @@ def clear() -> None:
     Example:
       rtd cache clear
     """
-    from rtd_adapters.training.anchor_store import cache_root, clear_cache
+    from rtd_adapters.evaluation.kept import clear_pictures
+    from rtd_adapters.io.cache import cache_root
+    from rtd_adapters.training.anchor_store import clear_cache
 
-    echo(f"{clear_cache():,.1f} MB freed in {cache_root()}")
+    echo(f"{clear_cache() + clear_pictures():,.1f} MB freed in {cache_root()}")

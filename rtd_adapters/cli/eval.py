@@ -53,11 +53,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="Pictures, and queries, at a time.",
 )
+@options.extraction_options
 @click.option(
     "--cache/--no-cache",
     default=True,
     show_default=True,
-    help="Keep picture embeddings in $RTD_CACHE.",
+    help="Keep picture embeddings in $RTD_CACHE, where a killed command finds what it had done.",
 )
 @click.option(
     "-o",
@@ -77,11 +78,17 @@ def evaluate(split: str, as_json: bool, quiet: bool, **given: Any) -> None:
       rtd eval --method searle --patch weights.safetensors
       rtd eval --method searle --benchmark cirr --data CIRR --backbone ViT-L-14 \\
           --pretrained openai --projection SEARLE_ViT-L14.pt --patch weights.safetensors --out run
+
+    On several GPUs: torchrun --nproc-per-node 4 -m rtd_adapters eval ... The pictures are shared
+    out, and the first process searches, prints and writes.
     """
+    from rtd_adapters.compute.processes import launched
     from rtd_adapters.evaluation.evaluate import EvalOptions
     from rtd_adapters.jobs.evaluate import EvalJob, run_eval, run_submission
 
-    how = EvalOptions(quiet=quiet or as_json, **options.take_fields(EvalOptions, given))
+    how = EvalOptions(
+        quiet=quiet or as_json or not launched().is_main, **options.take_fields(EvalOptions, given)
+    )
     job = EvalJob(options=how, **given)
 
     def say(line: str) -> None:
@@ -93,6 +100,8 @@ def evaluate(split: str, as_json: bool, quiet: bool, **given: Any) -> None:
             echo(f"wrote {path}")
         return
     result = run_eval(job, say)
+    if result is None:  # the first process prints it
+        return
     if as_json:
         shown = {name: value for name, value in result.to_dict().items() if name != "queries"}
         echo_json(shown)

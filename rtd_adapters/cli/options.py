@@ -172,6 +172,36 @@ seed_option = click.option(
     show_default=True,
     help="Decides everything random; one seed, one result, bit for bit.",
 )
+device_option = click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda", "mps"]),
+    help="Where to compute.  [accelerate's choice]",
+)
+extraction_options = together(
+    device_option,
+    click.option(
+        "--workers",
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        help="Processes that read pictures; with 0 the command itself reads them. A GPU wants as "
+        "many as there are cores.",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(["no", "fp16", "bf16"]),
+        default="no",
+        show_default=True,
+        help="Autocast of the image tower. Embeddings are kept in fp32.",
+    ),
+    click.option(
+        "--skip-broken",
+        is_flag=True,
+        help="Leave out pictures that cannot be read, and the queries that lose their reference "
+        "or every right answer; say how many.",
+    ),
+)
+"""How pictures are embedded."""
 max_steps_option = click.option(
     "--max-steps", "steps", type=click.IntRange(0), help="Stop after this many optimiser steps."
 )

@@ -81,9 +81,9 @@ def patch(**given: Any) -> None:
       rtd patch --method searle --backbone ViT-L-14 --pretrained openai \\
           --projection SEARLE_ViT-L14.pt --triplets triplets.json --out weights.safetensors
     """
+    from rtd_adapters.compute.processes import launched
     from rtd_adapters.jobs.patch import run_patch
     from rtd_adapters.jobs.plan import plan_patch
-    from rtd_adapters.training.processes import launched
 
     as_json, dry_run, quiet = (given.pop(name) for name in ("as_json", "dry_run", "quiet"))
     silent = quiet or as_json or not launched().is_main

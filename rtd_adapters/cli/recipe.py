@@ -163,11 +163,7 @@ SURROUNDINGS = (
         metavar="NAME",
         help="An accelerate tracker, such as tensorboard; logs to the run folder.",
     ),
-    click.option(
-        "--device",
-        type=click.Choice(["cpu", "cuda", "mps"]),
-        help="Where to train.  [accelerate's choice]",
-    ),
+    options.device_option,
     click.option(
         "--dry-run",
         is_flag=True,

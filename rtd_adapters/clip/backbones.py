@@ -52,6 +52,14 @@ class Backbone:
         """`name/pretrained`, as in ViT-L-14/openai."""
         return f"{self.name}/{self.pretrained}" if self.pretrained else self.name
 
+    def to(self, device: torch.device) -> Backbone:
+        """Move both towers to a device, in place."""
+        self.tower.to(device)
+        self.image_head.to(device)
+        if self.model is not None:
+            self.model.to(device)
+        return self
+
     def drop_images(self) -> Backbone:
         """Free the image tower, which training never needs."""
         self.model = self.preprocess = None

@@ -48,6 +48,11 @@ class Part:
     gallery: tuple[str, ...]
     queries: tuple[EvalQuery, ...]
 
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Image ids of the queries' reference pictures, each once."""
+        return tuple(dict.fromkeys(query.reference for query in self.queries))
+
 
 @dataclass(frozen=True)
 class BenchmarkSource:

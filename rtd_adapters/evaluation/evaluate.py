@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from rtd_adapters.clip.backbones import DEFAULT
+from rtd_adapters.evaluation.extraction import extract
 from rtd_adapters.evaluation.figures import make_result
 from rtd_adapters.evaluation.inputs import EvalOptions, Evaluation, patched_tower, prepare
 from rtd_adapters.evaluation.outcomes import search_parts
@@ -29,6 +30,8 @@ def evaluate(
     method_options: Mapping[str, str] = MappingProxyType({}),
 ) -> Result:
     """Search a benchmark with the base encoder and, if there is a patch, with the patched one.
+
+    Several processes that torchrun started embed the pictures together; each then searches.
 
     Args:
         method: name of an installed method.
@@ -55,7 +58,7 @@ def evaluate(
         method_options=method_options,
     )
     loaded = TextEncoderPatch.load(patch) if isinstance(patch, (str, Path)) else patch
-    return compare(evaluation, loaded)
+    return compare(extract(evaluation), loaded)
 
 
 def compare(evaluation: Evaluation, patch: TextEncoderPatch | None) -> Result:

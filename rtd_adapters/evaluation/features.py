@@ -1,33 +1,32 @@
-"""A benchmark's image embeddings, computed once and kept on disk."""
+"""A benchmark's image embeddings, computed once and kept."""
 
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from rtd_adapters.clip.backbones import Backbone
 from rtd_adapters.clip.image_fingerprint import image_fingerprint
 from rtd_adapters.clip.images import ImageStates
-from rtd_adapters.errors import FileError
-from rtd_adapters.evaluation.pictures import picture_embeddings, picture_states
-from rtd_adapters.io.atomic import whole_file
-from rtd_adapters.io.checkpoints import read_safetensors
+from rtd_adapters.compute.processes import Processes
+from rtd_adapters.errors import EvaluationError, FileError
+from rtd_adapters.evaluation.image_tower import ImageTower
+from rtd_adapters.evaluation.kept import KeptEmbeddings, pictures_folder
+from rtd_adapters.evaluation.loading import PictureFiles
+from rtd_adapters.evaluation.pictures import picture_transform
+from rtd_adapters.evaluation.shards import Shards
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from rtd_adapters.evaluation.benchmark import Benchmark
+    from rtd_adapters.evaluation.inputs import Evaluation
 
-EMBEDDINGS, CONTENT = "embeddings", "sha256"
-"""Names within a kept file: of the tensor, and of its hash."""
+ALONE = Processes()
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,12 @@ class Pictures:
         benchmark: opens the pictures.
         preprocess: as in `embed_pictures`.
         batch_size: pictures at a time.
-        folder: where embeddings are kept; None keeps none.
+        folder: where embeddings are kept; None keeps them in memory, in `held`.
         quiet: no progress bar.
+        workers: processes that read pictures; with 0 this one does.
+        precision: of the image tower, one of `PRECISIONS`.
+        skip_broken: whether a picture that cannot be read is NaN instead of an error.
+        held: embeddings of whole lists, by key.
     """
 
     backbone: Backbone
@@ -49,49 +52,115 @@ class Pictures:
     batch_size: int
     folder: Path | None
     quiet: bool
+    workers: int = 0
+    precision: str = "no"
+    skip_broken: bool = False
+    held: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
-    def embeddings(self, ids: Sequence[str]) -> Tensor:
-        """[N, embed_dim], unnormalised.
+    def embeddings(self, ids: Sequence[str], processes: Processes = ALONE) -> Tensor:
+        """[N, embed_dim] in fp32 on the CPU, unnormalised; NaN for a picture that is left out.
+
+        Args:
+            ids: of the pictures.
+            processes: who share the work; all of them ask for the same.
 
         Raises:
-            FileError: a picture is missing or damaged.
+            FileError: a picture is missing or damaged, or the disk refuses.
+            EvaluationError: an embedding is not finite, or memory does not do.
+            TrainingError: another process has ended.
         """
-        path = self.folder / f"{self._key(ids)}.safetensors" if self.folder else None
-        if path and (kept := _kept(path)) is not None:
-            return kept
-        rows = [
-            picture_embeddings(self.backbone, pictures, self.preprocess)
-            for pictures in self._batches(ids, "embedding pictures")
-        ]
-        embeddings = torch.cat(rows) if rows else torch.empty(0, self.backbone.shape.embed_dim)
-        if path:
-            _keep(path, embeddings)
+        key = self._key(ids)
+        if self.folder is None and key in self.held:
+            return self.held[key]
+        tower, shape = self._tower(), (len(ids), self.backbone.shape.embed_dim)
+        kept = KeptEmbeddings(self.folder, key) if self.folder else None
+        quiet = self.quiet or not processes.is_main
+        shards = Shards(shape, self.batch_size, kept, processes, tower.device, quiet)
+
+        def embed(batches: Sequence[range]) -> Iterator[Tensor]:
+            return self._embedded(tower, ids, batches)
+
+        embeddings = shards.embeddings(embed)
+        if embeddings.isnan().any():
+            self._retry(tower, ids, embeddings)
+        if self.folder is None:
+            self.held[key] = embeddings
         return embeddings
 
     def states(self, ids: Sequence[str]) -> ImageStates:
-        """Embeddings and states of a few pictures; not kept, for they are large."""
+        """Embeddings and states of a few pictures, on their device; not kept, for they are large.
+
+        Raises:
+            FileError: a picture is missing or damaged.
+            EvaluationError: memory does not do.
+            BackboneError: the image tower has no states that rtd knows.
+        """
+        tower, files = self._tower(), self._files(ids)
         batches = [
-            picture_states(self.backbone, pictures, self.preprocess)
-            for pictures in self._batches(ids, None)
+            range(len(ids))[start : start + self.batch_size]
+            for start in range(0, len(ids), self.batch_size)
         ]
+        seen = []
+        for pixels, wrong in files.batches(batches, 0, tower.device):
+            _require_read(wrong)
+            seen.append(tower.states(pixels.to(tower.device)))
         return ImageStates(
-            torch.cat([batch.embedding for batch in batches]),
-            torch.cat([batch.tokens for batch in batches]),
+            torch.cat([part.embedding for part in seen]),
+            torch.cat([part.tokens for part in seen]),
         )
 
-    def _batches(self, ids: Sequence[str], title: str | None) -> Iterator[list[Image]]:
-        starts = range(0, len(ids), self.batch_size)
-        for start in tqdm(starts, desc=title, disable=self.quiet or title is None or None):
-            batch = ids[start : start + self.batch_size]
-            yield [self.benchmark.open_image(image) for image in batch]
+    def _embedded(
+        self, tower: ImageTower, ids: Sequence[str], batches: Sequence[range]
+    ) -> Iterator[Tensor]:
+        """[B, embed_dim] of each batch, NaN where a picture is left out."""
+        loaded = self._files(ids).batches(batches, self.workers, tower.device)
+        for places, (pixels, wrong) in zip(batches, loaded, strict=True):
+            if not self.skip_broken:
+                _require_read(wrong)
+            sound = [row for row, words in enumerate(wrong) if words is None]
+            rows = torch.full((len(wrong), self.backbone.shape.embed_dim), torch.nan)
+            rows = rows.to(tower.device)
+            if sound:
+                seen = tower.embeddings(pixels.to(tower.device, non_blocking=True))
+                self._require_finite(seen, [ids[places[row]] for row in sound])
+                rows[sound] = seen
+            yield rows
+
+    def _require_finite(self, embeddings: Tensor, ids: Sequence[str]) -> None:
+        finite = embeddings.isfinite().all(1)
+        if not finite.all():
+            image = ids[int((~finite).nonzero()[0])]
+            raise EvaluationError(
+                f"{self.backbone.label} gives no finite embedding of the picture {image!r} with "
+                f"--precision {self.precision}. Pass --precision bf16 or no."
+            )
+
+    def _retry(self, tower: ImageTower, ids: Sequence[str], embeddings: Tensor) -> None:
+        """Fill in pictures that were left out and can be read by now.
+
+        Raises:
+            FileError: one cannot, and nothing is to be left out.
+        """
+        lost = embeddings.isnan().any(1).nonzero().flatten().tolist()
+        alone = [range(place, place + 1) for place in lost]
+        for place, row in zip(lost, self._embedded(tower, ids, alone), strict=True):
+            embeddings[place] = row[0]
+
+    def _tower(self) -> ImageTower:
+        return ImageTower(self.backbone.images()[0], self.precision)
+
+    def _files(self, ids: Sequence[str]) -> PictureFiles:
+        transform = picture_transform(self.backbone, self.preprocess)
+        return PictureFiles(ids, self.benchmark.open_image, transform)
 
     def _key(self, ids: Sequence[str]) -> str:
         """Of everything the embeddings depend on."""
         digest = hashlib.sha256()
-        for part in (self.benchmark.source, self.preprocess, repr(self.backbone.preprocess)):
+        model, transform = self.backbone.images()
+        kind = next(model.parameters()).device.type
+        for part in (self.benchmark.source, self.preprocess, repr(transform), self.precision, kind):
             digest.update(part.encode() + b"\0")
-        if self.backbone.model is not None:
-            digest.update(image_fingerprint(self.backbone.model).encode())
+        digest.update(image_fingerprint(model).encode())
         for image in ids:
             digest.update(f"{image}\0{self._file_state(image)}\0".encode("utf-8", "surrogatepass"))
         return digest.hexdigest()[:40]
@@ -108,35 +177,28 @@ class Pictures:
         return f"{path} {state.st_size} {state.st_mtime_ns}"
 
 
-def _kept(path: Path) -> Tensor | None:
-    """Embeddings as they were written; None where there are none, or damaged ones."""
-    if not path.is_file():
-        return None
-    try:
-        tensors, metadata = read_safetensors(path)
-    except FileError:
-        tensors, metadata = {}, {}
-    embeddings = tensors.get(EMBEDDINGS)
-    if embeddings is not None and metadata.get(CONTENT) == _content(embeddings):
-        return embeddings
-    warnings.warn(
-        f"{path} does not hold what was written there; its pictures are embedded again. "
-        "Check the disk.",
-        stacklevel=3,
+def pictures_of(evaluation: Evaluation) -> Pictures:
+    """Those of an evaluation, as its options have them."""
+    options = evaluation.options
+    return Pictures(
+        evaluation.backbone,
+        evaluation.benchmark,
+        options.preprocess,
+        options.batch_size,
+        pictures_folder() if options.cache else None,
+        options.quiet,
+        options.workers,
+        options.precision,
+        options.skip_broken,
+        evaluation.held,
     )
-    return None
 
 
-def _keep(path: Path, embeddings: Tensor) -> None:
-    from safetensors.torch import save_file
+def _require_read(wrong: Sequence[str | None]) -> None:
+    """Refuse a batch of which a picture could not be read.
 
-    whole = embeddings.cpu().contiguous()
-    with whole_file(path) as temporary:
-        save_file({EMBEDDINGS: whole}, temporary, metadata={CONTENT: _content(whole)})
-
-
-def _content(embeddings: Tensor) -> str:
-    """sha256 of a tensor's form and bytes."""
-    digest = hashlib.sha256(f"{embeddings.dtype} {list(embeddings.shape)}".encode())
-    digest.update(embeddings.contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    Raises:
+        FileError: one could not; the first is named.
+    """
+    if words := next(filter(None, wrong), None):
+        raise FileError(words)

@@ -115,6 +115,8 @@ def _settings(evaluation: Evaluation, patch: TextEncoderPatch | None) -> dict[st
         "prompt": evaluation.method.composed_prompt,
         "backbone": evaluation.backbone.label,
         "preprocessing": options.preprocess,
+        "precision": options.precision,
+        "device": evaluation.backbone.tower.device.type,
         "patch": f"{about.kind} for {about.method}" if about else None,
         "patch_sha256": about.fingerprint.get("fp32") if about else None,
         "strength": options.strength if about else None,

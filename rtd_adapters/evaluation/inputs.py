@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from rtd_adapters.clip.backbones import DEFAULT, Backbone, load_backbone
 from rtd_adapters.clip.text import TextTower, require_strength
+from rtd_adapters.compute.devices import require_device
 from rtd_adapters.errors import UsageError, require_number
 from rtd_adapters.evaluation.benchmark import Benchmark, get_benchmark, load_benchmark
+from rtd_adapters.evaluation.image_tower import require_precision
 from rtd_adapters.evaluation.pictures import require_preprocessing
 from rtd_adapters.evaluation.queries import require_opening
 from rtd_adapters.hooks.registry import registry
@@ -35,10 +38,22 @@ class EvalOptions:
     cache: bool = True
     """Keep picture embeddings on disk."""
     quiet: bool = False
+    device: str | None = None
+    """cpu, cuda, ...; accelerate's choice by default."""
+    workers: int = 0
+    """Processes that read pictures; with 0 the evaluation itself reads them."""
+    precision: str = "no"
+    """Autocast of the image tower: no, fp16 or bf16. Embeddings are kept in fp32, and texts
+    computed in it."""
+    skip_broken: bool = False
+    """Leave out pictures that cannot be read, and the queries that lose their reference or every
+    right answer."""
 
     def __post_init__(self) -> None:
         require_strength(self.strength)
         require_number("--batch-size", self.batch_size, least=1)
+        require_number("--workers", self.workers, least=0)
+        require_precision(self.precision)
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,13 @@ class Evaluation:
     benchmark: Benchmark
     backbone: Backbone
     options: EvalOptions
+    held: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
+    """Picture embeddings that are not kept on disk."""
+
+    def to(self, device: torch.device) -> None:
+        """Move towers and projection to a device, in place."""
+        self.backbone.to(device)
+        self.projection.to(device)
 
 
 def prepare(
@@ -74,6 +96,7 @@ def prepare(
     chosen = options or EvalOptions()
     asked = get_method(method).configured(method_options)
     require_preprocessing(chosen.preprocess)
+    require_device(chosen.device)
     _require_partners(benchmark, backbone)
     searched = load_benchmark(benchmark, data, split)
     if any(query.bare for part in searched.parts for query in part.queries):

@@ -9,12 +9,11 @@ from tqdm import tqdm
 
 from rtd_adapters.clip.text import TextTower
 from rtd_adapters.evaluation.benchmark import Benchmark, EvalQuery, Part
-from rtd_adapters.evaluation.features import Pictures
+from rtd_adapters.evaluation.features import Pictures, pictures_of
 from rtd_adapters.evaluation.inputs import Evaluation
 from rtd_adapters.evaluation.queries import QueryEmbedder
 from rtd_adapters.evaluation.result import Outcome
 from rtd_adapters.evaluation.search import Gallery, ScoredRanking, rankings
-from rtd_adapters.io.cache import cache_root
 
 KEPT = 50
 """Places of a ranking that an outcome keeps."""
@@ -32,7 +31,7 @@ def search_parts(evaluation: Evaluation, tower: TextTower, title: str) -> list[l
         FileError: a picture is missing or damaged.
         EvaluationError, TripletError: the method cannot ask a query.
     """
-    pictures = _pictures(evaluation)
+    pictures = pictures_of(evaluation)
     return [
         _search_part(evaluation, tower, part, pictures, title)
         for part in evaluation.benchmark.parts
@@ -47,7 +46,8 @@ def _search_part(
     gallery = Gallery(part.gallery, pictures.embeddings(part.gallery))
     outcomes: list[Outcome] = []
     for queries, embedding, states in _batches(evaluation, part, pictures, title):
-        ranked = rankings(embedder.embed(tower, queries, embedding, states), gallery, queries)
+        asked = embedder.embed(tower, queries, embedding, states).cpu()
+        ranked = rankings(asked, gallery, queries)
         outcomes += [_outcome(benchmark, *pair) for pair in zip(queries, ranked, strict=True)]
     return outcomes
 
@@ -57,7 +57,7 @@ def _batches(
 ) -> Iterator[tuple[Sequence[EvalQuery], Tensor, Tensor | None]]:
     """Queries with their references' embeddings, and with states where the method reads them."""
     size, quiet = evaluation.options.batch_size, evaluation.options.quiet
-    references = list(dict.fromkeys(query.reference for query in part.queries))
+    references = part.references
     rows = {image: row for row, image in enumerate(references)}
     embeddings = None if evaluation.method.needs_states else pictures.embeddings(references)
     for start in tqdm(range(0, len(part.queries), size), desc=title, disable=quiet or None):
@@ -74,15 +74,3 @@ def _outcome(benchmark: Benchmark, query: EvalQuery, ranking: ScoredRanking) -> 
     values = {} if benchmark.hidden else benchmark.score(query, ranking)
     rank = ranking.rank(query.targets)
     return Outcome(values, rank, ranking.top(KEPT), ranking.among(query.group))
-
-
-def _pictures(evaluation: Evaluation) -> Pictures:
-    options = evaluation.options
-    return Pictures(
-        evaluation.backbone,
-        evaluation.benchmark,
-        options.preprocess,
-        options.batch_size,
-        cache_root() / "pictures" if options.cache else None,
-        options.quiet,
-    )

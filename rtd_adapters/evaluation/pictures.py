@@ -97,13 +97,26 @@ def padded(picture: Image) -> Image:
     return frame
 
 
+def picture_transform(backbone: Backbone, preprocess: str) -> Callable[[Image], Tensor]:
+    """What makes of a picture [3, H, W] what the backbone's image tower takes.
+
+    Raises:
+        UsageError: the backbone has no image tower.
+    """
+    transform = backbone.images()[1]
+
+    def pixels(picture: Image) -> Tensor:
+        return _pixels(transform, padded(picture) if preprocess == "targetpad" else picture)
+
+    return pixels
+
+
 def _prepared(
     backbone: Backbone, pictures: Sequence[Image], preprocess: str
 ) -> tuple[nn.Module, Tensor]:
     """The live model, and the pictures [B, 3, H, W] as it takes them."""
-    model, transform = backbone.images()
-    opened = map(padded, pictures) if preprocess == "targetpad" else pictures
-    pixels = torch.stack([_pixels(transform, picture) for picture in opened])
+    model, transform = backbone.images()[0], picture_transform(backbone, preprocess)
+    pixels = torch.stack([transform(picture) for picture in pictures])
     return model, pixels.to(next(model.parameters()).device)
 
 

@@ -102,7 +102,7 @@ class QueryEmbedder:
         Args:
             tower: base or patched.
             queries: with the same number of texts each.
-            embedding: [Q, embed_dim] of the queries' references, not normalised.
+            embedding: [Q, embed_dim] of the queries' references, not normalised, on any device.
             states: [Q, 1 + patches, image width] of them, for methods that read such.
 
         Raises:
@@ -110,7 +110,9 @@ class QueryEmbedder:
                 another way; or only some of the queries are bare.
         """
         tokenizer = self.method.tokenizer(tower.config.context_length)
-        reference = Reference.of_pictures(embedding, tower, tokenizer, states)
+        if states is not None:
+            states = states.to(tower.device)
+        reference = Reference.of_pictures(embedding.to(tower.device), tower, tokenizer, states)
         orders = []
         for texts in zip(*(query.texts for query in queries), strict=True):
             cleaned = [tokenizer.clean(text) for text in texts]

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rtd_adapters.clip.backbones import DEFAULT
+from rtd_adapters.compute.processes import launched
 from rtd_adapters.errors import UsageError
 from rtd_adapters.evaluation.evaluate import EvalOptions, Evaluation, compare, prepare, submit
+from rtd_adapters.evaluation.extraction import extract, left_out_note
 from rtd_adapters.evaluation.report.strips import choose, keep_pictures, pictures_of
 from rtd_adapters.evaluation.result import Result
 from rtd_adapters.io.atomic import require_writable, whole_file
@@ -46,12 +48,17 @@ class EvalJob:
     overwrite: bool = False
 
 
-def run_eval(job: EvalJob, say: Say = silent) -> Result:
+def run_eval(job: EvalJob, say: Say = silent) -> Result | None:
     """Search the validation split with the base encoder and with the patched one.
+
+    Several processes embed the pictures together; the first one does the rest.
 
     Args:
         job: what to do.
         say: told in a line what its user should know.
+
+    Returns:
+        The figures; None in all processes but the first.
 
     Raises:
         FileError: an output is in the way; nothing has been searched then.
@@ -61,10 +68,12 @@ def run_eval(job: EvalJob, say: Say = silent) -> Result:
         return _evaluate(job, say)
 
 
-def _evaluate(job: EvalJob, say: Say) -> Result:
+def _evaluate(job: EvalJob, say: Say) -> Result | None:
     _require_writable(job, (RESULT,))
     patch = _patch(job)
     evaluation = _evaluation(job, "val", say)
+    if not launched().is_main:
+        return None
     result = compare(evaluation, patch)
     if job.method_options:
         chosen = {"method_options": dict(job.method_options)}
@@ -80,7 +89,8 @@ def _evaluate(job: EvalJob, say: Say) -> Result:
 
 def run_submission(job: EvalJob, say: Say = silent) -> list[Path]:
     """Search the test split with the patched encoder, or the base one where there is no patch, and
-    write what the benchmark's server takes; returns the files.
+    write what the benchmark's server takes; returns the files. Of several processes, the first one
+    writes.
 
     Raises:
         UsageError: no folder was named, or the benchmark has no server.
@@ -92,11 +102,14 @@ def run_submission(job: EvalJob, say: Say = silent) -> list[Path]:
     with claimed(*_places(job)):
         _require_writable(job, SUBMISSIONS)
         patch = _patch(job)
-        return submit(_evaluation(job, "test", say), patch, job.out)
+        evaluation = _evaluation(job, "test", say)
+        return submit(evaluation, patch, job.out) if launched().is_main else []
 
 
 def _places(job: EvalJob) -> Iterable[Path]:
-    """What a job writes."""
+    """What this process writes: of several, the first one writes for all."""
+    if not launched().is_main:
+        return ()
     return filter(None, (job.out, job.csv_file))
 
 
@@ -124,6 +137,9 @@ def _evaluation(job: EvalJob, split: str, say: Say) -> Evaluation:
     )
     parts = evaluation.method, evaluation.projection, evaluation.backbone
     if job.projection and (note := scale_note(*parts)):
+        say(note)
+    evaluation = extract(evaluation)
+    if note := left_out_note(evaluation.benchmark):
         say(note)
     return evaluation
 

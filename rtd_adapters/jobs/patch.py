@@ -11,6 +11,7 @@ import torch
 
 from rtd_adapters.clip.precisions import dtype_named
 from rtd_adapters.clip.text import TextTower
+from rtd_adapters.compute.processes import launched
 from rtd_adapters.io.locks import claimed
 from rtd_adapters.jobs.inputs import (
     Inputs,
@@ -27,7 +28,6 @@ from rtd_adapters.patch.metadata import PAPER, PatchMetadata
 from rtd_adapters.patch.text_encoder_patch import TrainablePatch
 from rtd_adapters.patch.trainable import LoRAPatch
 from rtd_adapters.training import Trainer, TrainingRecord
-from rtd_adapters.training.processes import launched
 from rtd_adapters.training.run_folder import begin_run, mark_finished, remove_run
 from rtd_adapters.training.validation import held_out_figures
 

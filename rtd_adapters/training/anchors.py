@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from rtd_adapters.clip.text import TextTower, Tokenizer
+from rtd_adapters.compute.processes import Processes
 from rtd_adapters.methods.query import Query
 from rtd_adapters.training.anchor_store import AnchorStore
 from rtd_adapters.training.packed_texts import embed_queries
-from rtd_adapters.training.processes import Processes
 
 PACKED = 512
 """Captions in one pack at most."""

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from rtd_adapters.clip.image_head import ImageHead
 from rtd_adapters.clip.text import TextTower, Tokenizer
+from rtd_adapters.compute.processes import Processes
 from rtd_adapters.methods.method import Method
 from rtd_adapters.methods.query import Composition
 from rtd_adapters.methods.reference import Reference
 from rtd_adapters.methods.stand_ins import CaptionSide
 from rtd_adapters.training.batches import TripletBatch
 from rtd_adapters.training.concatenation import add_noise
-from rtd_adapters.training.processes import Processes
 from rtd_adapters.training.settings import TrainingSettings
 
 if TYPE_CHECKING:

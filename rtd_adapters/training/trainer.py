@@ -11,6 +11,7 @@ from torch import nn
 
 from rtd_adapters.clip.backbones import Backbone
 from rtd_adapters.clip.text import TextTower, fingerprint
+from rtd_adapters.compute.processes import Processes
 from rtd_adapters.methods.method import Method
 from rtd_adapters.training.acceleration import accelerated
 from rtd_adapters.training.anchor_store import AnchorStore
@@ -18,7 +19,6 @@ from rtd_adapters.training.batches import TripletStream
 from rtd_adapters.training.engines import EngineClass, engine_class
 from rtd_adapters.training.loop import Loop
 from rtd_adapters.training.options import RunOptions
-from rtd_adapters.training.processes import Processes
 from rtd_adapters.training.record import TrainingRecord
 from rtd_adapters.training.settings import TrainingSettings
 from rtd_adapters.training.step import StepContext, Towers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import torch
 from safetensors.torch import load_file
 
 
@@ -24,3 +25,17 @@ def test_a_run_fills_the_cache_and_a_second_one_repeats_it(rtd, tmp_path, monkey
     assert "demo" in rtd("cache", "list").stdout
     assert "MB freed" in rtd("cache", "clear").stdout
     assert json.loads(rtd("cache", "list", "--json").stdout)["towers"] == []
+
+
+def test_pictures_are_listed_and_cleared_too(rtd, tmp_path, monkeypatch):
+    from rtd_adapters.evaluation.kept import KeptEmbeddings, pictures_folder
+
+    monkeypatch.setenv("RTD_CACHE", str(tmp_path))
+    assert "0 lists, 0 unfinished" in rtd("cache", "list").stdout
+    KeptEmbeddings(pictures_folder(), "whole").keep(torch.ones(2000, 100))
+    KeptEmbeddings(pictures_folder(), "part").keep_shard(range(5), torch.ones(5, 3))
+    assert "1 lists, 1 unfinished  0.8 MB" in rtd("cache", "list").stdout
+    found = json.loads(rtd("cache", "list", "--json").stdout)["pictures"]
+    assert (found["lists"], found["unfinished"]) == (1, 1)
+    assert rtd("cache", "clear").stdout.startswith("0.8 MB freed")
+    assert list(pictures_folder().iterdir()) == []

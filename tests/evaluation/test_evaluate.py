@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 import torch.nn.functional as F
+from tqdm import tqdm
 
 from rtd_adapters import BackboneShape, get_method
 from rtd_adapters.clip.backbones import Backbone
@@ -17,9 +18,10 @@ from rtd_adapters.clip.image_head import image_head
 from rtd_adapters.clip.ranks import target_ranks
 from rtd_adapters.clip.text import tower_from_model
 from rtd_adapters.errors import BackboneError, EvaluationError, FileError, UsageError
-from rtd_adapters.evaluation.benchmark import EvalQuery, load_benchmark
+from rtd_adapters.evaluation.benchmark import EvalQuery, Part, load_benchmark
 from rtd_adapters.evaluation.bootstrap import interval
 from rtd_adapters.evaluation.evaluate import compare, submit
+from rtd_adapters.evaluation.extraction import extract
 from rtd_adapters.evaluation.inputs import EvalOptions, Evaluation, patched_tower, prepare
 from rtd_adapters.evaluation.metrics import average_precision, recall_at, recalls
 from rtd_adapters.evaluation.outcomes import search_parts
@@ -96,7 +98,8 @@ def test_every_published_benchmark_needs_its_data():
 
 
 def test_options_are_what_the_docs_say_by_default():
-    assert EvalOptions() == EvalOptions("clip", 1.0, 64, True, False)  # as docs/cli.md has them
+    as_in_cli_md = EvalOptions("clip", 1.0, 64, True, False, None, 0, "no", False)
+    assert EvalOptions() == as_in_cli_md
     assert EvalOptions(batch_size=1).batch_size == 1
     with pytest.raises(UsageError, match="--batch-size is 0"):
         EvalOptions(batch_size=0)
@@ -273,16 +276,16 @@ def test_bars_of_progress(run, monkeypatch):
     """Each is named and shown on terminals, unless there shall be quiet; small ones never are."""
     shown = []
 
-    def bar(steps, desc, disable):
+    def bar(steps=None, *, desc, disable, total=None, initial=0, unit=None):
         shown.append((desc, disable))
-        return steps
+        return steps or tqdm(total=total, disable=True)
 
-    for module in ("features", "outcomes"):
+    for module in ("shards", "outcomes"):
         monkeypatch.setattr(f"rtd_adapters.evaluation.{module}.tqdm", bar)
     pictures, queries = "embedding pictures", "searching, base"
     for method, titles in (
         ("searle", [(pictures, None), (pictures, None), (queries, None)]),
-        ("fti4cir", [(pictures, None), (queries, None), (None, True)]),
+        ("fti4cir", [(pictures, None), (queries, None)]),
     ):
         shown.clear()
         compare(run("circo", method, quiet=False), None)
@@ -296,6 +299,50 @@ def test_an_outcome_keeps_fifty_places(run, backbone):
     (outcomes,) = search_parts(run("circo", batch_size=7), backbone.tower, "")
     assert len(outcomes) == 30
     assert {len(outcome.top) for outcome in outcomes} == {50}
+
+
+@pytest.mark.parametrize("method", ["searle", "fti4cir"])
+@pytest.mark.parametrize("name", ["cirr", "circo", "genecis-focus-object"])
+def test_without_broken_pictures_figures_are_those_of_a_benchmark_that_lacks_them(
+    name, method, run, patch
+):
+    asked = run(name, method, skip_broken=True, device="cpu")
+    (part,), own = asked.benchmark.parts, asked.benchmark.open_image
+    broken = {part.queries[0].reference, *part.queries[1].targets}
+
+    def open_image(image):
+        if image in broken:
+            raise FileError(f"{image} is broken")
+        return own(image)
+
+    asked = replace(asked, benchmark=replace(asked.benchmark, open_image=open_image))
+    with pytest.raises(FileError, match="is broken"):
+        compare(extract(replace(asked, options=replace(asked.options, skip_broken=False))), patch)
+    found = compare(extract(asked), patch if method == "searle" else None)
+
+    def kept(ids):
+        return tuple(image for image in ids if image not in broken)
+
+    queries = tuple(
+        replace(
+            query,
+            targets=kept(query.targets),
+            candidates=kept(query.candidates),
+            group=kept(query.group),
+        )
+        for query in part.queries
+        if query.reference not in broken and kept(query.targets)
+    )
+    assert len(queries) < len(part.queries)
+    parts = (Part(part.name, kept(part.gallery), queries),)
+    lacking = run(name, method)
+    lacking = replace(lacking, benchmark=replace(lacking.benchmark, parts=parts))
+    expected = compare(lacking, patch if method == "searle" else None)
+    assert found.base == pytest.approx(expected.base)
+    assert found.queries == expected.queries
+    lost = found.settings["left_out"]
+    assert lost["pictures"] == len(broken)
+    assert lost["queries"] == len(part.queries) - len(queries)
 
 
 def test_embeddings_are_kept_and_found_again(run, tmp_path, monkeypatch):

@@ -29,8 +29,10 @@ def evaluation(*parts):
     return SimpleNamespace(
         benchmark=benchmark,
         method=SimpleNamespace(name="m", composed_prompt="a photo of $ that {text}"),
-        backbone=SimpleNamespace(label="toy/random"),
-        options=SimpleNamespace(preprocess="clip", strength=0.5),
+        backbone=SimpleNamespace(
+            label="toy/random", tower=SimpleNamespace(device=torch.device("cpu"))
+        ),
+        options=SimpleNamespace(preprocess="clip", strength=0.5, precision="bf16"),
     )
 
 
@@ -86,6 +88,7 @@ def test_one_part_has_plain_names_and_records_keep_ten_places():
     assert result.settings["patch"] == "lora for searle"
     assert result.settings["patch_sha256"] == "f" * 64
     assert result.settings["strength"] == 0.5
+    assert (result.settings["precision"], result.settings["device"]) == ("bf16", "cpu")
     assert result.settings["joined by"] == "and"
     (row,) = result.records()
     assert (row["metric"], row["base"], row["patched"], row["change"]) == (

@@ -23,7 +23,10 @@ class Area:
 
 SETTINGS = "tests/test_settings.py"
 AREAS = {
-    "training": Area(("rtd_adapters/training",), ("tests/training", "tests/plugins", SETTINGS)),
+    "training": Area(
+        ("rtd_adapters/training", "rtd_adapters/compute"),
+        ("tests/training", "tests/compute", "tests/plugins", SETTINGS),
+    ),
     "evaluation": Area(("rtd_adapters/evaluation",), ("tests/evaluation",)),
     "patch": Area(
         ("rtd_adapters/patch", "rtd_adapters/export"),

@@ -7,12 +7,12 @@ import json
 import pytest
 import torch
 
+from rtd_adapters.compute.processes import Processes
 from rtd_adapters.errors import FileError, TrainingError, UsageError
 from rtd_adapters.training import TrainingSettings
-from rtd_adapters.training.acceleration import _require_even_shares, _require_joined
+from rtd_adapters.training.acceleration import _require_even_shares
 from rtd_adapters.training.metrics_file import MetricsFile
 from rtd_adapters.training.packing import pack_texts
-from rtd_adapters.training.processes import Processes
 from rtd_adapters.training.reach import Reach
 
 
@@ -38,14 +38,6 @@ def test_several_processes_need_even_shares_of_the_fast_engine():
         _require_even_shares(TrainingSettings(engine="reference", batch_size=6), 2)
     with pytest.raises(UsageError, match="7 cannot be shared evenly among 2 processes"):
         _require_even_shares(TrainingSettings(batch_size=7), 2)
-
-
-def test_processes_that_did_not_come_together(monkeypatch):
-    _require_joined(1)
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    _require_joined(2)
-    with pytest.raises(TrainingError, match="2 processes were started, but accelerate joined 1"):
-        _require_joined(1)
 
 
 class Tower(torch.nn.Module):

@@ -15,8 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from rtd_adapters.compute.processes import Processes, launched
 from rtd_adapters.errors import UsageError
-from rtd_adapters.training.processes import Processes, launched
 
 SCRIPT = Path(__file__).with_name("one_of_several.py")
 SETTINGS = {"steps": 4, "batch_size": 8, "learning_rate": 1e-3, "resume": False}

@@ -52,6 +52,19 @@ class Processes:
             _await(dist.all_gather(parts, padded, async_op=True), padded)
         return torch.cat(parts)[:length]
 
+    def from_first(self, tensor: Tensor) -> Tensor:
+        """The first process's tensor; those of the others, of the same form, are written over.
+
+        Raises:
+            TrainingError: another process has ended.
+        """
+        if self.count > 1:
+            with _told_of_ends():
+                work = dist.broadcast(tensor, 0, async_op=True)
+                if work:
+                    _await(work, tensor)
+        return tensor
+
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Add up every parameter's gradient over all processes, in place.
 
@@ -145,5 +158,5 @@ def _told_of_ends() -> Iterator[None]:
     except RuntimeError as error:
         raise TrainingError(
             f"another process of this run has ended ({str(error).splitlines()[0][:120]}). "
-            "Look at its own message; then start all again with --resume."
+            "Look at its own message; then start all again, a training run with --resume."
         ) from error
