@@ -1,9 +1,10 @@
 """Both recipes, three seeds, at several strengths of the patch, in the built-in world.
 
-    python examples/benchmarks/recipes.py > examples/benchmarks/recipes.md
+    python examples/benchmarks/recipes.py --backbone demo
 
-*paper* is training as published, *balanced* is ours. Prints a Markdown table of held-out figures.
-Any `--backbone` will do that brings triplets, projections and pictures of its own.
+*paper* is training as published, *balanced* is ours. Prints a Markdown table of held-out figures;
+recipes.md holds those of all backbones of the built-in world. Any `--backbone` will do that brings
+triplets, projections and pictures of its own.
 """
 
 from __future__ import annotations
