@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+DEPTH = 100
+"""Places of a ranking that are kept where a benchmark asks for no more."""
+
+
 @dataclass(frozen=True)
 class EvalQuery:
     """One composed query."""
@@ -71,10 +75,14 @@ class Ranking(Protocol):
     """One query's ranking, best first; excluded ids are not in it."""
 
     def top(self, depth: int) -> list[str]:
-        """The first `depth` ids."""
+        """The first `depth` ids, as many as the benchmark's `depth` at most."""
 
     def among(self, ids: Sequence[str]) -> list[str]:
-        """Those ids, best first."""
+        """Those ids, best first; all are `targets` of the query or of its `group`."""
+
+    def ranks(self, ids: Sequence[str]) -> list[int]:
+        """Where those ids stand in the whole ranking, 1 for the top, best first; all are likewise
+        the query's own."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,8 @@ class Benchmark:
     image_file: Callable[[str], Path] | None = None
     """The file that holds the picture of an image id, where one does: the cache sees by its size
     and time that it has changed."""
+    depth: int = DEPTH
+    """How many of a ranking's first places `score` asks for at most."""
 
     @property
     def hidden(self) -> bool:
