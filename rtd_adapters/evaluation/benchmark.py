@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rtd_adapters.errors import FileError, UsageError
+from rtd_adapters.errors import FileError, MissingFiles, UsageError
 from rtd_adapters.evaluation.annotations import require_distinct, require_known
 from rtd_adapters.hooks.kinds import BENCHMARK
 from rtd_adapters.hooks.registry import registry
@@ -172,13 +172,14 @@ def required(root: Path, *names: str) -> list[Path]:
     """Files or folders below a benchmark's folder.
 
     Raises:
-        FileError: some are missing; all of them are named.
+        MissingFiles: some are missing; all of them are named.
     """
     missing = [name for name in names if not (root / name).exists()]
     if missing:
-        raise FileError(
+        raise MissingFiles(
             f"{root} lacks {', '.join(missing)}. Point --data at the folder in which the benchmark "
-            "was unpacked; docs/evaluation.md shows how each looks."
+            "was unpacked; docs/evaluation.md shows how each looks.",
+            missing,
         )
     return [root / name for name in names]
 

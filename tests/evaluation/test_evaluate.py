@@ -42,6 +42,7 @@ PUBLISHED = {
     "genecis-change-object",
     "coco-composition",
     "imagenet-r",
+    "custom",
 }
 SHAPE = BackboneShape(32, 64, 64)
 
