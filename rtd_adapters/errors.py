@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 INTERRUPTED = 130
 """Exit code of a process that Ctrl-C ended, as shells count."""
@@ -22,6 +23,15 @@ class UsageError(RtdError):
 
 class FileError(RtdError):
     """A file is missing, unreadable, damaged, in the way, or cannot be written."""
+
+
+class MissingFiles(FileError):
+    """Files that others name are not there."""
+
+    def __init__(self, message: str, missing: Sequence[str]) -> None:
+        super().__init__(message)
+        self.missing = tuple(missing)
+        """All of them, as they are named."""
 
 
 class BackboneError(RtdError):

@@ -14,11 +14,12 @@ from unittest.mock import patch
 
 import torch
 
+from rtd_adapters.clip import onednn
 from rtd_adapters.jobs.bench.cases import BenchCase
 from rtd_adapters.jobs.bench.stepper import Stepper
 from rtd_adapters.jobs.bench.texts import triplet_stream
 from rtd_adapters.methods.query import query_ids
-from rtd_adapters.training import anchors, fast_engine, onednn, packed_texts, packing
+from rtd_adapters.training import anchors, fast_engine, packed_texts, packing
 
 ROUNDS = 5
 

@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rtd_adapters.errors import FileError, UsageError
+from rtd_adapters.errors import FileError, MissingFiles, UsageError
 from rtd_adapters.evaluation.annotations import require_distinct, require_known
 from rtd_adapters.hooks.kinds import BENCHMARK
 from rtd_adapters.hooks.registry import registry
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+DEPTH = 100
+"""Places of a ranking that are kept where a benchmark asks for no more."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +80,14 @@ class Ranking(Protocol):
     """One query's ranking, best first; excluded ids are not in it."""
 
     def top(self, depth: int) -> list[str]:
-        """The first `depth` ids."""
+        """The first `depth` ids, as many as the benchmark's `depth` at most."""
 
     def among(self, ids: Sequence[str]) -> list[str]:
-        """Those ids, best first."""
+        """Those ids, best first; all are `targets` of the query or of its `group`."""
+
+    def ranks(self, ids: Sequence[str]) -> list[int]:
+        """Where those ids stand in the whole ranking, 1 for the top, best first; all are likewise
+        the query's own."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,8 @@ class Benchmark:
     image_file: Callable[[str], Path] | None = None
     """The file that holds the picture of an image id, where one does: the cache sees by its size
     and time that it has changed."""
+    depth: int = DEPTH
+    """How many of a ranking's first places `score` asks for at most."""
 
     @property
     def hidden(self) -> bool:
@@ -167,13 +177,14 @@ def required(root: Path, *names: str) -> list[Path]:
     """Files or folders below a benchmark's folder.
 
     Raises:
-        FileError: some are missing; all of them are named.
+        MissingFiles: some are missing; all of them are named.
     """
     missing = [name for name in names if not (root / name).exists()]
     if missing:
-        raise FileError(
+        raise MissingFiles(
             f"{root} lacks {', '.join(missing)}. Point --data at the folder in which the benchmark "
-            "was unpacked; docs/evaluation.md shows how each looks."
+            "was unpacked; docs/evaluation.md shows how each looks.",
+            missing,
         )
     return [root / name for name in names]
 

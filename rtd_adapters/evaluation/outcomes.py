@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -13,7 +14,7 @@ from rtd_adapters.evaluation.features import Pictures, pictures_of
 from rtd_adapters.evaluation.inputs import Evaluation
 from rtd_adapters.evaluation.queries import QueryEmbedder
 from rtd_adapters.evaluation.result import Outcome
-from rtd_adapters.evaluation.search import Gallery, ScoredRanking, rankings
+from rtd_adapters.evaluation.search import CountedRanking, Gallery, rankings
 
 KEPT = 50
 """Places of a ranking that an outcome keeps."""
@@ -44,12 +45,10 @@ def _search_part(
     benchmark = evaluation.benchmark
     embedder = QueryEmbedder(evaluation.method, evaluation.projection, benchmark.name)
     gallery = Gallery(part.gallery, pictures.embeddings(part.gallery))
-    outcomes: list[Outcome] = []
-    for queries, embedding, states in _batches(evaluation, part, pictures, title):
-        asked = embedder.embed(tower, queries, embedding, states).cpu()
-        ranked = rankings(asked, gallery, queries)
-        outcomes += [_outcome(benchmark, *pair) for pair in zip(queries, ranked, strict=True)]
-    return outcomes
+    batches = _batches(evaluation, part, pictures, title)
+    asked = torch.cat([embedder.embed(tower, *batch).cpu() for batch in batches])
+    ranked = rankings(asked, gallery, part.queries, max(KEPT, benchmark.depth))
+    return [_outcome(benchmark, *pair) for pair in zip(part.queries, ranked, strict=True)]
 
 
 def _batches(
@@ -70,7 +69,7 @@ def _batches(
             yield queries, embeddings[[rows[image] for image in own]], None
 
 
-def _outcome(benchmark: Benchmark, query: EvalQuery, ranking: ScoredRanking) -> Outcome:
+def _outcome(benchmark: Benchmark, query: EvalQuery, ranking: CountedRanking) -> Outcome:
     values = {} if benchmark.hidden else benchmark.score(query, ranking)
     rank = ranking.rank(query.targets)
     return Outcome(values, rank, ranking.top(KEPT), ranking.among(query.group))

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from rtd_adapters.errors import UsageError
-from rtd_adapters.evaluation.benchmark import EvalQuery
-
-CHUNK = 64
-"""Queries at a time, which bounds the memory of their scores."""
+from rtd_adapters.errors import EvaluationError, UsageError
+from rtd_adapters.evaluation.benchmark import DEPTH, EvalQuery
+from rtd_adapters.evaluation.blocks import OUT, Question, search_blocks
 
 
 def search_gallery(
@@ -25,6 +21,7 @@ def search_gallery(
     Args:
         queries: [Q, embed_dim] unit embeddings, as `embed_composed` gives them.
         gallery: [N, embed_dim] of the pictures, normalised or not, as `embed_pictures` gives them.
+            It is searched in blocks, so that it may be mapped from a file larger than memory.
         ids: N names of the pictures.
         depth: how many are wanted; no more come than there are.
 
@@ -37,16 +34,8 @@ def search_gallery(
     """
     if len(ids) != len(gallery):
         raise UsageError(f"{len(gallery)} pictures and {len(ids)} ids. Pass one id for each.")
-    depth = min(depth, len(ids))
-    searched = Gallery(ids, gallery)
-    named: list[list[str]] = []
-    best: list[Tensor] = []
-    for chunk in queries.split(CHUNK):
-        for scores in searched.scores(chunk):
-            places = first_places(scores, depth)
-            named.append([ids[place] for place in places.tolist()])
-            best.append(scores[places])
-    return named, torch.stack(best) if best else torch.empty(0, depth)
+    found = search_blocks(queries, gallery, [Question()] * len(queries), min(depth, len(ids)))
+    return [[ids[place] for place in row] for row in found.places.tolist()], found.scores
 
 
 @dataclass(frozen=True)
@@ -55,88 +44,91 @@ class Gallery:
 
     ids: Sequence[str]
     embeddings: Tensor
-    """[N, embed_dim] of them, normalised or not."""
+    """[N, embed_dim] of them, normalised or not; it may be mapped from a file."""
 
     @cached_property
     def places(self) -> dict[str, int]:
         """Id -> row."""
         return {image: row for row, image in enumerate(self.ids)}
 
-    def scores(self, queries: Tensor) -> Tensor:
-        """[Q, N] cosine similarities to queries' unit embeddings [Q, embed_dim]."""
-        return queries @ self._unit.T
-
-    @cached_property
-    def _unit(self) -> Tensor:
-        return F.normalize(self.embeddings.float(), dim=-1)
-
 
 def rankings(
-    embeddings: Tensor, gallery: Gallery, queries: Sequence[EvalQuery]
-) -> Iterator[ScoredRanking]:
+    embeddings: Tensor, gallery: Gallery, queries: Sequence[EvalQuery], depth: int = DEPTH
+) -> Iterator[CountedRanking]:
     """Each query's ranking of a gallery.
 
     Args:
         embeddings: [Q, embed_dim] of the queries, units.
         gallery: what they search.
-        queries: say who is out.
+        queries: say who is out, and whose ranks are counted.
+        depth: how many of the first places are kept.
     """
-    places = gallery.places
-    for query, scores in zip(queries, gallery.scores(embeddings), strict=True):
-        if query.candidates:
-            inside = torch.tensor([places[image] for image in query.candidates])
-            kept = torch.full_like(scores, -torch.inf)
-            kept[inside] = scores[inside]
-            scores = kept
-        outside = [places[image] for image in query.excluded if image in places]
-        scores[outside] = -torch.inf
-        yield ScoredRanking(scores, gallery)
+    named = [tuple(dict.fromkeys((*query.targets, *query.group))) for query in queries]
+    counted = [[image for image in ids if image in gallery.places] for ids in named]
+    questions = [
+        Question(
+            wanted=[gallery.places[image] for image in ids],
+            excluded=[gallery.places[image] for image in query.excluded if image in gallery.places],
+            candidates=[gallery.places[image] for image in query.candidates],
+        )
+        for query, ids in zip(queries, counted, strict=True)
+    ]
+    found = search_blocks(embeddings, gallery.embeddings, questions, min(depth, len(gallery.ids)))
+    inside = (found.scores > OUT).sum(1).tolist()
+    rows = zip(found.places.tolist(), inside, counted, found.ranks.tolist(), strict=True)
+    for places, most, ids, ranks in rows:
+        first = [gallery.ids[place] for place in places[:most]]
+        yield CountedRanking(first, depth, dict(zip(ids, ranks, strict=False)), gallery)
 
 
 @dataclass(frozen=True)
-class ScoredRanking:
-    """One query's ranking, from its scores.
+class CountedRanking:
+    """One query's ranking: its first places, and where its own pictures stand.
 
     Ties are broken by place in the gallery, as a stable sort breaks them.
     """
 
-    scores: Tensor
-    """[N] similarity of each gallery item; -inf for those that are out."""
+    first: Sequence[str]
+    """Ids of the first places, fewer than `depth` where fewer are in the ranking."""
+    depth: int
+    counted: Mapping[str, int]
+    """Rank of the query's targets and of its group, 1 for the top."""
     gallery: Gallery
 
     def top(self, depth: int) -> list[str]:
-        """The first `depth` ids."""
-        inside = int((self.scores > -torch.inf).sum())
-        return self._named(first_places(self.scores, min(depth, inside)))
+        """The first `depth` ids.
+
+        Raises:
+            EvaluationError: no search kept as many.
+        """
+        if depth > self.depth:
+            raise EvaluationError(
+                f"the score asks for the first {depth} places, and {self.depth} were kept. Set "
+                f"depth={depth} in its Benchmark."
+            )
+        return list(self.first[:depth])
+
+    def ranks(self, ids: Sequence[str]) -> list[int]:
+        """Ranks of those of the ids that are in the gallery, 1 for the top, the best first.
+
+        Raises:
+            EvaluationError: one is no target of the query and not of its group.
+        """
+        return sorted(self.counted[image] for image in self._known(ids))
 
     def among(self, ids: Sequence[str]) -> list[str]:
-        """Those of the ids that are in the gallery, best first."""
-        places = torch.tensor(sorted(self._places(ids)), dtype=torch.long)
-        order = self.scores[places].sort(descending=True, stable=True).indices
-        return self._named(places[order])
+        """Those of the ids that are in the gallery, best first; raises as `ranks`."""
+        return sorted(self._known(ids), key=self.counted.__getitem__)
 
     def rank(self, ids: Sequence[str]) -> int | None:
-        """1 for the top; the best of the ids, None if none is in the gallery."""
-        places = torch.arange(len(self.scores))
-        ahead = [
-            (self.scores > self.scores[p]) | ((self.scores == self.scores[p]) & (places < p))
-            for p in self._places(ids)
-        ]
-        return 1 + min(int(mask.sum()) for mask in ahead) if ahead else None
+        """1 for the top; the best of the ids, None if none is in the gallery. Raises as `ranks`."""
+        return min(self.ranks(ids), default=None)
 
-    def _places(self, ids: Sequence[str]) -> list[int]:
-        return [self.gallery.places[i] for i in ids if i in self.gallery.places]
-
-    def _named(self, places: Tensor) -> list[str]:
-        return [self.gallery.ids[place] for place in places.tolist()]
-
-
-def first_places(scores: Tensor, depth: int) -> Tensor:
-    """[depth] places of the highest of the scores [N], as a stable descending sort has them."""
-    if depth < 1:
-        return torch.empty(0, dtype=torch.long)
-    least = scores.topk(depth).values[-1]
-    # topk alone leaves open which of several equal scores it takes, and in which order.
-    places = (scores >= least).nonzero().flatten()
-    order = scores[places].sort(descending=True, stable=True).indices
-    return places[order[:depth]]
+    def _known(self, ids: Sequence[str]) -> list[str]:
+        known = [image for image in ids if image in self.gallery.places]
+        if uncounted := [image for image in known if image not in self.counted]:
+            raise EvaluationError(
+                f"the score asks where {uncounted[0]!a} stands, which is no target of its query. "
+                "Name it in the `targets` or the `group` of its EvalQuery."
+            )
+        return known

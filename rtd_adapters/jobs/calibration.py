@@ -17,6 +17,7 @@ from rtd_adapters.clip.images import has_attention_pool, image_width
 from rtd_adapters.clip.text import clean_caption
 from rtd_adapters.errors import FileError, UsageError
 from rtd_adapters.evaluation.benchmark import image_at
+from rtd_adapters.evaluation.folders import SUFFIXES
 from rtd_adapters.evaluation.pictures import picture_states
 from rtd_adapters.io.hashes import file_sha256
 from rtd_adapters.jobs.lift import LIFTED
@@ -27,7 +28,6 @@ from rtd_adapters.triplets import Triplet
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 LEAST = 32
 """Pictures. In the built-in world's two ViTs lifted captions had cosine 0.37 to their pictures' own
 states with 4 pictures, 0.55 with 8, 0.70 with 16, 0.79 with 32, 0.81 with 64 and 0.83 with 256

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from rtd_adapters.clip.onednn import FastLinear
 from rtd_adapters.clip.text import TextTower
-from rtd_adapters.training.onednn import FastLinear
 
 ROUND = 64
 """Packs have a multiple of so many nodes, for oneDNN keeps code for every size it meets. Nobody

@@ -145,6 +145,21 @@ def imagenet(root: Path) -> None:
     (root / "imgnet/imgnet_real_query.txt").write_text("\n".join(asked) + "\n")
 
 
+def custom(root: Path) -> None:
+    names = [f"gallery/{'ab'[number % 2]}/{number}.png" for number in range(PICTURES)]
+    for number, name in enumerate(names):
+        draw(root / name, number)
+    with (root / "queries.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, ["id", "picture", "text", "targets", "subset", "category"])
+        table.writeheader()
+        for number in range(20):
+            following = [names[(number + step) % PICTURES] for step in range(1, 6)]
+            draw(root / f"asked/{number}.png", 700 + number)
+            row = {"id": f"q{number}", "picture": f"asked/{number}.png", "text": text(number)}
+            row |= {"targets": following[0], "subset": ";".join(following)}
+            table.writerow(row | {"category": ["shoes", "hats"][number % 2]})
+
+
 WRITERS = {
     "cirr": cirr,
     "circo": circo,
@@ -152,4 +167,5 @@ WRITERS = {
     **{f"genecis-{task.replace('_', '-')}": genecis for task in TASKS},
     "coco-composition": coco,
     "imagenet-r": imagenet,
+    "custom": custom,
 }

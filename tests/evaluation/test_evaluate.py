@@ -44,6 +44,7 @@ PUBLISHED = {
     "genecis-change-object",
     "coco-composition",
     "imagenet-r",
+    "custom",
 }
 SHAPE = BackboneShape(32, 64, 64)
 
@@ -152,7 +153,9 @@ def test_rankings_with_ties_exclusions_and_candidates_against_sorted():
         gallery = torch.tensor([[v, (1 - v * v) ** 0.5] for v in values])
         excluded = tuple(draw.sample(ids, 2))
         candidates = tuple(draw.sample(ids, 9)) if draw.random() < 0.5 else ()
-        query = EvalQuery("q", "i0", ("",), ("i3",), excluded=excluded, candidates=candidates)
+        query = EvalQuery(
+            "q", "i0", ("",), ("i3", "i4", "i5"), excluded=excluded, candidates=candidates
+        )
         (ranking,) = rankings(torch.tensor([[1.0, 0.0]]), Gallery(ids, gallery), [query])
         scores = (F.normalize(gallery, dim=-1) @ torch.tensor([1.0, 0.0])).tolist()
         inside = [i for i in ids if i not in excluded and (not candidates or i in candidates)]

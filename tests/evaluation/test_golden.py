@@ -21,12 +21,16 @@ from rtd_adapters import get_method
 from rtd_adapters.evaluation.benchmark import Benchmark, EvalQuery, Part, load_benchmark
 from rtd_adapters.evaluation.queries import QueryEmbedder
 from rtd_adapters.evaluation.result import Outcome
-from rtd_adapters.evaluation.search import Gallery, ScoredRanking, rankings
+from rtd_adapters.evaluation.search import CountedRanking, Gallery, rankings
 from rtd_adapters.evaluation.submissions import write_submissions
 from rtd_adapters.hooks.registry import registry
 
 GOLDEN = json.loads((Path(__file__).parent / "golden/figures.json").read_text())
-BENCHMARKS = [name for name, source in registry().benchmarks.items() if source.needs_data]
+OURS = "custom"
+"""The open format, which has no other authors."""
+BENCHMARKS = [
+    name for name, source in registry().benchmarks.items() if source.needs_data and name != OURS
+]
 PIC2WORD = ("coco-composition", "imagenet-r")
 SMOOTHING = 1e-5
 """What Pic2Word adds to the number of right answers before it divides by it."""
@@ -61,7 +65,7 @@ def load(tmp_path_factory):
     return make
 
 
-def search(benchmark: Benchmark, part: Part) -> list[tuple[EvalQuery, ScoredRanking]]:
+def search(benchmark: Benchmark, part: Part) -> list[tuple[EvalQuery, CountedRanking]]:
     def vectors(images) -> Tensor:
         found = [image_vector(benchmark.open_image(image)) for image in images]
         return torch.tensor(found, dtype=torch.float32).reshape(-1, WIDTH)
@@ -69,7 +73,8 @@ def search(benchmark: Benchmark, part: Part) -> list[tuple[EvalQuery, ScoredRank
     method = get_method("pic2word" if benchmark.name in PIC2WORD else "searle")
     references = vectors(query.reference for query in part.queries)
     asked = QueryEmbedder(method, nn.Identity()).embed(Tower(), part.queries, references)
-    ranked = rankings(asked, Gallery(part.gallery, vectors(part.gallery)), part.queries)
+    gallery = Gallery(part.gallery, vectors(part.gallery))
+    ranked = rankings(asked, gallery, part.queries, benchmark.depth)
     return list(zip(part.queries, ranked, strict=True))
 
 

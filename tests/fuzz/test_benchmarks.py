@@ -24,6 +24,7 @@ FILES = {
     "genecis-focus-object": ("genecis/focus_object.json",),
     "coco-composition": ("coco_eval.csv",),
     "imagenet-r": ("imgnet/imgnet_real_query.txt", "imgnet/imgnet_targets.txt"),
+    "custom": ("queries.csv",),
 }
 KEPT = 6
 """Entries of a list that are damaged, so that much of the damage is to fields."""

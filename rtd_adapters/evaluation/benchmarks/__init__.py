@@ -1,4 +1,4 @@
-"""The field's benchmarks, one module each, registered as anybody else's are."""
+"""The field's benchmarks and one's own, a module each, registered as anybody else's are."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def register_benchmarks(register: Callable[[BenchmarkSource], None]) -> None:
         register(BenchmarkSource(f"genecis-{task}", summary, _in("genecis")))
     register(BenchmarkSource("coco-composition", "COCO: an object and its scene", _in("coco")))
     register(BenchmarkSource("imagenet-r", "ImageNet-R: the same in a style", _in("imagenet_r")))
+    register(BenchmarkSource("custom", "your own pictures and queries", _in("custom")))
 
 
 def _in(module: str) -> Callable[[str, Path, str], Benchmark]:

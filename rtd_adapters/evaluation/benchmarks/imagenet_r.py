@@ -56,6 +56,7 @@ def load(name: str, root: Path, split: str) -> Benchmark:
         {"recall": "share of all right answers that are found"},
         f"imagenet-r at {root.resolve()}",
         root.joinpath,
+        depth=max(CUTOFFS),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rtd_adapters.training.onednn import product
+from rtd_adapters.clip.onednn import product
 
 MATMUL_SIZE = 2048
 REPEATS = 5

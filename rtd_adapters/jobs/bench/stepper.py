@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from rtd_adapters.clip.onednn import product_operations
 from rtd_adapters.clip.shapes import BackboneShape
 from rtd_adapters.jobs.bench.cases import BenchCase
 from rtd_adapters.jobs.bench.random_tower import random_tower
@@ -23,7 +24,6 @@ from rtd_adapters.training import Towers, TrainingSettings
 from rtd_adapters.training.anchor_store import AnchorStore
 from rtd_adapters.training.batches import TripletBatch
 from rtd_adapters.training.engines import engine_class
-from rtd_adapters.training.onednn import product_operations
 from rtd_adapters.training.optimizer import make_optimizer
 from rtd_adapters.training.settings import Precision
 from rtd_adapters.training.step import StepContext

@@ -9,8 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
-from rtd_adapters.training import onednn
-from rtd_adapters.training.onednn import FastLinear, product_operations
+from rtd_adapters.clip import onednn
+from rtd_adapters.clip.onednn import FastLinear, product_operations
 
 needs_onednn = pytest.mark.skipif(
     not onednn._pays(), reason="this processor leaves fp32 products to PyTorch's own choice"
