@@ -9,6 +9,7 @@ from .errors import (
     BackboneError as BackboneError,
     EvaluationError as EvaluationError,
     FileError as FileError,
+    MissingFilesError as MissingFilesError,
     PatchError as PatchError,
     RtdError as RtdError,
     TrainingError as TrainingError,
@@ -20,6 +21,7 @@ from .evaluation.benchmark import (
     BenchmarkSource as BenchmarkSource,
     EvalQuery as EvalQuery,
     Part as Part,
+    PartSize as PartSize,
     Ranking as Ranking,
 )
 from .evaluation.evaluate import evaluate as evaluate

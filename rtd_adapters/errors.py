@@ -25,7 +25,7 @@ class FileError(RtdError):
     """A file is missing, unreadable, damaged, in the way, or cannot be written."""
 
 
-class MissingFiles(FileError):
+class MissingFilesError(FileError):
     """Files that others name are not there."""
 
     def __init__(self, message: str, missing: Sequence[str]) -> None:

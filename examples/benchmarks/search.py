@@ -3,20 +3,17 @@ python examples/benchmarks/search.py [PICTURES] [QUERIES] [WIDTH] > examples/ben
 
 Both search one gallery of random unit vectors for the same queries, in turns, and must name the
 same first picture; ours counts each query's right answer's rank besides. Peak memory is that of a
-process of its own which loads the gallery and searches it as rtd does, less what it takes once its
+process of its own which makes the gallery and searches it as rtd does, less what it takes once its
 libraries are imported. Defaults: 1,000,000 pictures, 2,000 queries, width 768, which need 8 GB and
 minutes. It takes faiss: pip install faiss-cpu
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import torch
@@ -30,7 +27,7 @@ from rtd_adapters.evaluation.search import CountedRanking, Gallery, rankings
 DEPTH, ROUNDS = 50, 3
 PICTURES, QUERIES, WIDTH = 1_000_000, 2000, 768
 MEMORY = "memory"
-"""First argument of the process whose memory is measured; the file of the gallery follows."""
+"""First argument of the process whose memory is measured."""
 
 
 def units(count: int, width: int, seed: int) -> Tensor:
@@ -50,25 +47,21 @@ def ours(vectors: Tensor, asked: Tensor) -> list[CountedRanking]:
     return list(rankings(asked, gallery, queries, DEPTH))
 
 
-def peak(file: Path, queries: int, width: int) -> float:
+def peak(*sizes: int) -> float:
     """Peak memory of a search in a process of its own, in sizes of the gallery."""
-    command = [sys.executable, __file__, MEMORY, file, str(queries), str(width)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    command = [sys.executable, __file__, MEMORY, *map(str, sizes)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def measure_memory(file: str, queries: int, width: int) -> None:
-    """Load a gallery, search it, and print the process's peak memory over the gallery's size."""
+def measure_memory(pictures: int, queries: int, width: int) -> None:
+    """Make a gallery, search it, and print the process's peak memory over the gallery's size."""
     from resource import RUSAGE_SELF, getrusage
 
     imported = Process().memory_info().rss
-    size = Path(file).stat().st_size
-    vectors = torch.empty(size // 4 // width, width)
-    with Path(file).open("rb") as stream:
-        stream.readinto(memoryview(vectors.numpy()).cast("B"))
+    vectors = units(pictures, width, 0)
     ours(vectors, units(queries, width, 1))
     kilo = 1 if sys.platform == "darwin" else 1024
-    print((kilo * getrusage(RUSAGE_SELF).ru_maxrss - imported) / size)
+    print((kilo * getrusage(RUSAGE_SELF).ru_maxrss - imported) / vectors.nbytes)
 
 
 def timed(search, *inputs):
@@ -98,13 +91,9 @@ def compare(vectors: Tensor, asked: Tensor) -> list[tuple[float, float]]:
 
 
 def main(pictures: int = PICTURES, queries: int = QUERIES, width: int = WIDTH) -> None:
-    vectors, asked = units(pictures, width, 0), units(queries, width, 1)
-    rounds = compare(vectors, asked)
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "gallery"
-        vectors.numpy().tofile(file)
-        del vectors
-        memory = peak(file, queries, width)
+    # First, for a process's peak counts that of the one which started it.
+    memory = peak(pictures, queries, width)
+    rounds = compare(units(pictures, width, 0), units(queries, width, 1))
     gigabytes = 4 * pictures * width / 1e9
     print(
         f"{pictures:,} pictures x {width} ({gigabytes:.2f} GB), {queries:,} queries, first {DEPTH}"
@@ -121,6 +110,6 @@ def main(pictures: int = PICTURES, queries: int = QUERIES, width: int = WIDTH) -
 
 if __name__ == "__main__":
     if sys.argv[1:2] == [MEMORY]:
-        measure_memory(sys.argv[2], *map(int, sys.argv[3:]))
+        measure_memory(*map(int, sys.argv[2:]))
     else:
         main(*map(int, sys.argv[1:]))

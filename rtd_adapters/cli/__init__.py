@@ -25,6 +25,7 @@ UNFORESEEN = "This was not foreseen. Run `rtd --debug ...` again and report what
 COMMANDS = {
     "bench": "rtd_adapters.cli.bench:bench",
     "cache": "rtd_adapters.cli.cache:cache",
+    "data": "rtd_adapters.cli.data:data",
     "diagnose": "rtd_adapters.cli.diagnose:diagnose",
     "doctor": "rtd_adapters.cli.doctor:doctor",
     "eval": "rtd_adapters.cli.eval:evaluate",

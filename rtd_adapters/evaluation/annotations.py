@@ -76,7 +76,7 @@ def require_known(asked: Iterable[str], known: Iterable[str], what: str) -> None
     """
     if unknown := list(dict.fromkeys(asked).keys() - set(known)):
         raise FileError(
-            f"{what} {_listed(sorted(unknown))}. "
+            f"{what} {listed(sorted(unknown))}. "
             "Fetch the annotations again; they do not belong together."
         )
 
@@ -89,7 +89,13 @@ def require_distinct(ids: Iterable[str], what: str) -> None:
     """
     twice = [image for image, count in Counter(ids).items() if count > 1]
     if twice:
-        raise FileError(f"{what} {_listed(sorted(twice))}. Fetch the annotations again.")
+        raise FileError(f"{what} {listed(sorted(twice))}. Fetch the annotations again.")
+
+
+def listed(ids: list[str]) -> str:
+    """The first few of the ids, and how many more there are."""
+    more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
+    return ", ".join(image[:80] for image in ids[:SHOWN]) + more
 
 
 def _read_list(path: Path) -> list[Any]:
@@ -100,8 +106,3 @@ def _read_list(path: Path) -> list[Any]:
             "Fetch the annotations again."
         )
     return values
-
-
-def _listed(ids: list[str]) -> str:
-    more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
-    return ", ".join(image[:80] for image in ids[:SHOWN]) + more

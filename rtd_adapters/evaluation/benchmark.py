@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rtd_adapters.errors import FileError, MissingFiles, UsageError
-from rtd_adapters.evaluation.annotations import require_distinct, require_known
+from rtd_adapters.errors import FileError, MissingFilesError, UsageError
+from rtd_adapters.evaluation.annotations import listed, require_distinct, require_known
 from rtd_adapters.hooks.kinds import BENCHMARK
 from rtd_adapters.hooks.registry import registry
 
@@ -59,6 +59,15 @@ class Part:
 
 
 @dataclass(frozen=True)
+class PartSize:
+    """How large a part is where it was published."""
+
+    pictures: int | None
+    """In the gallery; None where it is not known."""
+    queries: int | None
+
+
+@dataclass(frozen=True)
 class BenchmarkSource:
     """How a benchmark is read; registered by name (`register_benchmarks`)."""
 
@@ -74,6 +83,8 @@ class BenchmarkSource:
     """Whether it lies in a folder that the user names."""
     backbone: str | None = None
     """The only backbone that knows its pictures; None where any will do."""
+    sizes: Mapping[str, Mapping[str, PartSize]] = field(default_factory=dict)
+    """Published sizes: split -> name of a part -> its size. What is not known is left out."""
 
 
 class Ranking(Protocol):
@@ -177,12 +188,12 @@ def required(root: Path, *names: str) -> list[Path]:
     """Files or folders below a benchmark's folder.
 
     Raises:
-        MissingFiles: some are missing; all of them are named.
+        MissingFilesError: some are missing; the first few are named.
     """
     missing = [name for name in names if not (root / name).exists()]
     if missing:
-        raise MissingFiles(
-            f"{root} lacks {', '.join(missing)}. Point --data at the folder in which the benchmark "
+        raise MissingFilesError(
+            f"{root} lacks {listed(missing)}. Point --data at the folder in which the benchmark "
             "was unpacked; docs/evaluation.md shows how each looks.",
             missing,
         )

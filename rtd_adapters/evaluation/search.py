@@ -71,7 +71,7 @@ def rankings(
             excluded=[gallery.places[image] for image in query.excluded if image in gallery.places],
             candidates=[gallery.places[image] for image in query.candidates],
         )
-        for query, ids in zip(queries, counted, strict=True)
+        for query, ids, _ in zip(queries, counted, embeddings, strict=True)
     ]
     found = search_blocks(embeddings, gallery.embeddings, questions, min(depth, len(gallery.ids)))
     inside = (found.scores > OUT).sum(1).tolist()

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rtd_adapters.errors import FileError, MissingFiles
+from rtd_adapters.errors import FileError, MissingFilesError
 from rtd_adapters.evaluation.benchmark import load_benchmark
 from rtd_adapters.evaluation.search import Gallery, rankings
 
@@ -229,7 +229,7 @@ def test_both_tables_and_no_pictures(folder, tmp_path_factory):
 
 def test_all_that_is_missing_is_known(folder):
     write(folder, ROW | {"picture": "asked/y.png"}, ROW | {"picture": "asked/z.png"})
-    with pytest.raises(MissingFiles, match="and 1 more are missing") as refused:
+    with pytest.raises(MissingFilesError, match="and 1 more are missing") as refused:
         load(folder)
     assert refused.value.missing == ("asked/y.png", "asked/z.png")
 

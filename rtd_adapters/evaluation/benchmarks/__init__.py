@@ -6,24 +6,40 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from rtd_adapters.evaluation.benchmark import Benchmark, BenchmarkSource
+from rtd_adapters.evaluation.benchmark import Benchmark, BenchmarkSource, PartSize
 from rtd_adapters.hooks.specs import hookimpl
 
 SERVED = ("val", "test")
 GENECIS = ("focus-attribute", "change-attribute", "focus-object", "change-object")
+CIRR = {"val": {"": PartSize(2297, 4181)}, "test": {"": PartSize(2315, 4148)}}
+CIRCO = {"val": {"": PartSize(123_403, 220)}, "test": {"": PartSize(123_403, 800)}}
+FASHIONIQ = {
+    "val": {
+        "dress": PartSize(3817, 2017),
+        "shirt": PartSize(6346, 2038),
+        "toptee": PartSize(5373, 1961),
+    }
+}
+OBJECTS = {"val": {"": PartSize(None, 1960)}}
+"""Of GeneCIS's tasks with objects; of those with attributes we know no size."""
+STYLES = dict.fromkeys(("cartoon", "origami", "toy", "sculpture"), PartSize(16_983, 10_000))
 
 
 @hookimpl
 def register_benchmarks(register: Callable[[BenchmarkSource], None]) -> None:
     """Add the built-in ones."""
-    register(BenchmarkSource("cirr", "CIRR: real pictures, one target each", _in("cirr"), SERVED))
-    register(BenchmarkSource("circo", "CIRCO: COCO, several targets", _in("circo"), SERVED))
-    register(BenchmarkSource("fashioniq", "FashionIQ: dress, shirt, toptee", _in("fashioniq")))
+    cirr, circo = "CIRR: real pictures, one target each", "CIRCO: COCO, several targets"
+    register(BenchmarkSource("cirr", cirr, _in("cirr"), SERVED, sizes=CIRR))
+    register(BenchmarkSource("circo", circo, _in("circo"), SERVED, sizes=CIRCO))
+    fashion = "FashionIQ: dress, shirt, toptee"
+    register(BenchmarkSource("fashioniq", fashion, _in("fashioniq"), sizes=FASHIONIQ))
     for task in GENECIS:
         summary = f"GeneCIS: {task.replace('-', ' ')}, a small gallery for each query"
-        register(BenchmarkSource(f"genecis-{task}", summary, _in("genecis")))
+        sizes = OBJECTS if task.endswith("object") else {}
+        register(BenchmarkSource(f"genecis-{task}", summary, _in("genecis"), sizes=sizes))
     register(BenchmarkSource("coco-composition", "COCO: an object and its scene", _in("coco")))
-    register(BenchmarkSource("imagenet-r", "ImageNet-R: the same in a style", _in("imagenet_r")))
+    style = "ImageNet-R: the same in a style"
+    register(BenchmarkSource("imagenet-r", style, _in("imagenet_r"), sizes={"val": STYLES}))
     register(BenchmarkSource("custom", "your own pictures and queries", _in("custom")))
 
 

@@ -56,8 +56,8 @@ def _files(root: Path, index: Path) -> dict[str, Path]:
     """The file of each picture's name."""
     names = read_object(index)
     files = {name: inside(root, names.text(name), f"{index}, {name[:80]!a}") for name in names}
-    if files:
-        required(root, str(next(iter(files.values())).relative_to(root)))
+    if files and not next(iter(files.values())).exists():
+        required(root, *(str(path.relative_to(root)) for path in files.values()))
     return files
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from rtd_adapters.errors import FileError, MissingFiles
+from rtd_adapters.errors import FileError, MissingFilesError
 from rtd_adapters.evaluation.annotations import inside
 from rtd_adapters.evaluation.benchmark import (
     Benchmark,
@@ -158,7 +158,7 @@ def _require_pictures(root: Path, named: Named) -> None:
     missing = [image for image in named if not (root / image).is_file()]
     if missing:
         more = f", and {len(missing) - 1} more are missing" if len(missing) > 1 else ""
-        raise MissingFiles(
+        raise MissingFilesError(
             f"{named[missing[0]]}: the picture {missing[0]!a} is missing{more}. Paths are relative "
             f"to {root}; `rtd data check custom --data {root}` lists all that is missing.",
             missing,
