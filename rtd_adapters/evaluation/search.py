@@ -115,14 +115,18 @@ class ScoredRanking:
         order = self.scores[places].sort(descending=True, stable=True).indices
         return self._named(places[order])
 
-    def rank(self, ids: Sequence[str]) -> int | None:
-        """1 for the top; the best of the ids, None if none is in the gallery."""
+    def ranks(self, ids: Sequence[str]) -> list[int]:
+        """Ranks of those of the ids that are in the gallery, 1 for the top, the best first."""
         places = torch.arange(len(self.scores))
         ahead = [
             (self.scores > self.scores[p]) | ((self.scores == self.scores[p]) & (places < p))
             for p in self._places(ids)
         ]
-        return 1 + min(int(mask.sum()) for mask in ahead) if ahead else None
+        return sorted(1 + int(mask.sum()) for mask in ahead)
+
+    def rank(self, ids: Sequence[str]) -> int | None:
+        """1 for the top; the best of the ids, None if none is in the gallery."""
+        return min(self.ranks(ids), default=None)
 
     def _places(self, ids: Sequence[str]) -> list[int]:
         return [self.gallery.places[i] for i in ids if i in self.gallery.places]
