@@ -11,6 +11,12 @@ from rtd_adapters.hooks.specs import hookimpl
 
 SERVED = ("val", "test")
 GENECIS = ("focus-attribute", "change-attribute", "focus-object", "change-object")
+CONVERSIONS = {
+    "imagenet-r": "ImageNet-R, in a style",
+    "nico": "NICO++, in a context",
+    "minidn": "Mini-DomainNet, in a style",
+    "ltll": "LTLL, places today and long ago",
+}
 
 
 @hookimpl
@@ -24,6 +30,13 @@ def register_benchmarks(register: Callable[[BenchmarkSource], None]) -> None:
         register(BenchmarkSource(f"genecis-{task}", summary, _in("genecis")))
     register(BenchmarkSource("coco-composition", "COCO: an object and its scene", _in("coco")))
     register(BenchmarkSource("imagenet-r", "ImageNet-R: the same in a style", _in("imagenet_r")))
+    for dataset, what in CONVERSIONS.items():
+        register(BenchmarkSource(f"freedom-{dataset}", f"FREEDOM: {what}", _in("freedom")))
+    register(BenchmarkSource("icir", "i-CIR: one object among its look-alikes", _in("icir")))
+    register(BenchmarkSource("patterncom", "PatternCom: places from above", _in("patterncom")))
+    for dataset in ("coco", "flickr30k"):
+        summary = f"{dataset}, Karpathy's test split: plain captions to pictures"
+        register(BenchmarkSource(f"{dataset}-captions", summary, _in("karpathy")))
 
 
 def _in(module: str) -> Callable[[str, Path, str], Benchmark]:
