@@ -34,9 +34,9 @@ def register_benchmarks(register: Callable[[BenchmarkSource], None]) -> None:
         register(BenchmarkSource(f"freedom-{dataset}", f"FREEDOM: {what}", _in("freedom")))
     register(BenchmarkSource("icir", "i-CIR: one object among its look-alikes", _in("icir")))
     register(BenchmarkSource("patterncom", "PatternCom: places from above", _in("patterncom")))
-    for dataset in ("coco", "flickr30k"):
-        summary = f"{dataset}, Karpathy's test split: plain captions to pictures"
-        register(BenchmarkSource(f"{dataset}-captions", summary, _in("karpathy")))
+    for dataset in ("COCO", "Flickr30k"):
+        summary = f"{dataset}: plain captions to pictures, Karpathy's test split"
+        register(BenchmarkSource(f"{dataset.lower()}-captions", summary, _in("karpathy")))
 
 
 def _in(module: str) -> Callable[[str, Path, str], Benchmark]:
