@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rtd_adapters.errors import FileError
+from rtd_adapters.errors import FileError, first_line
 from rtd_adapters.io.entries import Entry, kind, numbered
 from rtd_adapters.io.json_files import read_json
 
@@ -42,6 +43,37 @@ def read_names(path: Path) -> tuple[str, ...]:
         FileError: it is no list, an empty one, or holds something else.
     """
     return Entry(str(path), {"names": _read_list(path)}, REMEDY).texts("names")
+
+
+def read_rows(path: Path, delimiter: str, *, quoted: bool = False) -> list[tuple[str, list[str]]]:
+    """The first three cells of each line, after the line's place for messages.
+
+    Args:
+        path: a text file without a header.
+        delimiter: between cells.
+        quoted: whether a cell may stand in quotes, with the delimiter in it.
+
+    Raises:
+        FileError: the file cannot be read or is empty, or a line has fewer cells.
+    """
+    rows = []
+    try:
+        with path.open(encoding="utf-8") as file:
+            reader = csv.reader(
+                (line.strip() for line in file),
+                delimiter=delimiter,
+                quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+            )
+            for cells in reader:
+                rows.append((f"{path}, line {reader.line_num}", cells[:3]))
+    except (OSError, ValueError, csv.Error) as error:
+        raise FileError(f"{path} cannot be read: {first_line(error)}. {REMEDY}") from error
+    if not rows:
+        raise FileError(f"{path} is empty. {REMEDY}")
+    for place, cells in rows:
+        if len(cells) < 3:
+            raise FileError(f"{place}: it has {len(cells)} cells, where three belong. {REMEDY}")
+    return rows
 
 
 def inside(root: Path, name: str, place: str) -> Path:

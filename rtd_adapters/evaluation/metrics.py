@@ -17,6 +17,32 @@ def recalls(name: str, hits: Sequence[bool], cutoffs: Sequence[int]) -> dict[str
     return {f"{name}@{k}": float(any(hits[:k])) for k in cutoffs}
 
 
+def trapezoid_average_precision(ranks: Sequence[int]) -> float:
+    """Area under the precision-recall curve, by trapezoids between right answers; 0 without any.
+
+    Args:
+        ranks: of all right answers, 1 for the top, the best first.
+
+    Each right answer adds a step of the recall, times the mean of the precisions just before it and
+    at it. Before the very first place the precision is 1. As Radenovic et al. 2018 have it.
+    """
+    area = 0.0
+    for found, rank in enumerate(ranks):
+        before = found / (rank - 1) if rank > 1 else 1.0
+        area += (before + (found + 1) / rank) / 2
+    return area / len(ranks) if ranks else 0.0
+
+
+def whole_average_precision(ranks: Sequence[int]) -> float:
+    """Mean of the precisions at all right answers of a whole ranking; 0 without any.
+
+    Args:
+        ranks: of all right answers, 1 for the top, the best first.
+    """
+    precisions = [found / rank for found, rank in enumerate(ranks, start=1)]
+    return sum(precisions) / len(precisions) if precisions else 0.0
+
+
 def average_precision(hits: Sequence[bool], answers: int, cutoff: int) -> float:
     """Sum of the precisions at the right answers among the first K, over how many could be there.
 

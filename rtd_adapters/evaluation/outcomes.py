@@ -53,16 +53,22 @@ def _search_part(
 
 def _batches(
     evaluation: Evaluation, part: Part, pictures: Pictures, title: str
-) -> Iterator[tuple[Sequence[EvalQuery], Tensor, Tensor | None]]:
-    """Queries with their references' embeddings, and with states where the method reads them."""
+) -> Iterator[tuple[Sequence[EvalQuery], Tensor | None, Tensor | None]]:
+    """Queries with their references' embeddings, and with states where the method reads them.
+
+    Plain captions have neither.
+    """
     size, quiet = evaluation.options.batch_size, evaluation.options.quiet
     references = part.references
     rows = {image: row for row, image in enumerate(references)}
-    embeddings = None if evaluation.method.needs_states else pictures.embeddings(references)
+    one_vector = references and not evaluation.method.needs_states
+    embeddings = pictures.embeddings(references) if one_vector else None
     for start in tqdm(range(0, len(part.queries), size), desc=title, disable=quiet or None):
         queries = part.queries[start : start + size]
         own = [query.reference for query in queries]
-        if embeddings is None:
+        if not references:
+            yield queries, None, None
+        elif embeddings is None:
             images = pictures.states(own)
             yield queries, images.embedding, images.tokens
         else:

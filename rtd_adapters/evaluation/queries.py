@@ -94,15 +94,17 @@ class QueryEmbedder:
         self,
         tower: TextTower,
         queries: Sequence[EvalQuery],
-        embedding: Tensor,
+        embedding: Tensor | None,
         states: Tensor | None = None,
     ) -> Tensor:
-        """[Q, embed_dim] unit embeddings of composed queries.
+        """[Q, embed_dim] unit embeddings of composed queries, or of plain captions.
 
         Args:
             tower: base or patched.
             queries: with the same number of texts each.
-            embedding: [Q, embed_dim] of the queries' references, not normalised, on any device.
+            embedding: [Q, embed_dim] of the queries' references, not normalised, on any device;
+                None for plain captions, which have none, nor a prompt: they are embedded word for
+                word.
             states: [Q, 1 + patches, image width] of them, for methods that read such.
 
         Raises:
@@ -112,11 +114,15 @@ class QueryEmbedder:
         tokenizer = self.method.tokenizer(tower.config.context_length)
         if states is not None:
             states = states.to(tower.device)
-        reference = Reference.of_pictures(embedding.to(tower.device), tower, tokenizer, states)
         orders = []
         for texts in zip(*(query.texts for query in queries), strict=True):
-            cleaned = [tokenizer.clean(text) for text in texts]
-            composition = self._composition(reference, queries, cleaned)
+            if embedding is None:
+                composition = Composition.of(texts)
+            else:
+                pictures = embedding.to(tower.device)
+                reference = Reference.of_pictures(pictures, tower, tokenizer, states)
+                cleaned = [tokenizer.clean(text) for text in texts]
+                composition = self._composition(reference, queries, cleaned)
             embeddings = embed_composition(tower, tokenizer, composition)
             orders.append(F.normalize(embeddings.float(), dim=-1))
         return F.normalize(torch.stack(orders).mean(0), dim=-1)

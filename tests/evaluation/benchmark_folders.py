@@ -160,6 +160,72 @@ def custom(root: Path) -> None:
             table.writerow(row | {"category": ["shoes", "hats"][number % 2]})
 
 
+def karpathy(root: Path, file: str, folder: str, **place: str) -> None:
+    images = []
+    for number in range(PICTURES):
+        name, split = f"{number:012d}.jpg", "test" if number % 6 else "val"
+        draw(root / folder / name, number)
+        sentences = [{"raw": f"a dog that {text(number + step)}"} for step in range(5)]
+        images.append({**place, "filename": name, "split": split, "sentences": sentences})
+    write(root / file, {"images": images})
+
+
+def coco_captions(root: Path) -> None:
+    karpathy(root, "dataset_coco.json", "val2014", filepath="val2014")
+
+
+def flickr30k_captions(root: Path) -> None:
+    karpathy(root, "dataset_flickr30k.json", "flickr30k-images")
+
+
+def lines(path: Path, rows: list[tuple[str, ...]], delimiter: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{delimiter.join(row)}\n" for row in rows))
+
+
+def icir(root: Path) -> None:
+    rows: dict[str, list] = {"database": [], "query": []}
+    for number in range(PICTURES):
+        for kind, own in rows.items():
+            draw(root / f"icir/{kind}/{number}.jpg", 2 * number + (kind == "query"))
+            row = (f"icir/{kind}/{number}.jpg", WORDS[number % 4], f"thing {number % 3}")
+            own.append(row)
+    lines(root / "icir/database_files.csv", rows["database"], ",")
+    lines(root / "icir/query_files.csv", rows["query"][:24], ",")
+
+
+DOMAINS = {
+    "imagenet_r": ("real", "cartoon", "origami", "toy", "sculpture"),
+    "nico": ("autumn", "dim", "grass", "outdoor", "rock", "water"),
+    "minidn": ("clipart", "painting", "real", "sketch"),
+    "ltll": ("New", "Old"),
+}
+
+
+def freedom(root: Path) -> None:
+    for dataset, domains in DOMAINS.items():
+        rows = []
+        for number in range(PICTURES):
+            file = f"{dataset}/{number}.jpg"
+            draw(root / file, number)
+            rows.append((file, domains[number % len(domains)], f"class_{number % 7}"))
+        if dataset in ("nico", "minidn"):
+            lines(root / dataset / "query_files.csv", rows[:12], " ")
+            lines(root / dataset / "database_files.csv", rows[12:], " ")
+        else:
+            lines(root / dataset / "full_files.csv", rows, " ")
+
+
+def patterncom(root: Path) -> None:
+    names = [f"{place}{n:03d}.jpg" for place in ("harbor", "bridge", "river") for n in range(20)]
+    for number, name in enumerate(names):
+        draw(root / "images" / name, number)
+    lines(root / "patternnet.csv", [(f"images/{name}", "0", "label") for name in names], " ")
+    for attribute in ("color", "context", "density", "existence", "quantity", "shape"):
+        rows = [(name, attribute, WORDS[row % 3]) for row, name in enumerate(names[5:])]
+        lines(root / f"PatternCom/{attribute}.csv", rows, ",")
+
+
 WRITERS = {
     "cirr": cirr,
     "circo": circo,
@@ -168,4 +234,9 @@ WRITERS = {
     "coco-composition": coco,
     "imagenet-r": imagenet,
     "custom": custom,
+    "coco-captions": coco_captions,
+    "flickr30k-captions": flickr30k_captions,
+    "icir": icir,
+    **{f"freedom-{dataset}": freedom for dataset in ("imagenet-r", "nico", "minidn", "ltll")},
+    "patterncom": patterncom,
 }

@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from rtd_adapters.errors import FileError
 from rtd_adapters.evaluation.annotations import inside, require_distinct, require_known
-from rtd_adapters.evaluation.benchmark import EvalQuery, load_benchmark
+from rtd_adapters.evaluation.benchmark import (
+    BenchmarkSource,
+    EvalQuery,
+    Part,
+    load_benchmark,
+)
 
 CIRR = ("cirr/captions/cap.rc2.val.json", "cirr/image_splits/split.rc2.val.json")
 CIRCO = ("annotations/val.json", "COCO2017_unlabeled/annotations/image_info_unlabeled2017.json")
@@ -327,3 +333,85 @@ def test_the_fixtures_are_whole(benchmark_folder):
         benchmark = load_benchmark(name, benchmark_folder(name))
         assert benchmark.image_file is not None
         assert benchmark.image_file(benchmark.parts[0].gallery[0]).is_file()
+
+
+def rewritten(root: Path, file: str, line: int, text: str) -> None:
+    """A line of a list is another."""
+    rows = (root / file).read_text().splitlines()
+    rows[line - 1] = text
+    (root / file).write_text("\n".join(rows) + "\n")
+
+
+TABLES = {
+    "icir": ("icir/query_files.csv", ","),
+    "freedom-nico": ("nico/query_files.csv", " "),
+    "freedom-ltll": ("ltll/full_files.csv", " "),
+    "patterncom": ("PatternCom/shape.csv", ","),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_line_that_lacks_a_cell_is_named(name, copied):
+    file, delimiter = TABLES[name]
+    root = copied(name)
+    rewritten(root, file, 3, f"a.jpg{delimiter}b")
+    refused(name, root, f"{root / file}, line 3", "2 cells, where three belong")
+    (root / file).write_bytes(b"")
+    refused(name, root, f"{root / file} is empty")
+    (root / file).write_bytes(b"\xff")
+    refused(name, root, f"{root / file} cannot be read")
+    (root / file).unlink()
+    refused(name, root, f"lacks {file}")
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "row", "words"),
+    [
+        ("icir", "icir/query_files.csv", "a.jpg,red,nothing", ("lacks instances", "nothing")),
+        ("freedom-nico", "nico/query_files.csv", "a.jpg rock none", ("lacks classes", "none")),
+        ("patterncom", "PatternCom/shape.csv", "a.jpg,shape,oval", ("lacks pictures", "a.jpg")),
+        ("icir", "icir/database_files.csv", "../a.jpg,red,thing 1", ("line 3", "no path within")),
+        ("icir", "icir/query_files.csv", "../a.jpg,red,thing 1", ("line 3", "no path within")),
+        ("freedom-nico", "nico/database_files.csv", "/a.jpg rock b", ("line 3", "no path within")),
+        ("patterncom", "patternnet.csv", "../a.jpg 0 b", ("line 3", "no path within")),
+        ("patterncom", "patternnet.csv", "images/harbor000.jpg 0 b", ("more than", "harbor000")),
+        ("freedom-nico", "nico/database_files.csv", "nico/12.jpg rock class_1", ("nico/12.jpg",)),
+    ],
+)
+def test_lists_that_do_not_belong_together_are_named(name, file, row, words, copied):
+    root = copied(name)
+    rewritten(root, file, 3, row)
+    refused(name, root, *words)
+
+
+def test_karpathys_lists(copied):
+    root = copied("coco-captions")
+    file = "dataset_coco.json"
+
+    def of(number, **fields):
+        return lambda content: entry(number, **fields)(content["images"])
+
+    for fields, word in (
+        ({"sentences": [{"raw": "a dog"}] * 4}, "'sentences' has 4, where 5 or more belong"),
+        ({"sentences": [{"tokens": []}] * 5}, "'raw' is missing"),
+        ({"split": None}, "'split' is missing"),
+        ({"filename": "../a.jpg"}, "no path within"),
+        ({"filename": "000000000002.jpg"}, "more than once: 000000000002.jpg"),
+    ):
+        whole = (root / file).read_bytes()
+        change(root / file, of(1, **fields))
+        refused("coco-captions", root, word)
+        (root / file).write_bytes(whole)
+    load_benchmark("coco-captions", root)
+    (root / file).unlink()
+    refused("coco-captions", root, f"lacks {file}")
+
+
+def test_plain_captions_and_composed_queries_are_two_parts():
+    plain, composed = (EvalQuery(r, r, ("a dog",), ("a",)) for r in ("", "b"))
+    benchmark = SimpleNamespace(parts=(Part("", ("a", "b"), (plain, composed)),))
+    source = BenchmarkSource("mixed", "both", lambda *given: benchmark, needs_data=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rtd_adapters.evaluation.benchmark.get_benchmark", lambda name: source)
+        with pytest.raises(FileError, match="mixes plain captions with composed queries"):
+            load_benchmark("mixed")

@@ -32,18 +32,27 @@ BENCHMARKS = [
     name for name, source in registry().benchmarks.items() if source.needs_data and name != OURS
 ]
 PIC2WORD = ("coco-composition", "imagenet-r")
+SMOOTHED = [name for name in BENCHMARKS if name.startswith(("freedom", "icir"))]
 SMOOTHING = 1e-5
-"""What Pic2Word adds to the number of right answers before it divides by it."""
+"""What Pic2Word, FREEDOM and i-CIR add to the number of right answers before they divide by it."""
 
 
 class Tower:
-    """In the place of a text tower: a query's vector, from its tokens and its pseudo token."""
+    """In the place of a text tower: a query's vector, from its tokens and its pseudo token.
+
+    A plain caption has none.
+    """
 
     config = SimpleNamespace(context_length=77)
     device = torch.device("cpu")
 
-    def __call__(self, ids: Tensor, pseudo: Tensor, placeholder_id: int) -> Tensor:
-        assert ((ids == placeholder_id).sum(1) == 1).all()
+    def __call__(
+        self, ids: Tensor, pseudo: Tensor | None = None, placeholder_id: int | None = None
+    ) -> Tensor:
+        if pseudo is None:
+            pseudo = torch.zeros(len(ids), 1, WIDTH, dtype=torch.int64)
+        else:
+            assert ((ids == placeholder_id).sum(1) == 1).all()
         pairs = zip(ids.tolist(), pseudo[:, 0].tolist(), strict=True)
         return torch.tensor([query_vector(*pair) for pair in pairs], dtype=torch.float32)
 
@@ -60,7 +69,8 @@ def load(tmp_path_factory):
         return root
 
     def make(name: str, split: str = "val") -> Benchmark:
-        return load_benchmark(name, written(name if name in WRITERS else "genecis"), split)
+        writer = next(writer for writer in WRITERS if name.startswith(writer))
+        return load_benchmark(name, written(writer), split)
 
     return make
 
@@ -71,7 +81,8 @@ def search(benchmark: Benchmark, part: Part) -> list[tuple[EvalQuery, CountedRan
         return torch.tensor(found, dtype=torch.float32).reshape(-1, WIDTH)
 
     method = get_method("pic2word" if benchmark.name in PIC2WORD else "searle")
-    references = vectors(query.reference for query in part.queries)
+    shown = [query.reference for query in part.queries if query.reference]
+    references = vectors(shown) if shown else None
     asked = QueryEmbedder(method, nn.Identity()).embed(Tower(), part.queries, references)
     gallery = Gallery(part.gallery, vectors(part.gallery))
     ranked = rankings(asked, gallery, part.queries, benchmark.depth)
@@ -98,13 +109,16 @@ def test_every_figure_is_the_authors_own(name, load):
 
 
 def smoothed(name: str, query: EvalQuery, score) -> dict[str, float]:
-    """A query's figures, with Pic2Word's smoothing on ImageNet-R's recalls."""
-    answers = len(query.targets)
-    share = answers / (answers + SMOOTHING)
-    return {
-        metric: value * share if name == "imagenet-r" and metric.startswith("recall") else value
-        for metric, value in score.items()
-    }
+    """A query's figures as the authors smooth them."""
+
+    def share(metric: str) -> float:
+        answers = len(query.targets)
+        if name.startswith("freedom") and metric.startswith("precision"):
+            answers = min(answers, int(metric.partition("@")[2]))
+        smooth = metric.startswith("recall") if name == "imagenet-r" else name in SMOOTHED
+        return answers / (answers + SMOOTHING) if smooth else 1.0
+
+    return {metric: value * share(metric) for metric, value in score.items()}
 
 
 @pytest.mark.parametrize("name", GOLDEN["pictures"])

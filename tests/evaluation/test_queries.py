@@ -84,3 +84,13 @@ def test_sixty_four_at_a_time_by_default(
     assert seen == sizes
     torch.testing.assert_close(found, asked([query(text) for text in texts]))
     assert F.cosine_similarity(found[0], found[69], dim=0) < 0.999
+
+
+def test_plain_captions_are_embedded_word_for_word(searle, toy_projection, toy_tower):
+    """No prompt, no pseudo token, and no cleaning: a price keeps its sign, which is SEARLE's."""
+    captions = ["a hat for $5", "Two dogs, asleep."]
+    plain = [EvalQuery(text, "", (text,), ("t",)) for text in captions]
+    found = QueryEmbedder(searle, toy_projection, "bench").embed(toy_tower, plain, None)
+    with torch.no_grad():
+        wanted = toy_tower(searle.tokenizer(toy_tower.config.context_length).encode(captions))
+    torch.testing.assert_close(found, F.normalize(wanted, dim=-1))

@@ -85,6 +85,8 @@ def test_five_places_of_each_ranking_the_reference_and_the_first_target_are_kept
     assert pictures_of([strip]) == ["own", *"abcde", *"tuvwx", "one"]
     again = Strip("loss", record("p", targets=("new",), reference="own"))
     assert pictures_of([strip, again]) == [*pictures_of([strip]), "new"]
+    caption = Strip("loss", record("c", targets=("one",), reference=""))
+    assert pictures_of([caption]) == [*"abcde", *"tuvwx", "one"]
 
 
 def test_pictures_are_kept_small_and_found_again(tmp_path):
@@ -148,6 +150,12 @@ def test_a_card_shows_five_places_before_and_after(tmp_path):
     assert Elements(html).of("span", "text")[0] == ("rank 9 to 2",)
     unknown = queries_section([Strip("random", record("q", None, None))], tmp_path, patched=True)
     assert Elements(unknown).of("span", "text")[0] == ("rank ? to ?",)
+
+
+def test_a_plain_caption_has_no_reference(tmp_path):
+    section = queries_section([Strip("gain", record("q", reference=""))], tmp_path, patched=True)
+    assert "reference" not in section
+    assert "reference" in queries_section([Strip("gain", record("q"))], tmp_path, patched=True)
 
 
 def test_without_a_patch_there_is_no_after(tmp_path):

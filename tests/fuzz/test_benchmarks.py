@@ -25,6 +25,10 @@ FILES = {
     "coco-composition": ("coco_eval.csv",),
     "imagenet-r": ("imgnet/imgnet_real_query.txt", "imgnet/imgnet_targets.txt"),
     "custom": ("queries.csv",),
+    "coco-captions": ("dataset_coco.json",),
+    "icir": ("icir/query_files.csv", "icir/database_files.csv"),
+    "freedom-nico": ("nico/query_files.csv", "nico/database_files.csv"),
+    "patterncom": ("patternnet.csv", "PatternCom/shape.csv"),
 }
 KEPT = 6
 """Entries of a list that are damaged, so that much of the damage is to fields."""
@@ -43,7 +47,7 @@ def test_annotations(name, file, data, benchmark_folder, tmp_path):
         benchmark = load_benchmark(name, root)
         for part in benchmark.parts:
             for query in part.queries[:KEPT]:
-                for image in (query.reference, *query.targets[:1]):
+                for image in filter(None, (query.reference, *query.targets[:1])):
                     benchmark.image_file(image)
                     with suppress(RtdError):
                         benchmark.open_image(image)

@@ -23,6 +23,14 @@ FASHIONIQ = {
 OBJECTS = {"val": {"": PartSize(None, 1960)}}
 """Of GeneCIS's tasks with objects; of those with attributes we know no size."""
 STYLES = dict.fromkeys(("cartoon", "origami", "toy", "sculpture"), PartSize(16_983, 10_000))
+CAPTIONED = {"COCO": PartSize(5000, 25_000), "Flickr30k": PartSize(1000, 5000)}
+"""Karpathy's test splits, five captions a picture."""
+CONVERSIONS = {
+    "imagenet-r": "ImageNet-R, in a style",
+    "nico": "NICO++, in a context",
+    "minidn": "Mini-DomainNet, in a style",
+    "ltll": "LTLL, places today and long ago",
+}
 
 
 @hookimpl
@@ -41,6 +49,14 @@ def register_benchmarks(register: Callable[[BenchmarkSource], None]) -> None:
     style = "ImageNet-R: the same in a style"
     register(BenchmarkSource("imagenet-r", style, _in("imagenet_r"), sizes={"val": STYLES}))
     register(BenchmarkSource("custom", "your own pictures and queries", _in("custom")))
+    for dataset, what in CONVERSIONS.items():
+        register(BenchmarkSource(f"freedom-{dataset}", f"FREEDOM: {what}", _in("freedom")))
+    register(BenchmarkSource("icir", "i-CIR: one object among its look-alikes", _in("icir")))
+    register(BenchmarkSource("patterncom", "PatternCom: places from above", _in("patterncom")))
+    for dataset, size in CAPTIONED.items():
+        summary = f"{dataset}: plain captions to pictures, Karpathy's test split"
+        name, sizes = f"{dataset.lower()}-captions", {"val": {"": size}}
+        register(BenchmarkSource(name, summary, _in("karpathy"), sizes=sizes))
 
 
 def _in(module: str) -> Callable[[str, Path, str], Benchmark]:

@@ -180,6 +180,116 @@ def imagenet(root: Path) -> None:
     (root / "imgnet/imgnet_real_query.txt").write_text("\n".join(asked) + "\n")
 
 
+def karpathy(root: Path, name: str, place: dict[str, str], captions: tuple[int, ...]) -> None:
+    """Pictures of three splits, in any order; the captions of each, of which five count."""
+    draw = Random(name)
+    splits = ["test"] * 60 + ["train", "val", "restval"] * 5
+    draw.shuffle(splits)
+    images = []
+    for number, split in enumerate(splits):
+        file = f"{name}_{5 * number:012d}.jpg"
+        folder = place.get("filepath", "flickr30k-images")
+        paint(root / folder / file, f"{name} {shown(number)}")
+        sentences = [{"raw": caption(draw) + " for $5"} for _ in range(draw.choice(captions))]
+        images.append({**place, "filename": file, "split": split, "sentences": sentences})
+    write(root / f"dataset_{name}.json", {"images": images, "dataset": name})
+
+
+def coco_captions(root: Path) -> None:
+    karpathy(root, "coco", {"filepath": "val2014"}, (5, 6, 7))
+
+
+def flickr30k_captions(root: Path) -> None:
+    karpathy(root, "flickr30k", {}, (5,))
+
+
+def lines(path: Path, rows: list[tuple[str, str, str]], delimiter: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{delimiter.join(row)}\n" for row in rows), encoding="utf-8")
+
+
+def icir(root: Path) -> None:
+    """Instances of many sizes, a picture in two of them or twice in one, a text without answers."""
+    draw = Random("icir")
+    database, asked, number = [], [], 0
+    for instance in range(12):
+        texts = [f"{draw.choice(WORDS).replace(',', '')} {n}" for n in range(1 + instance % 5)]
+        for _ in range(10 + 7 * instance):
+            file = f"icir/database/{instance}/{number}.jpg"
+            paint(root / file, f"icir {shown(number)}")
+            number += 1
+            database.append((file, draw.choice([*texts, "something else"]), f"thing {instance}"))
+        for text in (*texts, "never seen")[: 4 + instance % 3]:
+            for view in range(3):
+                file = f"icir/query/{instance}/{view}.jpg"
+                paint(root / file, f"asked {instance} {view}")
+                asked.append((file, text, f"thing {instance}"))
+    file, text, instance = database[100]
+    database += [(file, text, "thing 3"), (file, "another", instance), (file, text, instance)]
+    draw.shuffle(database)
+    draw.shuffle(asked)
+    lines(root / "icir/database_files.csv", database, ",")
+    lines(root / "icir/query_files.csv", asked, ",")
+
+
+DOMAINS = {
+    "imagenet_r": ("real", "cartoon", "origami", "toy", "sculpture"),
+    "nico": ("autumn", "dim", "grass", "outdoor", "rock", "water"),
+    "minidn": ("clipart", "painting", "real", "sketch"),
+    "ltll": ("New", "Old"),
+}
+
+
+def freedom(root: Path) -> None:
+    """Lists of what asks and is searched, or one for both; a class that one domain lacks.
+
+    One class has more pictures than the first cutoffs have places.
+    """
+    for dataset, domains in DOMAINS.items():
+        draw = Random(dataset)
+        written = {"query": 40, "database": 140} if dataset in ("nico", "minidn") else {"full": 120}
+        for kind, count in written.items():
+            rows = []
+            for number in range(count):
+                kind_of = draw.choices(range(6), weights=(12, 1, 1, 1, 1, 1))[0]
+                domain, label = domains[number % len(domains)], f"class_{kind_of}"
+                if (domain, label) == (domains[0], "class_3"):
+                    label = "class_4"
+                file = f"{dataset}/{kind}/{number}.jpg"
+                paint(root / file, f"{dataset} {kind} {shown(number)}")
+                rows.append((file, domain, label))
+            draw.shuffle(rows)
+            lines(root / dataset / f"{kind}_files.csv", rows, " ")
+
+
+PLACES = {
+    "color": ("airplane", "tenniscourt"),
+    "context": ("bridge", "overpass", "airplane"),
+    "density": ("denseresidential", "sparseresidential", "harbor"),
+    "existence": ("ferryterminal", "harbor", "parkingspace", "parkinglot", "bridge", "overpass"),
+    "quantity": ("tenniscourt", "closedroad", "intersection"),
+    "shape": ("closedroad", "intersection", "river"),
+}
+
+
+def patterncom(root: Path) -> None:
+    """Values that classes share or do not, and pictures with two of them."""
+    draw = Random("patterncom")
+    names = [f"{p}{n:03d}.jpg" for p in sorted({*sum(PLACES.values(), ())}) for n in range(9)]
+    for number, name in enumerate(names):
+        paint(root / "images" / name, f"patterncom {shown(number)}")
+    draw.shuffle(names)
+    lines(root / "patternnet.csv", [(f"images/{name}", "0", "label") for name in names], " ")
+    for attribute, places in PLACES.items():
+        listed = [name for name in names if name.rstrip(".jpg0123456789") in places][::-1]
+        listed += listed[:3]
+        rows = []
+        for name in listed:
+            values = [f"{attribute} {value}" for value in draw.sample(WORDS[:5], 2)]
+            rows.append((name, attribute, f'"{values[0]}"'))
+        lines(root / f"PatternCom/{attribute}.csv", rows, ",")
+
+
 WRITERS = {
     "cirr": cirr,
     "circo": circo,
@@ -187,6 +297,11 @@ WRITERS = {
     "genecis": genecis,
     "coco-composition": coco,
     "imagenet-r": imagenet,
+    "coco-captions": coco_captions,
+    "flickr30k-captions": flickr30k_captions,
+    "icir": icir,
+    "freedom": freedom,
+    "patterncom": patterncom,
 }
 
 

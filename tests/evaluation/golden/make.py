@@ -1,6 +1,7 @@
 """Run the authors' evaluation code on the miniatures, and write down what it finds.
 
-RTD_UPSTREAMS names a folder with the checkouts SEARLE, composed_image_retrieval, genecis and CLIP.
+RTD_UPSTREAMS names a folder with the checkouts SEARLE, composed_image_retrieval, genecis, vsepp,
+icir, freedom, rscir and CLIP.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ DRIVERS = {
     "searle": ("SEARLE", "src"),
     "pic2word": ("composed_image_retrieval", "src"),
     "genecis": ("genecis", ""),
+    "vsepp": ("vsepp", ""),
+    "icir": ("icir", ""),
+    "freedom": ("freedom", ""),
+    "rscir": ("rscir", ""),
 }
 
 
