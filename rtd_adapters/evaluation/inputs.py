@@ -48,6 +48,8 @@ class EvalOptions:
     skip_broken: bool = False
     """Leave out pictures that cannot be read, and the queries that lose their reference or every
     right answer."""
+    rivals: bool = False
+    """Ask the same queries by training-free rivals too, each a column beside base and patched."""
 
     def __post_init__(self) -> None:
         require_strength(self.strength)

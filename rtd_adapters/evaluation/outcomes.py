@@ -12,7 +12,7 @@ from rtd_adapters.clip.text import TextTower
 from rtd_adapters.evaluation.benchmark import Benchmark, EvalQuery, Part
 from rtd_adapters.evaluation.features import Pictures, pictures_of
 from rtd_adapters.evaluation.inputs import Evaluation
-from rtd_adapters.evaluation.queries import QueryEmbedder
+from rtd_adapters.evaluation.queries import COMPOSED, QueryEmbedder, Way, averaged
 from rtd_adapters.evaluation.result import Outcome
 from rtd_adapters.evaluation.search import CountedRanking, Gallery, rankings
 
@@ -21,34 +21,59 @@ KEPT = 50
 
 
 def search_parts(evaluation: Evaluation, tower: TextTower, title: str) -> list[list[Outcome]]:
-    """Every query's outcome, part by part.
+    """Every composed query's outcome, part by part; arguments and errors as in `search_ways`."""
+    (outcomes,) = search_ways(evaluation, tower, title, [COMPOSED])
+    return outcomes
+
+
+@torch.no_grad()
+def search_ways(
+    evaluation: Evaluation, tower: TextTower, title: str, ways: Sequence[Way]
+) -> list[list[list[Outcome]]]:
+    """For each way to make queries, every query's outcome, part by part.
 
     Args:
         evaluation: what is searched.
-        tower: base or patched.
+        tower: base or patched; it embeds the texts.
         title: of the progress bar.
+        ways: each is a search of its own; what they share is embedded once.
 
     Raises:
         FileError: a picture is missing or damaged.
         EvaluationError, TripletError: the method cannot ask a query.
     """
     pictures = pictures_of(evaluation)
-    return [
-        _search_part(evaluation, tower, part, pictures, title)
+    parts = [
+        _search_part(evaluation, tower, part, pictures, title, ways)
         for part in evaluation.benchmark.parts
     ]
+    return [list(outcomes) for outcomes in zip(*parts, strict=True)]
 
 
 def _search_part(
-    evaluation: Evaluation, tower: TextTower, part: Part, pictures: Pictures, title: str
-) -> list[Outcome]:
+    evaluation: Evaluation,
+    tower: TextTower,
+    part: Part,
+    pictures: Pictures,
+    title: str,
+    ways: Sequence[Way],
+) -> list[list[Outcome]]:
     benchmark = evaluation.benchmark
     embedder = QueryEmbedder(evaluation.method, evaluation.projection, benchmark.name)
     gallery = Gallery(part.gallery, pictures.embeddings(part.gallery))
-    batches = _batches(evaluation, part, pictures, title)
-    asked = torch.cat([embedder.embed(tower, *batch).cpu() for batch in batches])
-    ranked = rankings(asked, gallery, part.queries, max(KEPT, benchmark.depth))
-    return [_outcome(benchmark, *pair) for pair in zip(part.queries, ranked, strict=True)]
+    asked: list[list[Tensor]] = [[] for _ in ways]
+    for batch in _batches(evaluation, part, pictures, title):
+        orders = embedder.sides(tower, *batch)
+        for embeddings, way in zip(asked, ways, strict=True):
+            embeddings.append(averaged(orders, way).cpu())
+    found = []
+    for embeddings in asked:
+        depth = max(KEPT, benchmark.depth)
+        ranked = rankings(torch.cat(embeddings), gallery, part.queries, depth)
+        found.append(
+            [_outcome(benchmark, *pair) for pair in zip(part.queries, ranked, strict=True)]
+        )
+    return found
 
 
 def _batches(

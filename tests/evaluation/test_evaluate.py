@@ -99,7 +99,7 @@ def test_every_published_benchmark_needs_its_data():
 
 
 def test_options_are_what_the_docs_say_by_default():
-    as_in_cli_md = EvalOptions("clip", 1.0, 64, True, False, None, 0, "no", False)
+    as_in_cli_md = EvalOptions("clip", 1.0, 64, True, False, None, 0, "no", False, False)
     assert EvalOptions() == as_in_cli_md
     assert EvalOptions(batch_size=1).batch_size == 1
     with pytest.raises(UsageError, match="--batch-size is 0"):
@@ -252,6 +252,41 @@ def test_it_is_refused_before_the_backbone_loads(benchmark_folder, plain_worded,
         prepare(**named, benchmark="coco-composition", data=benchmark_folder("coco-composition"))
     with pytest.raises(BackboneError, match="no such backbone"):
         prepare(**named, benchmark="cirr", data=benchmark_folder("cirr"))
+
+
+@pytest.mark.parametrize("name", ["fashioniq", "imagenet-r"])
+def test_rivals_stand_beside_base_and_patched(name, run, patch):
+    """They change neither; PDV is made once by each tower, all others by the base one."""
+    plain, result = compare(run(name), patch), compare(run(name, rivals=True), patch)
+    assert (result.base, result.patched) == (plain.base, plain.patched)
+    assert (result.intervals, result.queries) == (plain.intervals, plain.queries)
+    assert plain.columns == {}
+    of_base = ["picture", "text", "sum", "slerp", "pdv"]
+    assert list(result.columns) == [*of_base, "pdv on patched"]
+    assert list(compare(run(name, rivals=True), None).columns) == of_base
+    own = run(name).backbone
+    patched = replace(own, tower=patch.build_tower(own.tower.state_dict(), 1.0))
+    swapped = compare(replace(run(name, rivals=True), backbone=patched), None)
+    assert swapped.columns["pdv"].figures == result.columns["pdv on patched"].figures
+    assert swapped.columns["picture"].figures == result.columns["picture"].figures
+    for column in result.columns.values():
+        assert column.figures.keys() == result.base.keys()
+        for metric, (low, high) in column.intervals.items():
+            assert low - 1e-6 <= column.figures[metric] - result.base[metric] <= high + 1e-6
+    assert Result.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+
+
+def test_a_rival_of_a_picture_finds_it(run):
+    """GeneCIS leaves references out; FashionIQ's stay, and a picture finds itself first."""
+    prepared = run("fashioniq", rivals=True)
+    asked = tuple(
+        replace(part, queries=tuple(replace(q, targets=(q.reference,)) for q in part.queries))
+        for part in prepared.benchmark.parts
+    )
+    found = compare(replace(prepared, benchmark=replace(prepared.benchmark, parts=asked)), None)
+    assert found.values["picture"] == {"recall@10": [1.0] * len(found.queries)} | {
+        "recall@50": [1.0] * len(found.queries)
+    }
 
 
 def test_strength(run, patch, backbone):
