@@ -54,6 +54,13 @@ if TYPE_CHECKING:
     help="Pictures, and queries, at a time.",
 )
 @click.option(
+    "--also-strength",
+    "also_strengths",
+    type=options.FiniteNumber(),
+    multiple=True,
+    help="A further column: the patch at this strength. Repeatable.",
+)
+@click.option(
     "--rivals",
     is_flag=True,
     help="Ask the same queries by training-free rivals too: picture, text, their sum, Slerp, and "

@@ -22,11 +22,12 @@ DEPTH = 100
 
 @dataclass(frozen=True)
 class EvalQuery:
-    """One composed query."""
+    """One composed query, or a plain caption."""
 
     id: str
     reference: str
-    """Image id of the reference picture."""
+    """Image id of the reference picture; empty for a plain caption, which is asked as it stands.
+    All queries of a part have one, or none."""
     texts: tuple[str, ...]
     """Conditioning texts. Several are asked apart, and their unit embeddings averaged."""
     targets: tuple[str, ...]
@@ -54,8 +55,8 @@ class Part:
 
     @property
     def references(self) -> tuple[str, ...]:
-        """Image ids of the queries' reference pictures, each once."""
-        return tuple(dict.fromkeys(query.reference for query in self.queries))
+        """Image ids of the queries' reference pictures, each once; none of plain captions."""
+        return tuple(dict.fromkeys(q.reference for q in self.queries if q.reference))
 
 
 @dataclass(frozen=True)
@@ -156,11 +157,13 @@ def _require_whole(part: Part, name: str) -> None:
     """Refuse a gallery and queries that do not fit together.
 
     Raises:
-        FileError: one of both is empty, the gallery holds an id twice, or a query's target or
-            candidate is not in it.
+        FileError: one of both is empty, the gallery holds an id twice, a query's target or
+            candidate is not in it, or only some queries have a reference.
     """
     if not part.gallery or not part.queries:
         raise FileError(f"{name} has no pictures or no queries. Fetch the annotations again.")
+    if len({bool(query.reference) for query in part.queries}) > 1:
+        raise FileError(f"{name} mixes plain captions with composed queries. Make two parts of it.")
     require_distinct(part.gallery, f"the gallery of {name} holds more than once:")
     for what in ("targets", "candidates", "group"):
         asked = (image for query in part.queries for image in getattr(query, what))

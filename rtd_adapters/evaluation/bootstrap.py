@@ -44,7 +44,7 @@ def p_value(differences: Sequence[Tensor], seed: int = 0) -> float:
         differences: as in `interval`; parts are averaged, as the metric itself is.
         seed: of the drawing.
     """
-    shares = [part.double() / (len(part) * len(differences)) for part in differences]
+    shares = [part.double() / len(part) for part in differences]
     terms = torch.cat([part[part != 0] for part in shares])  # a sign before 0 changes nothing
     generator = torch.Generator().manual_seed(seed)
     found = terms.sum().abs() - ROUNDING * terms.abs().sum()

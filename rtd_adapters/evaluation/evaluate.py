@@ -10,7 +10,13 @@ from rtd_adapters.clip.backbones import DEFAULT
 from rtd_adapters.clip.text import TextTower
 from rtd_adapters.evaluation.extraction import extract
 from rtd_adapters.evaluation.figures import Searched, make_result
-from rtd_adapters.evaluation.inputs import EvalOptions, Evaluation, patched_tower, prepare
+from rtd_adapters.evaluation.inputs import (
+    EvalOptions,
+    Evaluation,
+    patched_tower,
+    prepare,
+    require_patch,
+)
 from rtd_adapters.evaluation.outcomes import search_parts, search_ways
 from rtd_adapters.evaluation.queries import COMPOSED, Way
 from rtd_adapters.evaluation.result import BASE, PATCHED, Outcome, Result
@@ -49,6 +55,7 @@ def evaluate(
     Raises:
         RtdError: an input is missing, damaged, or does not fit another.
     """
+    require_patch(options or EvalOptions(), given=patch is not None)
     evaluation = prepare(
         method=method,
         benchmark=benchmark,
@@ -73,6 +80,7 @@ def compare(evaluation: Evaluation, patch: TextEncoderPatch | None) -> Result:
     """
     backbone, options = evaluation.backbone, evaluation.options
     tower = patched_tower(backbone, patch, options.strength) if patch else None
+    require_patch(options, given=patch is not None)
     rivals = RIVALS if options.rivals else ()
     base, others = _search(evaluation, backbone.tower, BASE, {r.name: r for r in rivals})
     patched = None
@@ -80,6 +88,8 @@ def compare(evaluation: Evaluation, patch: TextEncoderPatch | None) -> Result:
         again = {f"{PDV.name} on {PATCHED}": PDV} if options.rivals else {}
         patched, further = _search(evaluation, tower, PATCHED, again)
         others |= further
+    if patch:
+        others |= _strengths(evaluation, patch)
     return make_result(evaluation, base, patched, patch, others)
 
 
@@ -91,6 +101,17 @@ def _search(
     own, *found = search_ways(evaluation, tower, f"searching, {name}", ways)
     columns = zip(rivals.items(), found, strict=True)
     return own, {column: Searched(rival.about, parts) for (column, rival), parts in columns}
+
+
+def _strengths(evaluation: Evaluation, patch: TextEncoderPatch) -> dict[str, Searched]:
+    """The queries' outcomes by what lies between base and patch, by column."""
+    found = {}
+    for strength in evaluation.options.also_strengths:
+        name = f"strength {strength:g}"
+        tower = patched_tower(evaluation.backbone, patch, strength)
+        about = f"the patch at strength {strength:g}, between base (0) and patched (1)"
+        found[name] = Searched(about, search_parts(evaluation, tower, f"searching, {name}"))
+    return found
 
 
 def submit(evaluation: Evaluation, patch: TextEncoderPatch | None, folder: Path) -> list[Path]:

@@ -75,7 +75,8 @@ def _lists(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
     for part in evaluation.benchmark.parts:
         yield part.gallery
         # A method that reads states embeds references itself, but not before they are sound.
-        if evaluation.options.skip_broken or not evaluation.method.needs_states:
+        reads = evaluation.options.skip_broken or not evaluation.method.needs_states
+        if part.references and reads:
             yield part.references
 
 

@@ -18,6 +18,8 @@ from rtd_adapters.evaluation.search import CountedRanking, Gallery, rankings
 
 KEPT = 50
 """Places of a ranking that an outcome keeps."""
+Batch = tuple[Sequence[EvalQuery], Tensor | None, Tensor | None]
+"""Queries, and the embeddings and states of their references."""
 
 
 def search_parts(evaluation: Evaluation, tower: TextTower, title: str) -> list[list[Outcome]]:
@@ -63,31 +65,43 @@ def _search_part(
     gallery = Gallery(part.gallery, pictures.embeddings(part.gallery))
     asked: list[list[Tensor]] = [[] for _ in ways]
     for batch in _batches(evaluation, part, pictures, title):
-        orders = embedder.sides(tower, *batch)
-        for embeddings, way in zip(asked, ways, strict=True):
-            embeddings.append(averaged(orders, way).cpu())
-    found = []
+        for embeddings, found in zip(asked, _asked(embedder, tower, batch, ways), strict=True):
+            embeddings.append(found.cpu())
+    outcomes = []
     for embeddings in asked:
-        depth = max(KEPT, benchmark.depth)
-        ranked = rankings(torch.cat(embeddings), gallery, part.queries, depth)
-        found.append(
-            [_outcome(benchmark, *pair) for pair in zip(part.queries, ranked, strict=True)]
-        )
-    return found
+        ranked = rankings(torch.cat(embeddings), gallery, part.queries, max(KEPT, benchmark.depth))
+        pairs = zip(part.queries, ranked, strict=True)
+        outcomes.append([_outcome(benchmark, *pair) for pair in pairs])
+    return outcomes
 
 
-def _batches(
-    evaluation: Evaluation, part: Part, pictures: Pictures, title: str
-) -> Iterator[tuple[Sequence[EvalQuery], Tensor, Tensor | None]]:
-    """Queries with their references' embeddings, and with states where the method reads them."""
+def _asked(
+    embedder: QueryEmbedder, tower: TextTower, batch: Batch, ways: Sequence[Way]
+) -> list[Tensor]:
+    """[B, embed_dim] of a batch for each way; plain captions are asked in one way alone."""
+    queries, embedding, states = batch
+    if embedding is None:
+        return [embedder.embed(tower, queries, None)]
+    orders = embedder.sides(tower, queries, embedding, states)
+    return [averaged(orders, way) for way in ways]
+
+
+def _batches(evaluation: Evaluation, part: Part, pictures: Pictures, title: str) -> Iterator[Batch]:
+    """Queries with their references' embeddings, and with states where the method reads them.
+
+    Plain captions have neither.
+    """
     size, quiet = evaluation.options.batch_size, evaluation.options.quiet
     references = part.references
     rows = {image: row for row, image in enumerate(references)}
-    embeddings = None if evaluation.method.needs_states else pictures.embeddings(references)
+    reads_states = evaluation.method.needs_states or not references
+    embeddings = None if reads_states else pictures.embeddings(references)
     for start in tqdm(range(0, len(part.queries), size), desc=title, disable=quiet or None):
         queries = part.queries[start : start + size]
         own = [query.reference for query in queries]
-        if embeddings is None:
+        if not references:
+            yield queries, None, None
+        elif embeddings is None:
             images = pictures.states(own)
             yield queries, images.embedding, images.tokens
         else:

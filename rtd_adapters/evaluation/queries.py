@@ -96,14 +96,22 @@ class QueryEmbedder:
         self,
         tower: TextTower,
         queries: Sequence[EvalQuery],
-        embedding: Tensor,
+        embedding: Tensor | None,
         states: Tensor | None = None,
     ) -> Tensor:
-        """[Q, embed_dim] unit embeddings of composed queries; arguments and errors as in `sides`.
+        """[Q, embed_dim] unit embeddings of composed queries, or of plain captions.
 
-        Where queries have several texts, the unit embeddings of all are averaged.
+        Where queries have several texts, the unit embeddings of all are averaged. Arguments and
+        errors as in `sides`; the embedding is None for plain captions, which have no reference, nor
+        a prompt: they are embedded word for word.
         """
-        return averaged(self.sides(tower, queries, embedding, states), COMPOSED)
+        if embedding is not None:
+            return averaged(self.sides(tower, queries, embedding, states), COMPOSED)
+        tokenizer = self.method.tokenizer(tower.config.context_length)
+        orders = zip(*(query.texts for query in queries), strict=True)
+        return mean_of_units(
+            [embed_composition(tower, tokenizer, Composition.of(texts)) for texts in orders]
+        )
 
     def sides(
         self,
@@ -198,9 +206,13 @@ COMPOSED: Way = attrgetter("composed")
 
 def averaged(orders: Sequence[Sides], way: Way) -> Tensor:
     """[Q, embed_dim] units of queries made one way: the mean over the orders of their texts."""
-    return F.normalize(
-        torch.stack([F.normalize(way(sides), dim=-1) for sides in orders]).mean(0), dim=-1
-    )
+    return mean_of_units([way(sides) for sides in orders])
+
+
+def mean_of_units(embeddings: Sequence[Tensor]) -> Tensor:
+    """[Q, embed_dim] units: the mean of some embeddings' units."""
+    units = [F.normalize(vectors.float(), dim=-1) for vectors in embeddings]
+    return F.normalize(torch.stack(units).mean(0), dim=-1)
 
 
 def require_opening(prompt: str, method: Method, benchmark: str) -> None:

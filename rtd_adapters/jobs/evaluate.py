@@ -13,6 +13,7 @@ from rtd_adapters.compute.processes import launched
 from rtd_adapters.errors import UsageError
 from rtd_adapters.evaluation.evaluate import EvalOptions, Evaluation, compare, prepare, submit
 from rtd_adapters.evaluation.extraction import extract, left_out_note
+from rtd_adapters.evaluation.inputs import require_patch
 from rtd_adapters.evaluation.report.strips import choose, keep_pictures, pictures_of
 from rtd_adapters.evaluation.result import Result
 from rtd_adapters.io.atomic import require_writable, whole_file
@@ -70,6 +71,7 @@ def run_eval(job: EvalJob, say: Say = silent) -> Result | None:
 
 def _evaluate(job: EvalJob, say: Say) -> Result | None:
     _require_writable(job, (RESULT,))
+    require_patch(job.options, given=job.patch is not None)
     patch = _patch(job)
     evaluation = _evaluation(job, "val", say)
     if not launched().is_main:

@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rtd_adapters.errors import EvaluationError
-from rtd_adapters.evaluation.benchmark import EvalQuery
+from rtd_adapters.errors import EvaluationError, FileError
+from rtd_adapters.evaluation.benchmark import EvalQuery, Part, _require_whole
 from rtd_adapters.evaluation.queries import QueryEmbedder, embed_composed
 
 
@@ -84,3 +84,11 @@ def test_sixty_four_at_a_time_by_default(
     assert seen == sizes
     torch.testing.assert_close(found, asked([query(text) for text in texts]))
     assert F.cosine_similarity(found[0], found[69], dim=0) < 0.999
+
+
+def test_plain_captions_and_composed_queries_are_two_parts():
+    mixed = Part(
+        "", ("t",), (EvalQuery("p", "r", ("x",), ("t",)), EvalQuery("q", "", ("x",), ("t",)))
+    )
+    with pytest.raises(FileError, match="bench mixes plain captions with composed queries"):
+        _require_whole(mixed, "bench")

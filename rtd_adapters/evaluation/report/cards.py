@@ -52,12 +52,15 @@ def _card(strip: Strip, folder: Path, patched: bool) -> str:
     rows = _row("before", query.base_top, query, folder)
     if patched:
         rows += _row("after", query.patched_top, query, folder)
-    reference = _picture(folder, query.reference, "reference picture", right=False)
+    reference = ""
+    if query.reference:
+        picture = _picture(folder, query.reference, "reference picture", right=False)
+        reference = f"{picture}<small>reference</small>"
     kind = escape(query.category)
     return (
         f'<article tabindex="0" data-group="{strip.group}" data-category="{kind}">'
         f"<h3>{escape(query.text)}<span>{ranks}</span><span>{kind}</span></h3>"
-        f'<div class="ask">{reference}<small>reference</small></div>'
+        f'<div class="ask">{reference}</div>'
         f'<div class="rows">{rows}</div></article>'
     )
 

@@ -63,7 +63,7 @@ def pictures_of(strips: Iterable[Strip]) -> list[str]:
     for strip in strips:
         query = strip.query
         shown = (*query.base_top[:SHOWN], *query.patched_top[:SHOWN], *query.targets[:1])
-        ids.update(dict.fromkeys((query.reference, *shown)))
+        ids.update(dict.fromkeys(filter(None, (query.reference, *shown))))
     return list(ids)
 
 
