@@ -85,3 +85,23 @@ def test_method_options_that_are_none(command, option, words, rtd, tmp_path):
     assert refused.returncode == 2
     assert words in refused.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_several_runs_are_compared(rtd, tmp_path):
+    from rtd_adapters.evaluation.result import QueryRecord, Result
+
+    queries = [QueryRecord(str(n), "", "r", "x", ["t"], "", 1, 1, [], []) for n in range(2)]
+    runs = [tmp_path / "a", tmp_path / "b"]
+    for folder, benchmark in zip(runs, ("bench", "other"), strict=True):
+        Result("m", benchmark, "val", {"r": 50.0}, queries=queries).save(folder / "result.json")
+    out = tmp_path / "page.html"
+    refused = rtd("report", *runs, "--out", out)
+    assert refused.returncode == 1
+    assert "are not of the same benchmark: bench against other" in refused.stderr
+    assert not out.exists()
+    Result("m", "bench", "val", {"r": 50.0}, queries=queries).save(runs[1] / "result.json")
+    done = rtd("report", *runs, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "2 results" in done.stdout
+    assert "<title>2 results on bench</title>" in out.read_text()
+    assert rtd("report", *runs, "--out", out, "--training", "m.jsonl").returncode == 2
