@@ -75,21 +75,20 @@ def compare(evaluation: Evaluation, patch: TextEncoderPatch | None) -> Result:
     """Base against patched on what was prepared, and the further columns of its options.
 
     Raises:
+        UsageError: there are further strengths and no patch.
         PatchError: the patch was made for another text tower.
         RtdError: as `search_ways`.
     """
     backbone, options = evaluation.backbone, evaluation.options
-    tower = patched_tower(backbone, patch, options.strength) if patch else None
     require_patch(options, given=patch is not None)
-    rivals = RIVALS if options.rivals else ()
-    base, others = _search(evaluation, backbone.tower, BASE, {r.name: r for r in rivals})
+    tower = patched_tower(backbone, patch, options.strength) if patch else None
+    rivals = {rival.name: rival for rival in RIVALS} if options.rivals else {}
+    base, others = _search(evaluation, backbone.tower, BASE, rivals)
     patched = None
-    if tower:
+    if patch and tower:
         again = {f"{PDV.name} on {PATCHED}": PDV} if options.rivals else {}
         patched, further = _search(evaluation, tower, PATCHED, again)
-        others |= further
-    if patch:
-        others |= _strengths(evaluation, patch)
+        others |= further | _strengths(evaluation, patch)
     return make_result(evaluation, base, patched, patch, others)
 
 

@@ -95,12 +95,17 @@ def run_submission(job: EvalJob, say: Say = silent) -> list[Path]:
     writes.
 
     Raises:
-        UsageError: no folder was named, or the benchmark has no server.
+        UsageError: no folder was named, columns are asked for, or the benchmark has no server.
         FileError: an output is in the way; nothing has been searched then.
         RtdError: an input is missing, damaged, or does not fit another.
     """
     if job.out is None:
         raise UsageError("--split test writes a submission; name its folder with --out.")
+    if job.options.rivals or job.options.also_strengths:
+        raise UsageError(
+            "--rivals and --also-strength are columns of figures, and a submission has none. Leave "
+            "them out, or pass --split val."
+        )
     with claimed(*_places(job)):
         _require_writable(job, SUBMISSIONS)
         patch = _patch(job)

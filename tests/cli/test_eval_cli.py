@@ -34,6 +34,10 @@ def test_submissions_are_not_replaced_and_need_a_folder(rtd, benchmark_folder, t
     nowhere = rtd(*asked, "--split", "test")
     assert nowhere.returncode == 2
     assert "--out" in nowhere.stderr
+    for columns in (("--rivals",), ("--also-strength", "0.5")):
+        refused = rtd(*asked, "--split", "test", "--out", tmp_path, *columns)
+        assert refused.returncode == 2
+        assert "a submission has none" in refused.stderr
     (tmp_path / "circo.json").write_text("mine")
     taken = rtd(*asked, "--split", "test", "--out", tmp_path)
     assert taken.returncode == 1

@@ -342,3 +342,18 @@ def test_a_file_of_an_earlier_version_is_read_and_a_damaged_one_is_not(tmp_path)
     whole["columns"]["text"]["figures"] = {"recall@5": 1.0}
     with pytest.raises(FileError, match="'columns', 'text': it is not of the same metrics"):
         Result.from_dict(whole)
+
+
+def test_a_result_says_which_annotations_it_is_of():
+    def stated(*parts):
+        outcomes = [[outcome(0.0)] * len(own.queries) for own in parts]
+        return make_result(evaluation(*parts), outcomes, None, None).settings["annotations_sha256"]
+
+    own = part("", 2)
+    assert stated(own) == stated(part("", 2))
+    others = [
+        Part("", ("a", "b", "c"), own.queries),
+        Part("", own.gallery, own.queries[::-1]),
+        Part("", own.gallery, (own.queries[0], EvalQuery("1", "ref", ("another",), ("t",)))),
+    ]
+    assert len({stated(other) for other in (own, *others)}) == 4
