@@ -53,6 +53,19 @@ if TYPE_CHECKING:
     show_default=True,
     help="Pictures, and queries, at a time.",
 )
+@click.option(
+    "--also-strength",
+    "also_strengths",
+    type=options.FiniteNumber(),
+    multiple=True,
+    help="A further column: the patch at this strength. Repeatable.",
+)
+@click.option(
+    "--rivals",
+    is_flag=True,
+    help="Ask the same queries by training-free rivals too: picture, text, their sum, Slerp, and "
+    "PDV on top of base and of patched.",
+)
 @options.extraction_options
 @click.option(
     "--cache/--no-cache",
@@ -103,7 +116,8 @@ def evaluate(split: str, as_json: bool, quiet: bool, **given: Any) -> None:
     if result is None:  # the first process prints it
         return
     if as_json:
-        shown = {name: value for name, value in result.to_dict().items() if name != "queries"}
+        every_query = ("queries", "values")
+        shown = {n: value for n, value in result.to_dict().items() if n not in every_query}
         echo_json(shown)
         return
     echo(*_table(result))
@@ -115,11 +129,26 @@ def _table(result: Result) -> list[str]:
     width = max(map(len, result.base))
     if result.patched is None:
         head = f"{'per cent':<{width}}  {'base':>7}"
-        return [head, *(f"{n:<{width}}  {v:7.2f}" for n, v in result.base.items())]
-    lines = [f"{'per cent':<{width}}  {'base':>7}  {'patched':>7}  {'change':>7}  95 % interval"]
+        lines = [head, *(f"{n:<{width}}  {v:7.2f}" for n, v in result.base.items())]
+        return lines + _columns(result, width)
+    head = f"{'per cent':<{width}}  {'base':>7}  {'patched':>7}  {'change':>7}"
+    lines = [f"{head}  {'95 % interval':<18}  p"]
     for name, old in result.base.items():
         new, (low, high) = result.patched[name], result.intervals[name]
         lines.append(
-            f"{name:<{width}}  {old:7.2f}  {new:7.2f}  {new - old:+7.2f}  {low:+.2f} to {high:+.2f}"
+            f"{name:<{width}}  {old:7.2f}  {new:7.2f}  {new - old:+7.2f}  "
+            f"{f'{low:+.2f} to {high:+.2f}':<18}  {result.p_values[name]:.4f}"
         )
-    return lines
+    return lines + _columns(result, width)
+
+
+def _columns(result: Result, width: int) -> list[str]:
+    """The further columns as a table of their own, and what each is."""
+    if not result.columns:
+        return []
+    wide = {name: max(7, len(name)) for name in result.columns}
+    lines = ["", "  ".join([f"{'per cent':<{width}}", *(f"{n:>{w}}" for n, w in wide.items())])]
+    for metric in result.base:
+        found = [f"{c.figures[metric]:{wide[name]}.2f}" for name, c in result.columns.items()]
+        lines.append("  ".join([f"{metric:<{width}}", *found]))
+    return [*lines, "", *(f"{name}: {column.about}" for name, column in result.columns.items())]

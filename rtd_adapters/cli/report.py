@@ -1,4 +1,4 @@
-"""`rtd report`: an evaluation as one HTML file."""
+"""`rtd report`: an evaluation, or several beside each other, as one HTML file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rtd_adapters.cli.terminal import echo
 
 
 @click.command()
-@click.argument("run", type=options.FOLDER)
+@click.argument("runs", metavar="RUN...", type=options.FOLDER, nargs=-1, required=True)
 @click.option("-o", "--out", type=options.FILE, required=True, help="The HTML file.")
 @click.option(
     "--training",
@@ -19,20 +19,28 @@ from rtd_adapters.cli.terminal import echo
     help="A metrics.jsonl of `rtd patch --run-dir`, for the training curves.  [RUN/metrics.jsonl]",
 )
 @options.overwrite_option
-def report(run: Path, out: Path, training: Path | None, overwrite: bool) -> None:
+def report(runs: tuple[Path, ...], out: Path, training: Path | None, overwrite: bool) -> None:
     """Show what `rtd eval --out RUN` found: figures, curves, and queries before and after.
 
+    Several runs of one benchmark are compared: figures with intervals, and which of them differ.
     The file needs no network and nothing beside it.
 
     \b
-    Example:
+    Examples:
       rtd report run --out report.html
+      rtd report paper balanced --out comparison.html
     """
-    from rtd_adapters.evaluation.report.page import write_report
+    from rtd_adapters.evaluation.report.page import write_comparison, write_report
     from rtd_adapters.io.atomic import require_writable
     from rtd_adapters.io.locks import claimed
 
+    if training and len(runs) > 1:
+        raise click.UsageError("--training is of one run, and there are several.")
     with claimed(out):
         require_writable(out, overwrite=overwrite)
-        shown = write_report(run, out, training)
-    echo(f"{out}: {shown} queries, {out.stat().st_size / 1e6:.1f} MB")
+        if len(runs) > 1:
+            write_comparison(runs, out)
+            what = f"{len(runs)} results"
+        else:
+            what = f"{write_report(runs[0], out, training)} queries"
+    echo(f"{out}: {what}, {out.stat().st_size / 1e6:.1f} MB")

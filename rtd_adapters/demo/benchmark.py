@@ -1,11 +1,12 @@
-"""The built-in world's held-out queries as a benchmark."""
+"""The built-in world's held-out queries, and their targets' captions, as benchmarks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from rtd_adapters.demo.queries import FINAL_SEED, held_out_queries
+from rtd_adapters.demo.queries import FINAL_SEED, QuerySet, held_out_queries
 from rtd_adapters.demo.render import draw
 from rtd_adapters.evaluation.benchmark import Benchmark, EvalQuery, Part, Ranking, hits
 from rtd_adapters.evaluation.metrics import recalls
@@ -28,6 +29,29 @@ def load(name: str, root: Path, split: str) -> Benchmark:
             )
         )
     )
+    about = {"reference": "stays in the gallery", "seed": FINAL_SEED}
+    return _benchmark(name, split, held_out, queries, about)
+
+
+def load_captions(name: str, root: Path, split: str) -> Benchmark:
+    """The plain captions of the same queries' targets, over the same gallery."""
+    held_out = held_out_queries()
+    queries = tuple(
+        EvalQuery(str(row), "", (caption,), (str(target),))
+        for row, (caption, target) in enumerate(
+            zip(held_out.target_captions, held_out.targets, strict=True)
+        )
+    )
+    return _benchmark(name, split, held_out, queries, {"seed": FINAL_SEED})
+
+
+def _benchmark(
+    name: str,
+    split: str,
+    held_out: QuerySet,
+    queries: tuple[EvalQuery, ...],
+    about: Mapping[str, Any],
+) -> Benchmark:
     gallery = tuple(map(str, range(len(held_out.gallery))))
     return Benchmark(
         name,
@@ -35,7 +59,7 @@ def load(name: str, root: Path, split: str) -> Benchmark:
         (Part("", gallery, queries),),
         lambda image: draw(held_out.gallery[int(image)], held_out.seeds[int(image)]),
         _score,
-        {"reference": "stays in the gallery", "seed": FINAL_SEED},
+        about,
         f"built-in world, seed {FINAL_SEED}",
     )
 

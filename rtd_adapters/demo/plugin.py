@@ -87,13 +87,24 @@ def register_backbones(register: Callable[[BackboneSource], None]) -> None:
 
 @hookimpl
 def register_benchmarks(register: Callable[[BenchmarkSource], None]) -> None:
-    """Add its held-out queries, under the name of each CLIP."""
-    summary = "the built-in world's 1,000 held-out queries"
+    """Add its held-out queries and their plain captions, under the name of each CLIP."""
+    sources = (
+        ("", "the built-in world's 1,000 held-out queries", _load),
+        ("-captions", "plain captions of the pictures that those look for", _load_captions),
+    )
     for clip in CLIPS:
-        register(BenchmarkSource(clip.name, summary, _load, needs_data=False, backbone=clip.name))
+        for kind, summary, load in sources:
+            name = f"{clip.name}{kind}"
+            register(BenchmarkSource(name, summary, load, needs_data=False, backbone=clip.name))
 
 
 def _load(name: str, root: Path, split: str) -> Benchmark:
     from rtd_adapters.demo.benchmark import load
 
     return load(name, root, split)
+
+
+def _load_captions(name: str, root: Path, split: str) -> Benchmark:
+    from rtd_adapters.demo.benchmark import load_captions
+
+    return load_captions(name, root, split)

@@ -1,4 +1,4 @@
-"""How sure a difference is: a paired bootstrap over queries."""
+"""How sure a difference is: a paired bootstrap and a paired permutation test over queries."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ import torch
 from torch import Tensor
 
 RESAMPLES = 2_000
+FLIPS = 10_000
 COVERED = 0.95
 AT_A_TIME = 100
+ROUNDING = 1e-9
+"""Share of the terms by which two sums of them may differ, and yet be the same."""
 
 
 def interval(differences: Sequence[Tensor], seed: int = 0) -> tuple[float, float]:
     """95 % percentile interval of a mean difference.
 
     Args:
-        differences: for each part of a benchmark, [queries] values of patched minus base. Queries
+        differences: for each part of a benchmark, [queries] values of one search minus those of
+            another; or values themselves, for the interval of a figure. Queries
             are drawn anew within a part, and parts are averaged, as the metric itself is.
         seed: of the drawing.
     """
@@ -27,6 +31,28 @@ def interval(differences: Sequence[Tensor], seed: int = 0) -> tuple[float, float
     edge = (1 - COVERED) / 2
     low, high = torch.quantile(means, torch.tensor([edge, 1 - edge], dtype=torch.float64)).tolist()
     return low, high
+
+
+def p_value(differences: Sequence[Tensor], seed: int = 0) -> float:
+    """Two-sided p-value of a mean difference: a paired permutation test over queries.
+
+    Were both searches alike, the sign of each difference would be chance. So signs are drawn
+    10,000 times, and it is counted how often the mean is as far from 0 as the one that was found,
+    which counts itself, so that no p-value is 0 (Phipson and Smyth 2010).
+
+    Args:
+        differences: as in `interval`; parts are averaged, as the metric itself is.
+        seed: of the drawing.
+    """
+    shares = [part.double() / len(part) for part in differences]
+    terms = torch.cat([part[part != 0] for part in shares])  # a sign before 0 changes nothing
+    generator = torch.Generator().manual_seed(seed)
+    found = terms.sum().abs() - ROUNDING * terms.abs().sum()
+    as_far = 1
+    for _ in range(FLIPS // AT_A_TIME):
+        signs = 2 * torch.randint(2, (AT_A_TIME, len(terms)), generator=generator) - 1
+        as_far += int(((signs.double() @ terms).abs() >= found).sum())
+    return as_far / (FLIPS + 1)
 
 
 def _resampled_means(values: Tensor, generator: torch.Generator) -> Tensor:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from rtd_adapters.evaluation.benchmark import Benchmark, EvalQuery, Part
-from rtd_adapters.evaluation.bootstrap import interval
 from rtd_adapters.evaluation.inputs import Evaluation
-from rtd_adapters.evaluation.result import Outcome, QueryRecord, Result
+from rtd_adapters.evaluation.result import BASE, PATCHED, Column, Outcome, QueryRecord, Result
+from rtd_adapters.evaluation.scores import Scores, figures, intervals, p_values, scores
 from rtd_adapters.patch import TextEncoderPatch
 
 SHOWN = 10
@@ -21,64 +21,63 @@ SHOWN = 10
 LIBRARIES = ("rtd-adapters", "torch", "open_clip_torch", "transformers", "pillow")
 
 
+@dataclass(frozen=True)
+class Searched:
+    """A further search of the same queries."""
+
+    about: str
+    """What it is, with source and settings."""
+    outcomes: list[list[Outcome]]
+    """Part by part."""
+
+
 def make_result(
     evaluation: Evaluation,
     base: list[list[Outcome]],
     patched: list[list[Outcome]] | None,
     patch: TextEncoderPatch | None,
+    others: Mapping[str, Searched] = MappingProxyType({}),
 ) -> Result:
-    """Figures in per cent, every query's record, and the conditions.
+    """Figures in per cent, every query's record and values, and the conditions.
 
     Args:
         evaluation: what was searched.
         base, patched: outcomes of the two searches, part by part; `patched` is None without one.
         patch: what the second search was made with.
+        others: further searches of the same queries, by the name of their column.
     """
     benchmark = evaluation.benchmark
-    before = _scores(benchmark, base)
-    after = _scores(benchmark, patched) if patched else None
-    intervals = {}
-    if after:
-        for name, parts in before.items():
-            pairs = zip(after[name], parts, strict=True)
-            low, high = interval([new - old for new, old in pairs])
-            intervals[name] = (100 * low, 100 * high)
+    searches = {BASE: base, **({PATCHED: patched} if patched else {})}
+    searches |= {name: search.outcomes for name, search in others.items()}
+    values = {name: _values(benchmark, outcomes) for name, outcomes in searches.items()}
+    parts = [part.name for part in benchmark.parts for _ in part.queries]
+    found = {name: scores(columns, parts) for name, columns in values.items()}
+    before, after = found[BASE], found.get(PATCHED)
     return Result(
         evaluation.method.name,
         benchmark.name,
         benchmark.split,
-        _figures(before),
-        _figures(after) if after else None,
-        intervals,
+        figures(before),
+        figures(after) if after is not None else None,
+        intervals(after, before) if after is not None else {},
         _queries(benchmark, base, patched),
         _settings(evaluation, patch),
+        p_values(after, before) if after is not None else {},
+        {name: _column(search.about, found[name], before) for name, search in others.items()},
+        values,
     )
 
 
-def _scores(benchmark: Benchmark, outcomes: list[list[Outcome]]) -> dict[str, list[Tensor]]:
-    """Metric -> for each part, [queries] values; several parts have their own metrics besides."""
+def _values(benchmark: Benchmark, outcomes: list[list[Outcome]]) -> dict[str, list[float]]:
+    """Metric -> its value of each query, part after part."""
     if benchmark.hidden:
         return {}
-    parts: list[dict[str, Tensor]] = []
-    for part_outcomes in outcomes:
-        values = [outcome.values for outcome in part_outcomes]
-        parts.append({name: torch.tensor([v[name] for v in values]) for name in values[0]})
-    whole = {name: [part[name] for part in parts] for name in parts[0]}
-    if len(parts) == 1:
-        return whole
-    own = {
-        f"{part.name} {name}": [values]
-        for part, scores in zip(benchmark.parts, parts, strict=True)
-        for name, values in scores.items()
-    }
-    return {**own, **{f"average {name}": values for name, values in whole.items()}}
+    every = [outcome.values for part in outcomes for outcome in part]
+    return {name: [values[name] for values in every] for name in every[0]}
 
 
-def _figures(scores: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
-    return {
-        name: 100 * sum(part.double().mean().item() for part in parts) / len(parts)
-        for name, parts in scores.items()
-    }
+def _column(about: str, found: Scores, base: Scores) -> Column:
+    return Column(about, figures(found), intervals(found, base), p_values(found, base))
 
 
 def _queries(
@@ -122,6 +121,7 @@ def _settings(evaluation: Evaluation, patch: TextEncoderPatch | None) -> dict[st
         "strength": options.strength if about else None,
         "gallery": {part.name or "all": len(part.gallery) for part in benchmark.parts},
         "queries": {part.name or "all": len(part.queries) for part in benchmark.parts},
+        "annotations_sha256": hashlib.sha256(repr(benchmark.parts).encode()).hexdigest(),
         **benchmark.settings,
         "versions": {name: version(name) for name in LIBRARIES},
         "python": platform.python_version(),

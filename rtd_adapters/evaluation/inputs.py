@@ -48,9 +48,14 @@ class EvalOptions:
     skip_broken: bool = False
     """Leave out pictures that cannot be read, and the queries that lose their reference or every
     right answer."""
+    rivals: bool = False
+    """Ask the same queries by training-free rivals too, each a column beside base and patched."""
+    also_strengths: tuple[float, ...] = ()
+    """Further strengths of the patch, each a column."""
 
     def __post_init__(self) -> None:
-        require_strength(self.strength)
+        for strength in (self.strength, *self.also_strengths):
+            require_strength(strength)
         require_number("--batch-size", self.batch_size, least=1)
         require_number("--workers", self.workers, least=0)
         require_precision(self.precision)
@@ -101,6 +106,11 @@ def prepare(
     searched = load_benchmark(benchmark, data, split)
     if any(query.bare for part in searched.parts for query in part.queries):
         require_opening(asked.bare_prompt, asked, benchmark)
+    if chosen.rivals and not all(part.references for part in searched.parts):
+        raise UsageError(
+            f"{benchmark} asks plain captions, which have no reference picture, and so no rivals. "
+            "Leave --rivals out."
+        )
     clip = load_backbone(backbone, pretrained)
     clip.images()  # an evaluation looks at pictures
     module, _ = load_projection(asked, clip, projection)
@@ -122,6 +132,16 @@ def _require_partners(benchmark: str, backbone: str) -> None:
             "built-in world's CLIP knows no photographs, and no other knows its pictures. Pass "
             "both --benchmark and --backbone."
         )
+
+
+def require_patch(options: EvalOptions, *, given: bool) -> None:
+    """Refuse strengths of a patch that is not there.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if options.also_strengths and not given:
+        raise UsageError("--also-strength is of a patch, and there is none. Pass --patch.")
 
 
 def patched_tower(backbone: Backbone, patch: TextEncoderPatch, strength: float = 1.0) -> TextTower:

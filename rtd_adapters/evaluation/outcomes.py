@@ -12,48 +12,81 @@ from rtd_adapters.clip.text import TextTower
 from rtd_adapters.evaluation.benchmark import Benchmark, EvalQuery, Part
 from rtd_adapters.evaluation.features import Pictures, pictures_of
 from rtd_adapters.evaluation.inputs import Evaluation
-from rtd_adapters.evaluation.queries import QueryEmbedder
+from rtd_adapters.evaluation.queries import COMPOSED, QueryEmbedder, Way, averaged
 from rtd_adapters.evaluation.result import Outcome
 from rtd_adapters.evaluation.search import CountedRanking, Gallery, rankings
 
 KEPT = 50
 """Places of a ranking that an outcome keeps."""
+Batch = tuple[Sequence[EvalQuery], Tensor | None, Tensor | None]
+"""Queries, and the embeddings and states of their references."""
 
 
 def search_parts(evaluation: Evaluation, tower: TextTower, title: str) -> list[list[Outcome]]:
-    """Every query's outcome, part by part.
+    """Every composed query's outcome, part by part; arguments and errors as in `search_ways`."""
+    (outcomes,) = search_ways(evaluation, tower, title, [COMPOSED])
+    return outcomes
+
+
+@torch.no_grad()
+def search_ways(
+    evaluation: Evaluation, tower: TextTower, title: str, ways: Sequence[Way]
+) -> list[list[list[Outcome]]]:
+    """For each way to make queries, every query's outcome, part by part.
 
     Args:
         evaluation: what is searched.
-        tower: base or patched.
+        tower: base or patched; it embeds the texts.
         title: of the progress bar.
+        ways: each is a search of its own; what they share is embedded once.
 
     Raises:
         FileError: a picture is missing or damaged.
         EvaluationError, TripletError: the method cannot ask a query.
     """
     pictures = pictures_of(evaluation)
-    return [
-        _search_part(evaluation, tower, part, pictures, title)
+    parts = [
+        _search_part(evaluation, tower, part, pictures, title, ways)
         for part in evaluation.benchmark.parts
     ]
+    return [list(outcomes) for outcomes in zip(*parts, strict=True)]
 
 
 def _search_part(
-    evaluation: Evaluation, tower: TextTower, part: Part, pictures: Pictures, title: str
-) -> list[Outcome]:
+    evaluation: Evaluation,
+    tower: TextTower,
+    part: Part,
+    pictures: Pictures,
+    title: str,
+    ways: Sequence[Way],
+) -> list[list[Outcome]]:
     benchmark = evaluation.benchmark
     embedder = QueryEmbedder(evaluation.method, evaluation.projection, benchmark.name)
     gallery = Gallery(part.gallery, pictures.embeddings(part.gallery))
-    batches = _batches(evaluation, part, pictures, title)
-    asked = torch.cat([embedder.embed(tower, *batch).cpu() for batch in batches])
-    ranked = rankings(asked, gallery, part.queries, max(KEPT, benchmark.depth))
-    return [_outcome(benchmark, *pair) for pair in zip(part.queries, ranked, strict=True)]
+    asked: list[list[Tensor]] = [[] for _ in ways]
+    for batch in _batches(evaluation, part, pictures, title):
+        for embeddings, found in zip(asked, _asked(embedder, tower, batch, ways), strict=True):
+            embeddings.append(found.cpu())
+    outcomes = []
+    for embeddings in asked:
+        ranked = rankings(torch.cat(embeddings), gallery, part.queries, max(KEPT, benchmark.depth))
+        pairs = zip(part.queries, ranked, strict=True)
+        outcomes.append([_outcome(benchmark, *pair) for pair in pairs])
+    return outcomes
 
 
-def _batches(
-    evaluation: Evaluation, part: Part, pictures: Pictures, title: str
-) -> Iterator[tuple[Sequence[EvalQuery], Tensor | None, Tensor | None]]:
+def _asked(
+    embedder: QueryEmbedder, tower: TextTower, batch: Batch, ways: Sequence[Way]
+) -> list[Tensor]:
+    """[B, embed_dim] of a batch for each way; plain captions are asked in one way alone."""
+    queries, embedding, states = batch
+    if embedding is None:
+        return [embedder.embed(tower, queries, None)]
+    orders = embedder.sides(tower, queries, embedding, states)
+    return [averaged(orders, way) for way in ways]
+
+
+def _batches(evaluation: Evaluation, part: Part, pictures: Pictures, title: str) -> Iterator[Batch]:
     """Queries with their references' embeddings, and with states where the method reads them.
 
     Plain captions have neither.
@@ -61,8 +94,8 @@ def _batches(
     size, quiet = evaluation.options.batch_size, evaluation.options.quiet
     references = part.references
     rows = {image: row for row, image in enumerate(references)}
-    one_vector = references and not evaluation.method.needs_states
-    embeddings = pictures.embeddings(references) if one_vector else None
+    reads_states = evaluation.method.needs_states or not references
+    embeddings = None if reads_states else pictures.embeddings(references)
     for start in tqdm(range(0, len(part.queries), size), desc=title, disable=quiet or None):
         queries = part.queries[start : start + size]
         own = [query.reference for query in queries]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import torch
@@ -99,37 +101,50 @@ class QueryEmbedder:
     ) -> Tensor:
         """[Q, embed_dim] unit embeddings of composed queries, or of plain captions.
 
+        Where queries have several texts, the unit embeddings of all are averaged. Arguments and
+        errors as in `sides`; the embedding is None for plain captions, which have no reference, nor
+        a prompt: they are embedded word for word.
+        """
+        if embedding is not None:
+            return averaged(self.sides(tower, queries, embedding, states), COMPOSED)
+        tokenizer = self.method.tokenizer(tower.config.context_length)
+        orders = zip(*(query.texts for query in queries), strict=True)
+        return mean_of_units(
+            [embed_composition(tower, tokenizer, Composition.of(texts)) for texts in orders]
+        )
+
+    def sides(
+        self,
+        tower: TextTower,
+        queries: Sequence[EvalQuery],
+        embedding: Tensor,
+        states: Tensor | None = None,
+    ) -> list[Sides]:
+        """What the queries are made of, once for each of their texts.
+
         Args:
             tower: base or patched.
             queries: with the same number of texts each.
-            embedding: [Q, embed_dim] of the queries' references, not normalised, on any device;
-                None for plain captions, which have none, nor a prompt: they are embedded word for
-                word.
+            embedding: [Q, embed_dim] of the queries' references, not normalised, on any device.
             states: [Q, 1 + patches, image width] of them, for methods that read such.
 
         Raises:
             EvaluationError: a query changes how the bare prompt opens, and the method's opens in
-                another way; or only some of the queries are bare.
+                another way; or only some of the queries are bare. `Sides.composed` raises it.
         """
         tokenizer = self.method.tokenizer(tower.config.context_length)
         if states is not None:
             states = states.to(tower.device)
-        orders = []
-        for texts in zip(*(query.texts for query in queries), strict=True):
-            if embedding is None:
-                composition = Composition.of(texts)
-            else:
-                pictures = embedding.to(tower.device)
-                reference = Reference.of_pictures(pictures, tower, tokenizer, states)
-                cleaned = [tokenizer.clean(text) for text in texts]
-                composition = self._composition(reference, queries, cleaned)
-            embeddings = embed_composition(tower, tokenizer, composition)
-            orders.append(F.normalize(embeddings.float(), dim=-1))
-        return F.normalize(torch.stack(orders).mean(0), dim=-1)
+        reference = Reference.of_pictures(embedding.to(tower.device), tower, tokenizer, states)
+        return [
+            Sides(self, reference, queries, [tokenizer.clean(text) for text in texts])
+            for texts in zip(*(query.texts for query in queries), strict=True)
+        ]
 
-    def _composition(
-        self, reference: Reference, queries: Sequence[EvalQuery], texts: list[str]
+    def composition(
+        self, reference: Reference, queries: Sequence[EvalQuery], texts: Sequence[str]
     ) -> Composition:
+        """The queries as the method asks them, with one text each; errors as in `sides`."""
         bare = [query.bare for query in queries if query.bare is not None]
         if not bare:
             return self.method.composed(self.projection, reference, texts)
@@ -145,6 +160,59 @@ class QueryEmbedder:
             return prompt.replace(OPENING, opening, 1) + ending
 
         return self.method.bare(self.projection, reference, texts).with_prompts(rewritten)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What queries are made of: [Q, embed_dim] unit embeddings, each computed when asked for."""
+
+    embedder: QueryEmbedder
+    reference: Reference
+    """Of Q pictures; its tower embeds the texts."""
+    queries: Sequence[EvalQuery]
+    texts: Sequence[str]
+    """Q cleaned conditioning texts."""
+
+    @cached_property
+    def picture(self) -> Tensor:
+        """The reference pictures."""
+        return F.normalize(self.reference.embedding.float(), dim=-1)
+
+    @cached_property
+    def text(self) -> Tensor:
+        """The conditioning texts as they are, in no prompt."""
+        return self._embedded(Composition.of(self.texts))
+
+    @cached_property
+    def bare(self) -> Tensor:
+        """The method's bare prompt: the pseudo token without a conditioning text."""
+        return self._embedded(self.embedder.method.bare(self.embedder.projection, self.reference))
+
+    @cached_property
+    def composed(self) -> Tensor:
+        """The composed queries, as the method asks them."""
+        return self._embedded(self.embedder.composition(self.reference, self.queries, self.texts))
+
+    @torch.no_grad()
+    def _embedded(self, composition: Composition) -> Tensor:
+        tower, tokenizer = self.reference.tower, self.reference.tokenizer
+        return F.normalize(embed_composition(tower, tokenizer, composition).float(), dim=-1)
+
+
+Way = Callable[[Sides], Tensor]
+"""[Q, embed_dim] query embeddings, normalised or not, made of the sides."""
+COMPOSED: Way = attrgetter("composed")
+
+
+def averaged(orders: Sequence[Sides], way: Way) -> Tensor:
+    """[Q, embed_dim] units of queries made one way: the mean over the orders of their texts."""
+    return mean_of_units([way(sides) for sides in orders])
+
+
+def mean_of_units(embeddings: Sequence[Tensor]) -> Tensor:
+    """[Q, embed_dim] units: the mean of some embeddings' units."""
+    units = [F.normalize(vectors.float(), dim=-1) for vectors in embeddings]
+    return F.normalize(torch.stack(units).mean(0), dim=-1)
 
 
 def require_opening(prompt: str, method: Method, benchmark: str) -> None:

@@ -14,6 +14,9 @@ from rtd_adapters.io.json_files import read_json
 
 REMEDY = "This is no result of rtd eval; evaluate again."
 
+BASE, PATCHED = "base", "patched"
+"""The first two columns of every table."""
+
 Series = Mapping[str, Sequence[tuple[float, float]]]
 """Name -> points (x, y), ascending in x."""
 
@@ -50,6 +53,19 @@ class QueryRecord:
 
 
 @dataclass(frozen=True)
+class Column:
+    """The same queries asked another way: a rival, or another strength of the patch; per cent."""
+
+    about: str
+    """What it is, with source and settings."""
+    figures: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    """Metric -> 95 % interval of it minus base."""
+    p_values: dict[str, float]
+    """Metric -> p-value of its difference from base."""
+
+
+@dataclass(frozen=True)
 class Result:
     """Figures in per cent."""
 
@@ -63,6 +79,14 @@ class Result:
     queries: list[QueryRecord] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     """Prompt, preprocessing, gallery size, strength, versions: what explains most gaps."""
+    p_values: dict[str, float] = field(default_factory=dict)
+    """Metric -> p-value of patched minus base, from a paired permutation test over queries; empty
+    in files of earlier versions, as all that follows."""
+    columns: dict[str, Column] = field(default_factory=dict)
+    """Further columns of the table, by name."""
+    values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    """`base`, `patched` or a further column -> metric -> value between 0 and 1 of each of the
+    queries, in their order. Metrics are the benchmark's, without the names of parts."""
 
     def records(self) -> list[dict[str, Any]]:
         """One flat dict for each metric, for `pandas.DataFrame`."""
@@ -78,6 +102,8 @@ class Result:
                 "change": patched[name] - value if name in patched else None,
                 "low": self.intervals.get(name, (None, None))[0],
                 "high": self.intervals.get(name, (None, None))[1],
+                "p_value": self.p_values.get(name),
+                **{other: column.figures[name] for other, column in self.columns.items()},
             }
             for name, value in self.base.items()
         ]
@@ -129,26 +155,62 @@ class Diagnosis:
 
 
 def _result(read: Entry) -> Result:
-    base, intervals = _figures(read.entry("base")), read.entry("intervals")
-    patched = _figures(read.entry("patched")) if "patched" in read else None
-    if patched is not None and not base.keys() == patched.keys() == set(intervals):
+    base, changes = _figures(read.entry("base")), _intervals(read.entry("intervals"))
+    patched = _figures(read.entry(PATCHED)) if PATCHED in read else None
+    if patched is not None and not base.keys() == patched.keys() == changes.keys():
         read.refuse("'base', 'patched' and 'intervals' are not of the same metrics")
     settings = read.entry("settings")
     settings.require_writable()
+    queries = [_query(query) for query in read.entries("queries")]
     return Result(
         read.text("method"),
         read.text("benchmark"),
         read.text("split"),
         base,
         patched,
-        {name: _interval(intervals, name) for name in intervals},
-        [_query(query) for query in read.entries("queries")],
+        changes,
+        queries,
         {name: settings.value[name] for name in settings},
+        _figures(read.entry("p_values")) if "p_values" in read else {},
+        _columns(read.entry("columns"), base) if "columns" in read else {},
+        _values(read.entry("values"), len(queries)) if "values" in read else {},
     )
+
+
+def _columns(read: Entry, base: Mapping[str, float]) -> dict[str, Column]:
+    return {name: _column(read.entry(name), base) for name in read}
+
+
+def _column(read: Entry, base: Mapping[str, float]) -> Column:
+    column = Column(
+        read.text("about"),
+        _figures(read.entry("figures")),
+        _intervals(read.entry("intervals")),
+        _figures(read.entry("p_values")),
+    )
+    if any(
+        own.keys() != base.keys() for own in (column.figures, column.intervals, column.p_values)
+    ):
+        read.refuse("it is not of the same metrics as 'base'")
+    return column
+
+
+def _values(read: Entry, count: int) -> dict[str, dict[str, list[float]]]:
+    values = {}
+    for name in read:
+        metrics = read.entry(name)
+        values[name] = {metric: metrics.numbers(metric) for metric in metrics}
+        if any(len(column) != count for column in values[name].values()):
+            metrics.refuse(f"a metric has not the {count} values of as many queries")
+    return values
 
 
 def _figures(read: Entry) -> dict[str, float]:
     return {name: read.number(name) for name in read}
+
+
+def _intervals(read: Entry) -> dict[str, tuple[float, float]]:
+    return {name: _interval(read, name) for name in read}
 
 
 def _interval(read: Entry, name: str) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from rtd_adapters.compute.processes import launched
 from rtd_adapters.errors import UsageError
 from rtd_adapters.evaluation.evaluate import EvalOptions, Evaluation, compare, prepare, submit
 from rtd_adapters.evaluation.extraction import extract, left_out_note
+from rtd_adapters.evaluation.inputs import require_patch
 from rtd_adapters.evaluation.report.strips import choose, keep_pictures, pictures_of
 from rtd_adapters.evaluation.result import Result
 from rtd_adapters.io.atomic import require_writable, whole_file
@@ -70,6 +71,7 @@ def run_eval(job: EvalJob, say: Say = silent) -> Result | None:
 
 def _evaluate(job: EvalJob, say: Say) -> Result | None:
     _require_writable(job, (RESULT,))
+    require_patch(job.options, given=job.patch is not None)
     patch = _patch(job)
     evaluation = _evaluation(job, "val", say)
     if not launched().is_main:
@@ -93,12 +95,17 @@ def run_submission(job: EvalJob, say: Say = silent) -> list[Path]:
     writes.
 
     Raises:
-        UsageError: no folder was named, or the benchmark has no server.
+        UsageError: no folder was named, columns are asked for, or the benchmark has no server.
         FileError: an output is in the way; nothing has been searched then.
         RtdError: an input is missing, damaged, or does not fit another.
     """
     if job.out is None:
         raise UsageError("--split test writes a submission; name its folder with --out.")
+    if job.options.rivals or job.options.also_strengths:
+        raise UsageError(
+            "--rivals and --also-strength are columns of figures, and a submission has none. Leave "
+            "them out, or pass --split val."
+        )
     with claimed(*_places(job)):
         _require_writable(job, SUBMISSIONS)
         patch = _patch(job)

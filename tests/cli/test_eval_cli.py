@@ -34,6 +34,10 @@ def test_submissions_are_not_replaced_and_need_a_folder(rtd, benchmark_folder, t
     nowhere = rtd(*asked, "--split", "test")
     assert nowhere.returncode == 2
     assert "--out" in nowhere.stderr
+    for columns in (("--rivals",), ("--also-strength", "0.5")):
+        refused = rtd(*asked, "--split", "test", "--out", tmp_path, *columns)
+        assert refused.returncode == 2
+        assert "a submission has none" in refused.stderr
     (tmp_path / "circo.json").write_text("mine")
     taken = rtd(*asked, "--split", "test", "--out", tmp_path)
     assert taken.returncode == 1
@@ -85,3 +89,23 @@ def test_method_options_that_are_none(command, option, words, rtd, tmp_path):
     assert refused.returncode == 2
     assert words in refused.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_several_runs_are_compared(rtd, tmp_path):
+    from rtd_adapters.evaluation.result import QueryRecord, Result
+
+    queries = [QueryRecord(str(n), "", "r", "x", ["t"], "", 1, 1, [], []) for n in range(2)]
+    runs = [tmp_path / "a", tmp_path / "b"]
+    for folder, benchmark in zip(runs, ("bench", "other"), strict=True):
+        Result("m", benchmark, "val", {"r": 50.0}, queries=queries).save(folder / "result.json")
+    out = tmp_path / "page.html"
+    refused = rtd("report", *runs, "--out", out)
+    assert refused.returncode == 1
+    assert "are not of the same benchmark: bench against other" in refused.stderr
+    assert not out.exists()
+    Result("m", "bench", "val", {"r": 50.0}, queries=queries).save(runs[1] / "result.json")
+    done = rtd("report", *runs, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "2 results" in done.stdout
+    assert "<title>2 results on bench</title>" in out.read_text()
+    assert rtd("report", *runs, "--out", out, "--training", "m.jsonl").returncode == 2

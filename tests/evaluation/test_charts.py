@@ -14,7 +14,7 @@ from rtd_adapters.evaluation.report.sections import (
     diagnosis_section,
     figures_section,
 )
-from rtd_adapters.evaluation.result import Diagnosis, Result
+from rtd_adapters.evaluation.result import Column, Diagnosis, Result
 
 
 def numbers(pattern, svg):
@@ -142,3 +142,18 @@ def test_conditions_are_listed():
         "<h2>Conditions</h2><dl><dt>prompt</dt><dd>&lt;$&gt;</dd>"
         "<dt>gallery</dt><dd>a 1, b 2</dd><dt>patch</dt><dd>None</dd></dl>"
     )
+
+
+def test_p_values_and_further_columns_stand_where_there_are_some():
+    about = Column("the <text> alone; alpha 2", {"x": 12.34}, {"x": (0.0, 1.0)}, {"x": 0.5})
+    base, patched, ends = {"x": 30.0}, {"x": 20.0}, {"x": (-12.0, -8.0)}
+    html = figures_section(
+        Result("m", "b", "val", base, patched, ends, [], {}, {"x": 0.0123}, {"te<xt": about})
+    )
+    assert "<th>p</th></tr>" in html
+    assert "<td>-12.0 to -8.0</td><td>0.0123</td></tr>" in html
+    assert "<th>te&lt;xt</th></tr><tr><td>x</td><td>12.3</td></tr>" in html
+    assert "<dt>te&lt;xt</dt><dd>the &lt;text&gt; alone; alpha 2</dd>" in html
+    plain = figures_section(Result("m", "b", "val", base, patched, ends))
+    assert "<th>p</th>" not in plain
+    assert "other ways" not in plain

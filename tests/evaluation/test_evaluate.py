@@ -17,11 +17,12 @@ from rtd_adapters import BackboneShape, get_method
 from rtd_adapters.clip.backbones import Backbone
 from rtd_adapters.clip.image_head import image_head
 from rtd_adapters.clip.ranks import target_ranks
+from rtd_adapters.clip.sources import backbone_source
 from rtd_adapters.clip.text import tower_from_model
 from rtd_adapters.errors import BackboneError, EvaluationError, FileError, UsageError
 from rtd_adapters.evaluation.benchmark import EvalQuery, Part, load_benchmark
 from rtd_adapters.evaluation.bootstrap import interval
-from rtd_adapters.evaluation.evaluate import compare, submit
+from rtd_adapters.evaluation.evaluate import compare, evaluate, submit
 from rtd_adapters.evaluation.extraction import extract
 from rtd_adapters.evaluation.inputs import EvalOptions, Evaluation, patched_tower, prepare
 from rtd_adapters.evaluation.metrics import (
@@ -38,6 +39,7 @@ from rtd_adapters.evaluation.result import QueryRecord, Result
 from rtd_adapters.evaluation.search import Gallery, rankings
 from rtd_adapters.evaluation.submissions import require_valid
 from rtd_adapters.hooks.registry import registry
+from rtd_adapters.jobs.evaluate import EvalJob, run_eval
 from rtd_adapters.patch import TextEncoderPatch
 
 REAL = [name for name, source in registry().benchmarks.items() if source.needs_data]
@@ -116,7 +118,7 @@ def test_every_published_benchmark_needs_its_data():
 
 
 def test_options_are_what_the_docs_say_by_default():
-    as_in_cli_md = EvalOptions("clip", 1.0, 64, True, False, None, 0, "no", False)
+    as_in_cli_md = EvalOptions("clip", 1.0, 64, True, False, None, 0, "no", False, False, ())
     assert EvalOptions() == as_in_cli_md
     assert EvalOptions(batch_size=1).batch_size == 1
     with pytest.raises(UsageError, match="--batch-size is 0"):
@@ -287,12 +289,126 @@ def test_it_is_refused_before_the_backbone_loads(benchmark_folder, plain_worded,
         prepare(**named, benchmark="cirr", data=benchmark_folder("cirr"))
 
 
+@pytest.mark.parametrize("name", ["fashioniq", "imagenet-r"])
+def test_rivals_stand_beside_base_and_patched(name, run, patch):
+    """They change neither; PDV is made once by each tower, all others by the base one."""
+    plain, result = compare(run(name), patch), compare(run(name, rivals=True), patch)
+    assert (result.base, result.patched) == (plain.base, plain.patched)
+    assert (result.intervals, result.queries) == (plain.intervals, plain.queries)
+    assert plain.columns == {}
+    of_base = ["picture", "text", "sum", "slerp", "pdv"]
+    assert list(result.columns) == [*of_base, "pdv on patched"]
+    assert list(compare(run(name, rivals=True), None).columns) == of_base
+    own = run(name).backbone
+    patched = replace(own, tower=patch.build_tower(own.tower.state_dict(), 1.0))
+    swapped = compare(replace(run(name, rivals=True), backbone=patched), None)
+    assert swapped.columns["pdv"].figures == result.columns["pdv on patched"].figures
+    assert swapped.columns["picture"].figures == result.columns["picture"].figures
+    for column in result.columns.values():
+        assert column.figures.keys() == result.base.keys()
+        for metric, (low, high) in column.intervals.items():
+            assert low - 1e-6 <= column.figures[metric] - result.base[metric] <= high + 1e-6
+    assert Result.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+
+
+def test_a_rival_of_a_picture_finds_it(run):
+    """GeneCIS leaves references out; FashionIQ's stay, and a picture finds itself first."""
+    prepared = run("fashioniq", rivals=True)
+    asked = tuple(
+        replace(part, queries=tuple(replace(q, targets=(q.reference,)) for q in part.queries))
+        for part in prepared.benchmark.parts
+    )
+    found = compare(replace(prepared, benchmark=replace(prepared.benchmark, parts=asked)), None)
+    assert found.values["picture"] == {"recall@10": [1.0] * len(found.queries)} | {
+        "recall@50": [1.0] * len(found.queries)
+    }
+
+
 def test_strength(run, patch, backbone):
     whole = compare(run("circo"), patch)
     none = compare(run("circo", strength=0.0), patch)
     assert none.patched == pytest.approx(none.base)
     assert whole.settings["strength"] == 1.0
     assert compare(run("circo", strength=0.5), patch).patched != whole.patched
+
+
+def test_further_strengths_are_columns(run, patch):
+    result = compare(run("circo", also_strengths=(0.5, 1.0)), patch)
+    assert list(result.columns) == ["strength 0.5", "strength 1"]
+    assert result.columns["strength 1"].figures == result.patched
+    half = compare(run("circo", strength=0.5), patch)
+    assert result.columns["strength 0.5"].figures == half.patched
+    assert result.patched == compare(run("circo"), patch).patched
+    with pytest.raises(UsageError, match="--strength"):
+        EvalOptions(also_strengths=(0.5, 1.5))
+
+
+def test_a_strength_of_no_patch_is_refused_before_anything_is_loaded():
+    options = EvalOptions(also_strengths=(0.5,))
+    with pytest.raises(UsageError, match="--also-strength is of a patch, and there is none"):
+        evaluate("no method", options=options)
+    with pytest.raises(UsageError, match="--also-strength is of a patch"):
+        run_eval(EvalJob("no method", options=options))
+
+
+@pytest.fixture
+def captions(run):
+    """Prepares CIRR's texts as plain captions that look for its targets."""
+
+    def make(method="searle", **options):
+        prepared = run("cirr", method, **options)
+        (part,) = prepared.benchmark.parts
+        queries = tuple(
+            EvalQuery(q.id, "", (q.texts[0], f"$ {q.texts[0]}"), q.targets) for q in part.queries
+        )
+        parts = (replace(part, queries=queries),)
+        score = load_benchmark("demo-captions").score
+        return replace(prepared, benchmark=replace(prepared.benchmark, parts=parts, score=score))
+
+    return make
+
+
+@pytest.mark.parametrize("method", ["searle", "fti4cir"])
+def test_plain_captions_are_asked_word_for_word(method, captions, backbone, patch):
+    """No prompt and no picture: any method asks them alike."""
+    prepared = extract(captions(method, device="cpu"))
+    (part,) = prepared.benchmark.parts
+    model, transform = backbone.model, backbone.preprocess
+    tokenizer = get_method(method).tokenizer(77)
+    with torch.no_grad():
+        pictures = torch.stack([transform(prepared.benchmark.open_image(i)) for i in part.gallery])
+        gallery = F.normalize(model.encode_image(pictures), dim=-1)
+        orders = [
+            F.normalize(
+                backbone.tower(tokenizer.encode([q.texts[n] for q in part.queries])), dim=-1
+            )
+            for n in (0, 1)
+        ]
+    wanted = []
+    for query, scores in zip(part.queries, sum(orders) @ gallery.T, strict=True):
+        order = [part.gallery[n] for n in scores.argsort(descending=True).tolist()]
+        wanted.append(1 + order.index(query.targets[0]))
+    result = compare(prepared, patch if method == "searle" else None)
+    assert [record.base_rank for record in result.queries] == wanted
+    assert {record.reference for record in result.queries} == {""}
+
+
+def test_plain_captions_have_no_rivals():
+    with pytest.raises(UsageError, match="demo-captions asks plain captions"):
+        prepare(method="searle", benchmark="demo-captions", options=EvalOptions(rivals=True))
+
+
+@pytest.mark.slow
+def test_the_worlds_captions_are_those_that_a_patch_is_judged_by():
+    """`rtd patch` prints text-to-image figures of them, by code of its own."""
+    prepared = prepare(
+        method="searle", benchmark="demo-captions", options=EvalOptions(cache=False, quiet=True)
+    )
+    world = backbone_source("demo").world(prepared.method, prepared.projection, prepared.backbone)
+    wanted = world.evaluate(prepared.backbone.tower)
+    found = compare(extract(prepared), None).base
+    for k in (1, 5, 10):
+        assert found[f"recall@{k}"] == pytest.approx(wanted[f"text_to_image_recall@{k}"], abs=0.2)
 
 
 def test_a_patch_is_whole_by_default(patch, backbone):

@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rtd_adapters.errors import EvaluationError
-from rtd_adapters.evaluation.benchmark import EvalQuery
+from rtd_adapters.errors import EvaluationError, FileError
+from rtd_adapters.evaluation.benchmark import EvalQuery, Part, _require_whole
 from rtd_adapters.evaluation.queries import QueryEmbedder, embed_composed
 
 
@@ -94,3 +94,11 @@ def test_plain_captions_are_embedded_word_for_word(searle, toy_projection, toy_t
     with torch.no_grad():
         wanted = toy_tower(searle.tokenizer(toy_tower.config.context_length).encode(captions))
     torch.testing.assert_close(found, F.normalize(wanted, dim=-1))
+
+
+def test_plain_captions_and_composed_queries_are_two_parts():
+    mixed = Part(
+        "", ("t",), (EvalQuery("p", "r", ("x",), ("t",)), EvalQuery("q", "", ("x",), ("t",)))
+    )
+    with pytest.raises(FileError, match="bench mixes plain captions with composed queries"):
+        _require_whole(mixed, "bench")

@@ -237,3 +237,11 @@ def test_training_curves_are_the_named_files_or_the_folders_own(named, tmp_path)
     (tmp_path / "others").write_text('{"step": 5, "loss": 9.25}\n')
     page = written(result(record("q")), of_run, tmp_path / "others" if named else None)[1]
     assert (">9.25<" in page, ">2.5<" in page) == (named, not named)
+
+
+def test_a_plain_caption_has_no_reference_picture(tmp_path):
+    strip = Strip("gain", record("q", reference=""))
+    assert "" not in pictures_of([strip])
+    html = queries_section([strip], tmp_path, patched=True)
+    assert [title for _, title in pictures(html)][:1] == ["before, place 1: a"]
+    assert "reference" not in html

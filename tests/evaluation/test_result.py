@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from rtd_adapters.errors import EvaluationError, UsageError
+from rtd_adapters.errors import EvaluationError, FileError, UsageError
 from rtd_adapters.evaluation.benchmark import Benchmark, EvalQuery, Part
-from rtd_adapters.evaluation.bootstrap import interval
+from rtd_adapters.evaluation.bootstrap import interval, p_value
 from rtd_adapters.evaluation.diagnosis import CHANGES, _typo
-from rtd_adapters.evaluation.figures import make_result
+from rtd_adapters.evaluation.figures import Searched, make_result
 from rtd_adapters.evaluation.pictures import _pixels, embed_pictures, padded
 from rtd_adapters.evaluation.result import Outcome, Result
 from rtd_adapters.evaluation.search import (
@@ -257,3 +258,102 @@ def test_changed_texts_to_the_letter():
         "empty": "",
         "ignore_the_picture": "ignore the picture , is red",
     }
+
+
+# How sure
+
+
+def flipped(parts):
+    """The p-value over all patterns of signs, by a plain loop; parts count alike."""
+    import itertools
+
+    terms = [value / (len(part) * len(parts)) for part in parts for value in part]
+    found = abs(sum(terms))
+    patterns = list(itertools.product((1, -1), repeat=len(terms)))
+    as_far = sum(
+        abs(sum(sign * term for sign, term in zip(signs, terms, strict=True))) >= found - 1e-12
+        for signs in patterns
+    )
+    return as_far / len(patterns)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [[0.5, -0.2, 0.9, 0.4, 0.3, -0.1, 0.7, 0.2]],
+        [[1.0, 1.0, 0.0, 0.0, 1.0, -1.0, 1.0]],
+        [[0.4, 0.3, 0.6], [0.1, -0.2, 0.2, -0.1, 0.3, 0.1, -0.2, 0.1]],
+        [[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]],
+    ],
+)
+def test_a_p_value_is_the_share_of_signs_that_go_as_far(parts):
+    found = p_value([torch.tensor(part) for part in parts])
+    assert found == pytest.approx(flipped(parts), abs=0.015)
+    assert found == p_value([-torch.tensor(part) for part in parts], 0)
+
+
+def test_no_change_is_no_evidence_and_no_p_value_is_zero():
+    assert p_value([torch.zeros(9)]) == 1.0
+    assert p_value([torch.ones(200)]) == 1 / 10_001
+    noise = torch.linspace(-1, 1, 50) + 0.1
+    assert p_value([noise]) != p_value([noise], 1)
+
+
+def test_p_values_of_a_difference_and_values_of_every_query():
+    parts = part("dress", 6), part("shirt", 2)
+    base = [[outcome(0.0)] * 6, [outcome(1.0), outcome(0.0)]]
+    patched = [[outcome(1.0)] * 6, [outcome(0.0), outcome(0.0)]]
+    result = make_result(
+        evaluation(*parts), base, patched, PATCH, {"other": Searched("as before", base)}
+    )
+    assert result.values["base"] == {"recall@1": [0.0] * 6 + [1.0, 0.0]}
+    assert result.values["patched"] == {"recall@1": [1.0] * 6 + [0.0, 0.0]}
+    assert result.p_values["dress recall@1"] == pytest.approx(2 / 2**6, abs=0.01)
+    assert result.p_values["shirt recall@1"] == 1.0
+    found = flipped([[1.0] * 6, [-1.0, 0.0]])
+    assert result.p_values["average recall@1"] == pytest.approx(found, abs=0.015)
+    other = result.columns["other"]
+    assert (other.about, other.figures) == ("as before", result.base)
+    assert set(other.p_values.values()) == {1.0}
+    assert set(other.intervals.values()) == {(0.0, 0.0)}
+    records = result.records()
+    assert records[0]["p_value"] == result.p_values["dress recall@1"]
+    assert [row["other"] for row in records] == list(result.base.values())
+
+
+def test_a_file_of_an_earlier_version_is_read_and_a_damaged_one_is_not(tmp_path):
+    found = make_result(
+        evaluation(part("", 2)),
+        [[outcome(0.0), outcome(1.0)]],
+        [[outcome(1.0)] * 2],
+        PATCH,
+        {"text": Searched("the text", [[outcome(1.0), outcome(0.0)]])},
+    )
+    whole = found.to_dict()
+    assert Result.from_dict(json.loads(json.dumps(whole))) == found
+    earlier = {k: v for k, v in whole.items() if k not in ("p_values", "columns", "values")}
+    old = Result.from_dict(earlier)
+    assert (old.base, old.patched, old.intervals) == (found.base, found.patched, found.intervals)
+    assert (old.p_values, old.columns, old.values) == ({}, {}, {})
+    assert old.records()[0]["p_value"] is None
+    whole["values"]["text"]["recall@1"].pop()
+    with pytest.raises(FileError, match="'values', 'text': a metric has not the 2 values"):
+        Result.from_dict(whole)
+    whole["columns"]["text"]["figures"] = {"recall@5": 1.0}
+    with pytest.raises(FileError, match="'columns', 'text': it is not of the same metrics"):
+        Result.from_dict(whole)
+
+
+def test_a_result_says_which_annotations_it_is_of():
+    def stated(*parts):
+        outcomes = [[outcome(0.0)] * len(own.queries) for own in parts]
+        return make_result(evaluation(*parts), outcomes, None, None).settings["annotations_sha256"]
+
+    own = part("", 2)
+    assert stated(own) == stated(part("", 2))
+    others = [
+        Part("", ("a", "b", "c"), own.queries),
+        Part("", own.gallery, own.queries[::-1]),
+        Part("", own.gallery, (own.queries[0], EvalQuery("1", "ref", ("another",), ("t",)))),
+    ]
+    assert len({stated(other) for other in (own, *others)}) == 4

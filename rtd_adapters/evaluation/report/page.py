@@ -6,8 +6,14 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from rtd_adapters.errors import FileError
+from rtd_adapters.errors import FileError, UsageError
+from rtd_adapters.evaluation.comparison import contenders, differences, require_comparable
 from rtd_adapters.evaluation.report.cards import queries_section
+from rtd_adapters.evaluation.report.comparison import (
+    contenders_section,
+    differences_section,
+    settings_sections,
+)
 from rtd_adapters.evaluation.report.sections import (
     conditions_section,
     curves_section,
@@ -41,6 +47,37 @@ def write_report(folder: Path, out: Path, training: Path | None = None) -> int:
     with whole_file(out) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     return len(strips)
+
+
+def write_comparison(folders: Sequence[Path], out: Path) -> None:
+    """Write a page that compares what several `rtd eval --out` left.
+
+    Args:
+        folders: each holds a result.json; named on the page as they are here.
+        out: the HTML file.
+
+    Raises:
+        UsageError: a folder is named twice.
+        FileError: a folder holds no result, or the disk refuses.
+        EvaluationError: the results are not of the same queries over the same galleries.
+    """
+    results = {str(folder): Result.load(folder / "result.json") for folder in folders}
+    if len(results) < len(folders):
+        raise UsageError("a run is named twice. Name each once.")
+    require_comparable(results)
+    found = contenders(results)
+    one = next(iter(results.values()))
+    about = {name: {"method": own.method, **own.settings} for name, own in results.items()}
+    parts = {
+        "TITLE": escape(f"{len(results)} results on {one.benchmark}"),
+        "SUBTITLE": escape(f"{one.split} split, {len(one.queries):,} queries."),
+        "FIGURES": contenders_section(found) + differences_section(differences(found)),
+        "CURVES": "",
+        "STRIPS": "",
+        "SETTINGS": settings_sections(about),
+    }
+    with whole_file(out) as temporary:
+        temporary.write_text(_filled(parts), encoding="utf-8", errors="backslashreplace")
 
 
 def write_diagnoses(diagnoses: Sequence[Diagnosis], title: str, out: Path) -> None:

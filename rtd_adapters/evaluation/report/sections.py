@@ -11,10 +11,12 @@ from rtd_adapters.evaluation.result import Diagnosis, Result
 
 
 def figures_section(result: Result) -> str:
-    """Before, after, change and interval, a row for each metric; per cent."""
+    """Before, after, change, interval and p-value, a row for each metric; per cent."""
     head = "<tr><th>per cent</th><th>before</th>"
     if result.patched is not None:
         head += "<th>after</th><th>change</th><th>95 % interval</th>"
+    if result.p_values:
+        head += "<th>p</th>"
     rows = [f"{head}</tr>"]
     for name, old in result.base.items():
         row = f"<tr><td>{escape(name)}</td><td>{old:.1f}</td>"
@@ -26,8 +28,26 @@ def figures_section(result: Result) -> str:
                 f'<td>{result.patched[name]:.1f}</td><td class="{tone}">{change:+.1f}</td>'
                 f"<td>{low:+.1f} to {high:+.1f}</td>"
             )
+        if name in result.p_values:
+            row += f"<td>{result.p_values[name]:.4f}</td>"
         rows.append(f"{row}</tr>")
-    return f"<h2>Figures</h2><table>{''.join(rows)}</table>"
+    return f"<h2>Figures</h2><table>{''.join(rows)}</table>{_columns(result)}"
+
+
+def _columns(result: Result) -> str:
+    """The same queries asked in other ways, and what those are; empty where there are none."""
+    if not result.columns:
+        return ""
+    heads = "".join(f"<th>{escape(name)}</th>" for name in result.columns)
+    rows = [f"<tr><th>per cent</th>{heads}</tr>"]
+    for metric in result.base:
+        cells = "".join(f"<td>{c.figures[metric]:.1f}</td>" for c in result.columns.values())
+        rows.append(f"<tr><td>{escape(metric)}</td>{cells}</tr>")
+    items = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(column.about)}</dd>"
+        for name, column in result.columns.items()
+    )
+    return f"<h2>The same queries in other ways</h2><table>{''.join(rows)}</table><dl>{items}</dl>"
 
 
 def curves_section(metrics: Sequence[Mapping[str, Any]]) -> str:
