@@ -257,9 +257,11 @@ def _fingerprints(evaluation: Evaluation, patch: PatchMetadata) -> dict[str, Any
 
 
 def _card(device: str | None) -> str:
-    """Name of what was computed on."""
-    on_gpu = device == "cuda" or (device is None and torch.cuda.is_available())
-    return torch.cuda.get_device_name() if on_gpu else processor() if device != "mps" else "mps"
+    """Name of what was computed on, accelerate's choice included."""
+    if device == "cuda" or (device is None and torch.cuda.is_available()):
+        return torch.cuda.get_device_name()
+    on_mps = device == "mps" or (device is None and torch.backends.mps.is_available())
+    return "mps" if on_mps else processor()
 
 
 def _trained(folder: Path) -> dict[str, Any]:
