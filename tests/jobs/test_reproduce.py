@@ -428,8 +428,8 @@ def test_the_miniature_that_ships(tiny, tmp_path, monkeypatch):
         assert patch.training["steps"] == 2
         assert patch.training["refined_batch"] == (finding.cell[3] == "short")
         assert finding.result.base != finding.result.patched
-    images = {f.cell[1]: f.conditions()["image_tower_sha256"] for f in findings.found}
-    assert len(set(images.values())) == 2
+    towers = {f.cell[1]: f.conditions()["text_tower_sha256"] for f in findings.found}
+    assert len(set(towers.values())) == 2
     monkeypatch.setattr(work, "run_patch", None)
     monkeypatch.setattr(work, "compare", None)
     assert reproduce(read_config(tiny), out, Means(quiet=True)) == findings
