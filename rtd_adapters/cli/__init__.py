@@ -36,6 +36,7 @@ COMMANDS = {
     "plugins": "rtd_adapters.cli.plugins:plugins",
     "projection": "rtd_adapters.cli.projection:projection",
     "report": "rtd_adapters.cli.report:report",
+    "reproduce": "rtd_adapters.cli.reproduce:reproduce",
     "run": "rtd_adapters.cli.run:run",
     "sweep": "rtd_adapters.cli.sweep:sweep",
     "triplets": "rtd_adapters.cli.triplets:triplets",

@@ -102,7 +102,7 @@ def prepare(
     asked = get_method(method).configured(method_options)
     require_preprocessing(chosen.preprocess)
     require_device(chosen.device)
-    _require_partners(benchmark, backbone)
+    require_partners(benchmark, backbone)
     searched = load_benchmark(benchmark, data, split)
     if any(query.bare for part in searched.parts for query in part.queries):
         require_opening(asked.bare_prompt, asked, benchmark)
@@ -117,7 +117,7 @@ def prepare(
     return Evaluation(asked, module, searched, clip, chosen)
 
 
-def _require_partners(benchmark: str, backbone: str) -> None:
+def require_partners(benchmark: str, backbone: str) -> None:
     """Refuse pictures that a backbone knows nothing of.
 
     Raises:

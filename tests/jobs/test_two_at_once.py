@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +69,7 @@ def rtd(capsys):
     return run
 
 
+MINIATURE = Path(__file__).parents[2] / "examples" / "reproduce" / "miniature.yaml"
 COMMANDS = {
     "rules": ("triplets", "rules", "IN", "--keywords", "word-list", "--out"),
     "llm": ("triplets", "llm", "IN", "--endpoint", "http://127.0.0.1:9", "--model", "m", "--out"),
@@ -78,6 +80,7 @@ COMMANDS = {
     "eval table": ("eval", "--method", "searle", "--csv"),
     "submission": ("eval", "--method", "searle", "--split", "test", "--out"),
     "report": ("report", ".", "--out"),
+    "reproduce": ("reproduce", MINIATURE, "--out"),
     "diagnose": ("diagnose", "--method", "searle", "--patch", "IN", "--out"),
     "convert": (
         "projection", "convert", "IN", "--method", "searle", "--backbone", "ViT-B-32", "--out"

@@ -20,7 +20,7 @@ REPEATS = 5
 def this_machine() -> dict[str, Any]:
     """What the figures depend on: processor, threads, PyTorch and the fp32 matmul peak."""
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "matmul_gflops": round(matmul_gflops(), 1),
@@ -44,7 +44,8 @@ def _seconds(multiply: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor)
     return time.perf_counter() - started
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name and vector width of this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,0 +1,125 @@
+"""What a kept piece was asked for, so that no other is taken for it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rtd_adapters.errors import FileError
+from rtd_adapters.evaluation.benchmark import Benchmark
+from rtd_adapters.io.atomic import whole_file
+from rtd_adapters.io.json_files import read_json
+from rtd_adapters.jobs.reproduce.config import BenchmarkChoice
+from rtd_adapters.jobs.reproduce.plan import PATCH, Run, projection_file
+from rtd_adapters.triplets.sources import source_identity
+
+ASKED = "asked.json"
+"""Beside each patch: what was asked for when it was begun."""
+PROJECTION = "projection"
+ANNOTATIONS = "annotations"
+PROJECTIONS = (PROJECTION, "training projection")
+Asked = dict[str, Any]
+
+
+class Identities:
+    """Says what is asked for, files by their hashes; each file is read once."""
+
+    def __init__(self) -> None:
+        self._files: dict[Path, str] = {}
+        self._annotations: dict[str, str] = {}
+
+    def of_run(self, run: Run) -> Asked:
+        """Everything that decides a patch.
+
+        Raises:
+            FileError: a file cannot be read.
+        """
+        job = run.job(Path())
+        projections = {
+            name: self._file(projection_file(run.backbone, paths, method.name))
+            for name, (paths, method) in zip(PROJECTIONS, run.projections(), strict=True)
+        }
+        return {
+            "method": job.method,
+            "method options": dict(job.method_options),
+            "backbone": job.backbone,
+            "weights": self._file(run.backbone.weights) or run.backbone.tag,
+            **projections,
+            "triplets": self._file(run.triplets.file),
+            "columns": job.columns,
+            "kind": job.kind,
+            "recipe": job.recipe,
+            "settings": job.settings.to_dict(),
+        }
+
+    def of_search(self, choice: BenchmarkChoice, benchmark: Benchmark) -> Asked:
+        """Everything that decides a result, the patch aside."""
+        return {
+            "benchmark": choice.benchmark,
+            "search": dict(choice.search),
+            ANNOTATIONS: self._queries(benchmark),
+        }
+
+    def _queries(self, benchmark: Benchmark) -> str:
+        """sha256 of a benchmark's galleries and queries as they were read."""
+        if benchmark.name not in self._annotations:
+            digest = hashlib.sha256()
+            for part in benchmark.parts:
+                digest.update(json.dumps(asdict(part)).encode())
+            self._annotations[benchmark.name] = digest.hexdigest()
+        return self._annotations[benchmark.name]
+
+    def _file(self, path: Path | None) -> str | None:
+        if path is None:
+            return None
+        if path not in self._files:
+            self._files[path] = source_identity(path)
+        return self._files[path]
+
+
+def require_asked(folder: Path, asked: Asked) -> bool:
+    """Check that what lies in a run's folder, if anything, was asked for in just this way.
+
+    Returns:
+        Whether it was begun before.
+
+    Raises:
+        FileError: it was another run, or none of ours.
+    """
+    file = folder / ASKED
+    if not file.exists():
+        if (folder / PATCH).exists():
+            raise FileError(
+                f"{folder / PATCH} is none that rtd reproduce wrote. Choose another --out."
+            )
+        return False
+    require_same(folder, read_json(file), asked)
+    return True
+
+
+def require_same(place: Path, kept: Any, asked: Asked) -> None:
+    """Refuse a kept piece that was asked for otherwise.
+
+    Raises:
+        FileError: it was; what differs is named.
+    """
+    old = kept if isinstance(kept, Mapping) else {}
+    if other := [name for name, value in asked.items() if old.get(name, value is None) != value]:
+        raise FileError(
+            f"{place} was made with another {', '.join(other)} than the file asks for now. Choose "
+            "another --out, or give what has changed another name in the file."
+        )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain values, whole or not at all.
+
+    Raises:
+        FileError: the disk refuses.
+    """
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")
