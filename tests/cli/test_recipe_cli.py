@@ -51,5 +51,5 @@ def test_a_sweep_varies_a_setting_of_the_recipe(rtd, tmp_path):
     run = rtd("sweep", "--method", "searle", "--recipe", "balanced", *few, "--json")
     assert run.returncode == 0, run.stderr
     training = TextEncoderPatch.load(out / "noise-0.safetensors").metadata.training
-    assert (training["recipe"], training["batch_size"]) == ("balanced", 128)
+    assert (training["recipe"], training["batch_size"]) == ("balanced", 256)
     assert (training["noise_scale"], training["keep_alignment"]) == (0.0, True)
