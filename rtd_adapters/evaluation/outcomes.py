@@ -42,11 +42,31 @@ def search_parts(evaluation: Evaluation, tower: TextTower, title: str) -> list[l
 def _search_part(
     evaluation: Evaluation, tower: TextTower, part: Part, pictures: Pictures, title: str
 ) -> list[Outcome]:
-    benchmark = evaluation.benchmark
-    embedder = QueryEmbedder(evaluation.method, evaluation.projection, benchmark.name)
-    gallery = Gallery(part.gallery, pictures.embeddings(part.gallery))
+    asked = embed_part(evaluation, tower, part, pictures, title)
+    return part_outcomes(evaluation.benchmark, part, asked, pictures)
+
+
+def embed_part(
+    evaluation: Evaluation, tower: TextTower, part: Part, pictures: Pictures, title: str
+) -> Tensor:
+    """[Q, embed_dim] unit embeddings of a part's queries, on the CPU. Raises as `search_parts`."""
+    embedder = QueryEmbedder(evaluation.method, evaluation.projection, evaluation.benchmark.name)
     batches = _batches(evaluation, part, pictures, title)
-    asked = torch.cat([embedder.embed(tower, *batch).cpu() for batch in batches])
+    return torch.cat([embedder.embed(tower, *batch).cpu() for batch in batches])
+
+
+def part_outcomes(
+    benchmark: Benchmark, part: Part, asked: Tensor, pictures: Pictures
+) -> list[Outcome]:
+    """Outcomes of a part's queries, whoever embedded them.
+
+    Args:
+        benchmark: scores them.
+        part: what is searched.
+        asked: [Q, embed_dim] unit embeddings of its queries.
+        pictures: of the benchmark.
+    """
+    gallery = Gallery(part.gallery, pictures.embeddings(part.gallery))
     ranked = rankings(asked, gallery, part.queries, max(KEPT, benchmark.depth))
     return [_outcome(benchmark, *pair) for pair in zip(part.queries, ranked, strict=True)]
 
