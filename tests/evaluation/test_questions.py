@@ -16,7 +16,7 @@ from rtd_adapters import EvalOptions, TextEncoderPatch, evaluate, get_method
 from rtd_adapters.errors import UsageError
 from rtd_adapters.evaluation.evaluate import patched_tower
 from rtd_adapters.evaluation.measures import Measures
-from rtd_adapters.evaluation.perturbations import CHANGES, SEED
+from rtd_adapters.evaluation.perturbations import CHANGES, SEED, perturbed
 from rtd_adapters.evaluation.questions import QUESTIONS
 from rtd_adapters.evaluation.report.page import write_diagnoses
 from rtd_adapters.evaluation.report.whiskers import whisker_chart
@@ -346,3 +346,27 @@ def test_a_diagnosis_needs_a_patch_and_known_questions(job, shop):
         diagnose_benchmark(job("custom", shop, patch=None))
     with pytest.raises(UsageError, match="Unknown question 'gap'"):
         diagnose_benchmark(job("custom", shop), ["gap"])
+
+
+def test_broken_pictures_and_their_captions_are_left_out(job, shop, tmp_path):
+    root = tmp_path / "shop"
+    shutil.copytree(shop, root)
+    (root / "gallery/a/0.png").write_text("no picture")  # it has two captions
+    options = replace(QUIET, skip_broken=True)
+    names = ("anchor-alignment", "modality-gap")
+    alignment, gap = diagnose_benchmark(job("custom", root, options=options), names)
+    assert alignment.reading.startswith("The cosine of 29 captions")
+    for one in (alignment, gap):
+        assert all(value == value for value in one.figures.values())  # none is NaN
+
+
+def test_changes_are_drawn_anew_by_one_seed(subject):
+    typo = CHANGES["typo"]
+    drawn = [
+        query.texts for part in perturbed(subject.benchmark, typo).parts for query in part.queries
+    ]
+    draw = random.Random(0)
+    queries = [query for part in subject.benchmark.parts for query in part.queries]
+    assert drawn == [(typo(query.texts[0], draw),) for query in queries]
+    again = perturbed(subject.benchmark, typo)
+    assert drawn == [query.texts for part in again.parts for query in part.queries]
