@@ -19,7 +19,8 @@ from rtd_adapters.demo.world import demo_world
 from rtd_adapters.errors import FileError
 from rtd_adapters.evaluation.diagnosis import CHANGES, DIAGNOSTICS, BeforeAfter
 from rtd_adapters.evaluation.report.page import write_diagnoses
-from rtd_adapters.jobs.sweep import ABLATION, noise_changes, reading, run_sweep
+from rtd_adapters.jobs.sweep import ABLATION, noise_changes, run_sweep
+from rtd_adapters.jobs.sweep_reading import reading
 
 
 @pytest.fixture(scope="module")
