@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from rtd_adapters import TextEncoderPatch
+from rtd_adapters import EvalOptions, TextEncoderPatch
+from rtd_adapters.errors import UsageError
 
 
 def test_on_a_benchmark(rtd, miniature_clip, benchmark_folder, tmp_path):
@@ -45,3 +46,22 @@ def test_wrong_usage(given, words, rtd, tmp_path):
     assert refused.returncode == 2
     assert words in refused.stderr
     assert not (tmp_path / "s").exists()
+
+
+def test_options_of_the_extraction_reach_it(rtd, monkeypatch, tmp_path):
+    seen = []
+
+    def asked(job, changes, folder, say, searched):
+        seen.append((job, searched))
+        raise UsageError("seen")
+
+    monkeypatch.setattr("rtd_adapters.jobs.sweep.run_sweep", asked)
+    given = ("--workers", 3, "--precision", "bf16", "--device", "cpu", "--batch-size", 7)
+    benchmark = ("--benchmark", "cirr", "--data", tmp_path, "--skip-broken", "--json")
+    out = ("--ablation", "--out", tmp_path / "s")
+    assert "seen" in rtd("sweep", "--method", "searle", *given, *benchmark, *out).stderr
+    ((job, searched),) = seen
+    how = EvalOptions(workers=3, precision="bf16", device="cpu", skip_broken=True, quiet=True)
+    assert searched.options == how
+    assert (searched.benchmark, searched.data) == ("cirr", tmp_path)
+    assert (job.options.device, job.settings.batch_size) == ("cpu", 7)

@@ -231,6 +231,9 @@ def test_each_strategy_trains_on_its_own_triplets(job, tmp_path):
         patch = TextEncoderPatch.load(tmp_path / f"s/triplets-{what}.safetensors")
         assert patch.metadata.triplets["source"].endswith(file.name)
     assert reading(rows).name == "triplets"
+    write_triplets(files[1], "cow")
+    with pytest.raises(FileError, match=r"triplets-car.*other settings \(triplets\)"):
+        run_sweep(job, triplet_changes(map(str, files)), tmp_path / "s")
     with pytest.raises(UsageError, match=r"two sources of triplets are called cat"):
         triplet_changes(["a/cat.jsonl", "b/cat.json"])
 
