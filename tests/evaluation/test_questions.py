@@ -14,7 +14,9 @@ import torch.nn.functional as F
 
 from rtd_adapters import EvalOptions, TextEncoderPatch, evaluate, get_method
 from rtd_adapters.errors import UsageError
-from rtd_adapters.evaluation.evaluate import patched_tower
+from rtd_adapters.evaluation.benchmark import EvalQuery, Part
+from rtd_adapters.evaluation.captions import captioned_pictures
+from rtd_adapters.evaluation.inputs import patched_tower
 from rtd_adapters.evaluation.measures import Measures
 from rtd_adapters.evaluation.perturbations import CHANGES, SEED, perturbed
 from rtd_adapters.evaluation.questions import QUESTIONS
@@ -370,3 +372,15 @@ def test_changes_are_drawn_anew_by_one_seed(subject):
     assert drawn == [(typo(query.texts[0], draw),) for query in queries]
     again = perturbed(subject.benchmark, typo)
     assert drawn == [query.texts for part in again.parts for query in part.queries]
+
+
+def test_queries_that_are_plain_captions_are_captions_of_their_targets(subject):
+    asked = (
+        EvalQuery("1", "", ("a dog", "one dog"), ("x",)),
+        EvalQuery("2", "r", ("red",), ("y",)),
+    )
+    parts = (Part("", ("x", "y"), asked),)
+    benchmark = replace(subject.benchmark, parts=parts, captions={"y": ("a cat",), "r": ("no",)})
+    assert captioned_pictures(benchmark) == [("a cat", "y"), ("a dog", "x"), ("one dog", "x")]
+    mixed = replace(subject.evaluation, benchmark=benchmark)
+    assert "plain captions" in Subject(mixed, subject.patch).lacks_composed()
