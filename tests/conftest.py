@@ -111,3 +111,40 @@ def benchmark_folder(tmp_path_factory):
         return written[writer]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def miniature_clip(tmp_path_factory):
+    """A random CLIP with both towers and SEARLE's projection for it, as files: what `backbone`,
+    `pretrained` and `projection` take."""
+    import json
+
+    import open_clip
+    import torch
+
+    from rtd_adapters import BackboneShape, get_method
+
+    folder = tmp_path_factory.mktemp("clip")
+    config, weights = folder / "miniature-clip.json", folder / "weights.pt"
+    sizes = {
+        "embed_dim": 32,
+        "quick_gelu": True,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16},
+        "text_cfg": {"width": 64, "heads": 2, "layers": 2},
+    }
+    config.write_text(json.dumps(sizes))
+    open_clip.add_model_config(config)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = open_clip.create_model(config.stem)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+        torch.save(model.state_dict(), weights)
+        projection = get_method("searle").build_projection(BackboneShape(32, 64, 64))
+        torch.save({"Phi": projection.state_dict()}, folder / "projection.pt")
+    return {
+        "backbone": str(config),
+        "pretrained": str(weights),
+        "projection": folder / "projection.pt",
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -97,6 +97,17 @@ def take_fields(settings: type, given: dict[str, Any], prefix: str = "") -> dict
     return {name: value for name, value in values.items() if value is not None}
 
 
+def set_among(given: Iterable[str]) -> list[str]:
+    """Flags of those parameters of the running command that its user set."""
+    context = click.get_current_context()
+    default = click.core.ParameterSource.DEFAULT
+    return [
+        parameter.opts[-1]
+        for parameter in context.command.params
+        if parameter.name in given and context.get_parameter_source(parameter.name) is not default
+    ]
+
+
 method_option = click.option(
     "-m",
     "--method",
@@ -148,6 +159,21 @@ pretrained_option = click.option(
 )
 projection_option = click.option(
     "--projection", type=FILE, help="The method's own projection checkpoint. The demo brings one."
+)
+benchmark_option = click.option(
+    "--benchmark",
+    help="What is searched, as `rtd plugins` lists them; docs/evaluation.md has each one's files.  "
+    "[the backbone's own world]",
+)
+data_option = click.option(
+    "--data", type=FOLDER, help="The folder in which the benchmark was unpacked."
+)
+split_option = click.option(
+    "--split",
+    type=click.Choice(["val", "test"]),
+    default="val",
+    show_default=True,
+    help="Of the benchmark.",
 )
 kind_option = click.option(
     "--kind",

@@ -45,7 +45,6 @@ OPTIMISATION = (
         help="Learning rate after the warm-up." + RECIPE.format("constant", "cosine"),
     ),
 )
-"""How the weights move."""
 OBJECTIVE = (
     click.option("--temperature", type=options.FiniteNumber(), help="Of the objective.  [0.07]"),
     click.option(
@@ -173,6 +172,8 @@ SURROUNDINGS = (
 )
 """Where a run takes place and what it leaves there."""
 
+optimisation_options = options.together(*OPTIMISATION)
+"""How the weights move."""
 training_options = options.together(*OPTIMISATION, *OBJECTIVE, *STEP)
 """The hyperparameters."""
 lora_options = options.together(

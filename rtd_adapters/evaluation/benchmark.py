@@ -123,6 +123,8 @@ class Benchmark:
     and time that it has changed."""
     depth: int = DEPTH
     """How many of a ranking's first places `score` asks for at most."""
+    captions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Image id -> captions of it, where the benchmark has such; for `rtd diagnose`."""
 
     @property
     def hidden(self) -> bool:

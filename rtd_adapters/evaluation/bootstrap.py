@@ -1,8 +1,8 @@
-"""How sure a difference is: a paired bootstrap and a paired permutation test over queries."""
+"""How sure a figure or a difference is: a bootstrap and a permutation test over queries."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ ROUNDING = 1e-9
 
 
 def interval(differences: Sequence[Tensor], seed: int = 0) -> tuple[float, float]:
-    """95 % percentile interval of a mean difference.
+    """95 % percentile interval of a mean, or of a mean difference.
 
     Args:
         differences: for each part of a benchmark, [queries] values of one search minus those of
@@ -28,8 +28,33 @@ def interval(differences: Sequence[Tensor], seed: int = 0) -> tuple[float, float
     means = torch.zeros(RESAMPLES, dtype=torch.float64)
     for part in differences:
         means += _resampled_means(part.double(), generator) / len(differences)
+    return _ends(means)
+
+
+def statistic_interval(
+    statistic: Callable[[Tensor], Tensor], count: int, seed: int = 0
+) -> tuple[float, float]:
+    """95 % percentile interval of what is no mean, such as the distance of two means.
+
+    Args:
+        statistic: takes [R, count] weights of the queries, each row's sum 1, and gives [R] values.
+        count: how many queries there are.
+        seed: of the drawing.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for _ in range(RESAMPLES // AT_A_TIME):
+        drawn = torch.randint(count, (AT_A_TIME, count), generator=generator)
+        each = torch.full(drawn.shape, 1 / count, dtype=torch.float64)
+        weights = torch.zeros(AT_A_TIME, count, dtype=torch.float64).scatter_add_(1, drawn, each)
+        found.append(statistic(weights))
+    return _ends(torch.cat(found))
+
+
+def _ends(values: Tensor) -> tuple[float, float]:
     edge = (1 - COVERED) / 2
-    low, high = torch.quantile(means, torch.tensor([edge, 1 - edge], dtype=torch.float64)).tolist()
+    ends = torch.tensor([edge, 1 - edge], dtype=torch.float64)
+    low, high = torch.quantile(values.double(), ends).tolist()
     return low, high
 
 

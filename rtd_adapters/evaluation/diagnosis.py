@@ -1,7 +1,8 @@
 """What a patch changed besides the figures: each question with numbers, a chart and a sentence.
 
-They are asked in a world whose captions are known, such as the built-in one. The questions are the
-paper's (its analysis of anchors, modality gap and robustness); the measurements are ours.
+They are asked here in a world whose captions are known, such as the built-in one; `questions.py`
+asks them on a benchmark. The questions are the paper's (its analysis of anchors, modality gap and
+robustness); the measurements are ours.
 """
 
 from __future__ import annotations
@@ -15,13 +16,12 @@ import torch
 import torch.nn.functional as F
 
 from rtd_adapters.clip.text import TextTower, interpolate
-from rtd_adapters.evaluation.result import Diagnosis
+from rtd_adapters.evaluation.perturbations import CHANGES, SEED
+from rtd_adapters.evaluation.result import COSINE, DISTANCE, Diagnosis
 from rtd_adapters.evaluation.world import World
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
-SEED = 0
 R1, TEXT_R1 = "recall@1", "text_to_image_recall@1"
-Change = Callable[[str, random.Random], str]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def anchor_alignment(pair: BeforeAfter) -> Diagnosis:
         f"Plain captions keep {100 * kept[1] / max(kept[0], 1e-9):.0f} % of their text-to-image "
         f"recall; their cosine to the picture went from {cosines[0]:.2f} to {cosines[1]:.2f}."
     )
-    return Diagnosis("anchor-alignment", figures, reading, {})
+    units = dict.fromkeys(("cosine_before", "cosine_after"), COSINE)
+    return Diagnosis("anchor-alignment", figures, reading, {}, units=units)
 
 
 @torch.no_grad()
@@ -85,7 +86,8 @@ def modality_gap(pair: BeforeAfter) -> Diagnosis:
         f"The patched encoder finds {token:.1f} % with the picture's pseudo token and "
         f"{words:.1f} % with the reference caption's words in its place."
     )
-    return Diagnosis("modality-gap", figures, reading, {})
+    units = {f"centroid_distance_{name}": DISTANCE for name, _ in pair.sides()}
+    return Diagnosis("modality-gap", figures, reading, {}, units=units)
 
 
 @torch.no_grad()
@@ -124,27 +126,6 @@ def strength_sweep(pair: BeforeAfter) -> Diagnosis:
     return Diagnosis("strength", figures, reading, series, "strength", "recall@1, per cent")
 
 
-def _typo(text: str, draw: random.Random) -> str:
-    words = text.split()
-    long = [place for place, word in enumerate(words) if len(word) > 3]
-    if not long:
-        return text
-    place = draw.choice(long)
-    letters = list(words[place])
-    at = draw.randrange(1, len(letters) - 1)
-    letters[at], letters[at - 1] = letters[at - 1], letters[at]
-    return " ".join([*words[:place], "".join(letters), *words[place + 1 :]])
-
-
-CHANGES: dict[str, Change] = {
-    "unchanged": lambda text, draw: text,
-    "typo": _typo,
-    "negated": lambda text, draw: f"is not one that {text}",
-    "contradictory": lambda text, draw: f"{text} and is just the same as before",
-    "irrelevant": lambda text, draw: "was seen on a quiet afternoon",
-    "empty": lambda text, draw: "",
-    "ignore_the_picture": lambda text, draw: f"ignore the picture , {text}",
-}
 DIAGNOSTICS: dict[str, Callable[[BeforeAfter], Diagnosis]] = {
     "anchor-alignment": anchor_alignment,
     "modality-gap": modality_gap,

@@ -60,19 +60,50 @@ def _search_part(
     title: str,
     ways: Sequence[Way],
 ) -> list[list[Outcome]]:
-    benchmark = evaluation.benchmark
-    embedder = QueryEmbedder(evaluation.method, evaluation.projection, benchmark.name)
+    embedded = _embedded(evaluation, tower, part, pictures, title, ways)
     gallery = Gallery(part.gallery, pictures.embeddings(part.gallery))
+    return [part_outcomes(evaluation.benchmark, part, asked, gallery) for asked in embedded]
+
+
+def embed_part(
+    evaluation: Evaluation, tower: TextTower, part: Part, pictures: Pictures, title: str
+) -> Tensor:
+    """[Q, embed_dim] unit embeddings of a part's queries, on the CPU; errors as `search_ways`."""
+    (asked,) = _embedded(evaluation, tower, part, pictures, title, [COMPOSED])
+    return asked
+
+
+def part_outcomes(
+    benchmark: Benchmark, part: Part, asked: Tensor, gallery: Gallery
+) -> list[Outcome]:
+    """Outcomes of a part's queries, whoever embedded them.
+
+    Args:
+        benchmark: scores them.
+        part: what is searched.
+        asked: [Q, embed_dim] unit embeddings of its queries.
+        gallery: the part's.
+    """
+    ranked = rankings(asked, gallery, part.queries, max(KEPT, benchmark.depth))
+    return [_outcome(benchmark, *pair) for pair in zip(part.queries, ranked, strict=True)]
+
+
+@torch.no_grad()
+def _embedded(
+    evaluation: Evaluation,
+    tower: TextTower,
+    part: Part,
+    pictures: Pictures,
+    title: str,
+    ways: Sequence[Way],
+) -> list[Tensor]:
+    """[Q, embed_dim] unit embeddings of a part's queries for each way, on the CPU."""
+    embedder = QueryEmbedder(evaluation.method, evaluation.projection, evaluation.benchmark.name)
     asked: list[list[Tensor]] = [[] for _ in ways]
     for batch in _batches(evaluation, part, pictures, title):
         for embeddings, found in zip(asked, _asked(embedder, tower, batch, ways), strict=True):
             embeddings.append(found.cpu())
-    outcomes = []
-    for embeddings in asked:
-        ranked = rankings(torch.cat(embeddings), gallery, part.queries, max(KEPT, benchmark.depth))
-        pairs = zip(part.queries, ranked, strict=True)
-        outcomes.append([_outcome(benchmark, *pair) for pair in pairs])
-    return outcomes
+    return [torch.cat(embeddings) for embeddings in asked]
 
 
 def _asked(

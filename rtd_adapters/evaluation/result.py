@@ -16,6 +16,8 @@ REMEDY = "This is no result of rtd eval; evaluate again."
 
 BASE, PATCHED = "base", "patched"
 """The first two columns of every table."""
+PER_CENT, COSINE, DISTANCE = "per cent", "cosine", "distance"
+"""Units of a diagnosis; a change of one is a unit of its own."""
 
 Series = Mapping[str, Sequence[tuple[float, float]]]
 """Name -> points (x, y), ascending in x."""
@@ -152,6 +154,17 @@ class Diagnosis:
     """For a chart; empty where there is none to draw."""
     across: str = ""
     up: str = ""
+    units: dict[str, str] = field(default_factory=dict)
+    """Figure -> unit, where that is not per cent."""
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Figure -> 95 % interval, from a bootstrap over queries, where one was taken."""
+
+    def by_unit(self) -> dict[str, dict[str, float]]:
+        """Unit -> figures: no two units share an axis."""
+        found: dict[str, dict[str, float]] = {}
+        for name, value in self.figures.items():
+            found.setdefault(self.units.get(name, PER_CENT), {})[name] = value
+        return found
 
 
 def _result(read: Entry) -> Result:

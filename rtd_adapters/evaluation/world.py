@@ -16,6 +16,7 @@ from rtd_adapters.evaluation.metrics import recall_at
 from rtd_adapters.methods.method import Method
 from rtd_adapters.methods.query import embed_composition
 from rtd_adapters.methods.reference import Reference
+from rtd_adapters.methods.stand_ins import words_in_place
 
 CUTOFFS = (1, 5, 10)
 CHUNK = 250
@@ -67,14 +68,10 @@ class World:
 
     def words_recall(self, tower: TextTower) -> float:
         """Recall at 1 with the reference's caption at the placeholder."""
-        prompts = [
-            self.method.composed_prompt.format(text=text).replace(self.method.placeholder, caption)
-            for caption, text in zip(
-                self.queries.reference_captions, self.queries.texts, strict=True
-            )
-        ]
+        captions, texts = self.queries.reference_captions, self.queries.texts
+        (asked,) = words_in_place(self.method, captions, texts).queries
         targets = torch.tensor(self.queries.targets)
-        ranks = target_ranks(self._scores(self.embed(tower, prompts)), targets)
+        ranks = target_ranks(self._scores(self.embed(tower, asked.prompts)), targets)
         return recall_at(ranks, (1,))[1]
 
     def embed(self, tower: TextTower, texts: Sequence[str]) -> Tensor:

@@ -73,7 +73,7 @@ def _evaluate(job: EvalJob, say: Say) -> Result | None:
     _require_writable(job, (RESULT,))
     require_patch(job.options, given=job.patch is not None)
     patch = _patch(job)
-    evaluation = _evaluation(job, "val", say)
+    evaluation = load_evaluation(job, "val", say)
     if not launched().is_main:
         return None
     result = compare(evaluation, patch)
@@ -109,7 +109,7 @@ def run_submission(job: EvalJob, say: Say = silent) -> list[Path]:
     with claimed(*_places(job)):
         _require_writable(job, SUBMISSIONS)
         patch = _patch(job)
-        evaluation = _evaluation(job, "test", say)
+        evaluation = load_evaluation(job, "test", say)
         return submit(evaluation, patch, job.out) if launched().is_main else []
 
 
@@ -130,7 +130,12 @@ def _patch(job: EvalJob) -> TextEncoderPatch | None:
     return TextEncoderPatch.load(job.patch) if job.patch else None
 
 
-def _evaluation(job: EvalJob, split: str, say: Say) -> Evaluation:
+def load_evaluation(job: EvalJob, split: str, say: Say) -> Evaluation:
+    """What a job evaluates, loaded and checked, its pictures embedded by all processes.
+
+    Raises:
+        RtdError: an input is missing, damaged, or does not fit another.
+    """
     evaluation = prepare(
         method=job.method,
         benchmark=job.benchmark,

@@ -78,7 +78,7 @@ def _learn(job: PatchJob, inputs: Inputs, say: Say) -> PatchResult:
     """Train on inputs that are loaded, where `require_free_outputs` found nothing in the way."""
     patch = new_patch(job, inputs)
     trainer = inputs.trainer(job)
-    measure = _measuring(job, inputs, trainer, say)
+    measure = measuring(job, inputs, trainer, say)
     inputs.backbone.drop_images()
 
     before = measure(inputs.backbone.tower)
@@ -115,7 +115,7 @@ def new_patch(job: PatchJob, inputs: Inputs) -> TrainablePatch:
     return patch
 
 
-def _measuring(
+def measuring(
     job: PatchJob, inputs: Inputs, trainer: Trainer, say: Say
 ) -> Callable[[TextTower], Figures]:
     """What takes a tower's figures: on the backbone's own pictures if it brings some, and on

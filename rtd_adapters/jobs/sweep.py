@@ -7,36 +7,53 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rtd_adapters.errors import FileError
-from rtd_adapters.evaluation.diagnosis import R1, TEXT_R1
-from rtd_adapters.evaluation.result import Diagnosis
+from rtd_adapters.clip.text import require_strength
+from rtd_adapters.errors import FileError, UsageError
 from rtd_adapters.io.locks import claimed
-from rtd_adapters.jobs.calibration import PictureFolder
+from rtd_adapters.io.names import stem
+from rtd_adapters.jobs.evaluate import EvalJob
 from rtd_adapters.jobs.inputs import PatchJob
+from rtd_adapters.jobs.judges import BenchmarkJudge, Judge, OwnJudge, SweepFigures
+from rtd_adapters.jobs.ledger import Ledger, content_of, request_of, search_of
 from rtd_adapters.jobs.patch import run_patch
+from rtd_adapters.jobs.recipe import checkpoint_interval
 from rtd_adapters.jobs.say import Say, silent
-from rtd_adapters.patch import PatchMetadata, TextEncoderPatch
-from rtd_adapters.training import RunOptions, TrainingSettings
+from rtd_adapters.patch import TextEncoderPatch
+from rtd_adapters.training import RunOptions
 from rtd_adapters.training.run_folder import has_checkpoint, remove_run
 
+WHOLE = "whole"
+"""The patch learned with nothing changed."""
 ABLATION: dict[str, dict[str, Any]] = {
-    "whole": {},
+    WHOLE: {},
     "no-refined-batch": {"refined_batch": False},
     "no-noise": {"noise_scale": 0.0},
     "text-for-token": {"concat": "text"},
 }
 """RTD with one component taken out at a time."""
-NOISE = "noise-"
-"""Begins the names of a sweep over the noise."""
+NOISE, STRENGTH, TRIPLETS = "noise-", "strength-", "triplets-"
+"""Begin the names of a sweep over the noise, the strength, the triplets."""
 
 
 @dataclass(frozen=True)
-class SweepRow:
+class SweepRow(SweepFigures):
     """One value, and the figures of the patch learned with it."""
 
+    name: str = ""
+
+    @classmethod
+    def of(cls, name: str, figures: SweepFigures) -> SweepRow:
+        """A value's figures, under its name."""
+        return cls(figures.before, figures.after, figures.intervals, figures.queries, name)
+
+
+@dataclass(frozen=True)
+class _Value:
+    """What is learned for a value, and at which strength it is judged."""
+
     name: str
-    before: dict[str, float]
-    after: dict[str, float]
+    job: PatchJob
+    strength: float
 
 
 def noise_changes(scales: Iterable[float]) -> dict[str, dict[str, Any]]:
@@ -44,95 +61,111 @@ def noise_changes(scales: Iterable[float]) -> dict[str, dict[str, Any]]:
     return {f"{NOISE}{scale:g}": {"noise_scale": scale} for scale in scales}
 
 
+def strength_changes(strengths: Iterable[float]) -> dict[str, dict[str, Any]]:
+    """A sweep over the strength of one patch, which is learned once."""
+    return {f"{STRENGTH}{strength:g}": {"strength": strength} for strength in strengths}
+
+
+def triplet_changes(sources: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """A sweep over triplets, such as files of several strategies; each is named by its file.
+
+    Raises:
+        UsageError: two files have the same name.
+    """
+    changes: dict[str, dict[str, Any]] = {}
+    for source in sources:
+        name = f"{TRIPLETS}{stem(Path(source).stem)}"
+        if name in changes:
+            raise UsageError(f"two sources of triplets are called {Path(source).stem}. Rename one.")
+        changes[name] = {"triplets": source}
+    return changes
+
+
 def run_sweep(
     job: PatchJob,
     changes: Mapping[str, Mapping[str, Any]],
     folder: Path,
     say: Say = silent,
+    searched: EvalJob | None = None,
 ) -> list[SweepRow]:
-    """Learn a patch for each change of the settings, into `folder`/NAME.safetensors.
+    """Learn a patch for each change, into `folder`/NAME.safetensors, and take its figures.
 
-    A patch that is there already and was learned with just these settings is not learned again.
+    What is there already, learned or measured with just these settings, is not done again
+    (`folder`/sweep.json), and a patch that was cut off goes on from its last checkpoint.
 
     Args:
-        job: what all patches share; where it writes and how it is carried out are the sweep's.
-        changes: name of each patch, and the settings that are its own.
+        job: what all patches share; where it writes and how it is carried out are the sweep's, but
+            for the device.
+        changes: name of each value, and what is its own: fields of `TrainingSettings`, `triplets`,
+            or `strength`, at which the patch learned without any change is judged.
         folder: where the patches go.
         say: told in a line what happens next.
+        searched: the benchmark on which figures are taken; without it they are those of
+            `run_patch`.
 
     Raises:
-        FileError: a file of that name holds another run's patch, or another sweep is at work.
-        RtdError: as `run_patch`.
+        FileError: the folder holds something of other settings, or another sweep is at work.
+        RtdError: as `run_patch` and `run_eval`.
     """
-    each = {name: replace(job.settings, **change) for name, change in changes.items()}
+    values = [_value(job, name, change, folder) for name, change in changes.items()]
+    judge = BenchmarkJudge(searched, say) if searched else OwnJudge(say)
     with claimed(folder):
-        return _rows(job, each, folder, say)
+        ledger = Ledger.opened(folder)
+        _begin(ledger, job, values, search_of(searched) if searched else {})
+        return [_row(value, ledger, judge, say) for value in values]
 
 
-def _rows(
-    job: PatchJob, each: Mapping[str, TrainingSettings], folder: Path, say: Say
-) -> list[SweepRow]:
-    rows = []
-    for name, settings in each.items():
-        own = replace(
-            job,
-            out=folder / f"{name}.safetensors",
-            settings=settings,
-            options=RunOptions(quiet=True),
-        )
-        learned = own.out.exists()
-        say(f"{name}: {'learned before' if learned else 'learning'}")
-        metadata = _learned_before(own) if learned else _learn(own)
-        rows.append(SweepRow(name, metadata.figures["before"], metadata.figures["after"]))
-    return rows
+def _begin(
+    ledger: Ledger, job: PatchJob, values: Sequence[_Value], search: Mapping[str, Any]
+) -> None:
+    """Note what is asked; what is there must be an answer to just that.
+
+    Raises:
+        FileError: it is not.
+    """
+    shared = request_of(job)
+    for value in values:
+        out = value.job.out
+        if out.exists() and out.name not in ledger.asked:
+            raise FileError(f"{out} is no patch of this sweep. Choose another --out.")
+        own = {"triplets": content_of(value.job.triplets), **value.job.settings.to_dict()}
+        ledger.begin(out.name, {**shared, **own}, "learned")
+        measured = {"strength": value.strength, "patch": out.name, **search}
+        ledger.begin(value.name, measured, "measured")
 
 
-def reading(rows: Sequence[SweepRow]) -> Diagnosis:
-    """A sweep's numbers, chart and sentence."""
-    figures = {"before": rows[0].before[R1]} | {row.name: row.after[R1] for row in rows}
-    sentence = _sentence(rows)
-    if any(row.name in ABLATION for row in rows):
-        return Diagnosis("ablation", figures, sentence, {})
-    series = {"composed": _by_noise(rows, R1), "text to image": _by_noise(rows, TEXT_R1)}
-    return Diagnosis("noise", figures, sentence, series, "noise scale", "recall@1, per cent")
-
-
-def _sentence(rows: Sequence[SweepRow]) -> str:
-    best, worst = max(rows, key=_recall), min(rows, key=_recall)
-    return (
-        f"{best.name} finds most, {_recall(best):.1f} %, and {worst.name} least, "
-        f"{_recall(worst):.1f} %; before it was {rows[0].before[R1]:.1f} %. One seed: differences "
-        "of a point or two mean nothing."
+def _value(job: PatchJob, name: str, change: Mapping[str, Any], folder: Path) -> _Value:
+    settings = dict(change)
+    strength = settings.pop("strength", None)
+    triplets = settings.pop("triplets", job.triplets)
+    own = replace(job.settings, **settings)
+    if strength is not None:
+        require_strength(strength)
+    options = RunOptions(
+        quiet=True, device=job.options.device, checkpoint_every=checkpoint_interval(own)
     )
+    file = f"{name if strength is None else WHOLE}.safetensors"
+    learned = replace(job, out=folder / file, settings=own, triplets=triplets, options=options)
+    return _Value(name, learned, 1.0 if strength is None else strength)
 
 
-def _recall(row: SweepRow) -> float:
-    return row.after[R1]
+def _row(value: _Value, ledger: Ledger, judge: Judge, say: Say) -> SweepRow:
+    if value.name not in ledger.found:
+        patch = _learned(value, say)
+        say(f"{value.name}: taking figures")
+        ledger.note(value.name, judge.figures(value.job, patch, value.strength))
+    else:
+        say(f"{value.name}: known")
+    return SweepRow.of(value.name, ledger.found[value.name])
 
 
-def _by_noise(rows: Sequence[SweepRow], metric: str) -> list[tuple[float, float]]:
-    """A curve over the noise, ascending."""
-    return sorted((float(row.name.removeprefix(NOISE)), row.after[metric]) for row in rows)
-
-
-def _learn(job: PatchJob) -> PatchMetadata:
-    options = replace(job.options, resume=has_checkpoint(job.run_folder))
-    return run_patch(replace(job, options=options)).metadata
-
-
-def _learned_before(job: PatchJob) -> PatchMetadata:
-    metadata = TextEncoderPatch.load(job.out).metadata
-    settings = job.settings.to_dict()
-    other = [name for name, value in settings.items() if metadata.training.get(name) != value]
-    if metadata.projection.get("options", {}) != dict(job.method_options):
-        other.append("method options")
-    calibration = PictureFolder.found(job.calibrate).record() if job.calibrate else None
-    if metadata.projection.get("calibration") != calibration:
-        other.append("calibration")
-    if other or metadata.method != job.method:
-        raise FileError(
-            f"{job.out} was learned with other settings ({', '.join(other[:3]) or 'method'}). "
-            "Choose another --out."
-        )
-    remove_run(job.run_folder)  # a kill may have come between the patch and this
-    return metadata
+def _learned(value: _Value, say: Say) -> TextEncoderPatch:
+    job = value.job
+    if job.out.exists():
+        say(f"{value.name}: learned before")
+        remove_run(job.run_folder)  # a kill may have come between the patch and this
+    else:
+        say(f"{value.name}: learning")
+        options = replace(job.options, resume=has_checkpoint(job.run_folder))
+        run_patch(replace(job, options=options))
+    return TextEncoderPatch.load(job.out)

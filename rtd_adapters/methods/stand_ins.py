@@ -18,7 +18,25 @@ from torch import Tensor
 from rtd_adapters.clip.image_head import ImageHead
 from rtd_adapters.clip.text import TextTower, Tokenizer
 from rtd_adapters.methods.method import Method
+from rtd_adapters.methods.query import Composition
 from rtd_adapters.methods.reference import Reference
+
+
+def words_in_place(method: Method, captions: Sequence[str], texts: Sequence[str]) -> Composition:
+    """B composed prompts with reference captions' own words at the placeholder: the naive
+    concatenation that refined concatenation replaces.
+
+    Args:
+        method: whose prompt it is.
+        captions: B reference captions.
+        texts: B conditioning texts.
+    """
+    return Composition.of(
+        [
+            method.composed_prompt.format(text=text).replace(method.placeholder, caption)
+            for caption, text in zip(captions, texts, strict=True)
+        ]
+    )
 
 
 @dataclass(frozen=True)

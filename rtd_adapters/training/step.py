@@ -16,7 +16,7 @@ from rtd_adapters.compute.processes import Processes
 from rtd_adapters.methods.method import Method
 from rtd_adapters.methods.query import Composition
 from rtd_adapters.methods.reference import Reference
-from rtd_adapters.methods.stand_ins import CaptionSide
+from rtd_adapters.methods.stand_ins import CaptionSide, words_in_place
 from rtd_adapters.training.batches import TripletBatch
 from rtd_adapters.training.concatenation import add_noise
 from rtd_adapters.training.settings import TrainingSettings
@@ -110,13 +110,8 @@ def refined_reference(
 
 
 def text_compositions(method: Method, batch: TripletBatch) -> tuple[Composition, Composition]:
-    """Composed and bare prompts with the reference caption's own words at the placeholder.
-
-    The naive concatenation that refined concatenation replaces; kept for the ablation.
-    """
-    composed = [
-        method.composed_prompt.format(text=text).replace(method.placeholder, caption)
-        for caption, text in zip(batch.references, batch.conditioning, strict=True)
-    ]
+    """Composed and bare prompts with the reference caption's own words at the placeholder, for the
+    ablation."""
+    composed = words_in_place(method, batch.references, batch.conditioning)
     bare = [method.bare_prompt.replace(method.placeholder, caption) for caption in batch.references]
-    return Composition.of(composed), Composition.of(bare)
+    return composed, Composition.of(bare)

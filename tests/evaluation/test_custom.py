@@ -257,6 +257,40 @@ def test_links_lead_nowhere_else(folder, tmp_path_factory):
         load(folder)
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_captions_of_its_pictures(folder, kind):
+    write(folder, ROW)
+    assert load(folder).captions == {}
+    rows = [("gallery/b.png", "a red b"), ("asked/q.png", "what is asked"), ("gallery/b.png", "b")]
+    lines = [f'{{"picture": "{picture}", "caption": "{text}"}}' for picture, text in rows]
+    if kind == "csv":
+        lines = ["picture,caption", *(",".join(row) for row in rows)]
+    (folder / f"captions.{kind}").write_text("\n".join(lines))
+    assert load(folder).captions == {
+        "gallery/b.png": ("a red b", "b"),
+        "asked/q.png": ("what is asked",),
+    }
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("gallery/b.png,", "line 2: 'caption' is missing or empty"),
+        (",a b", "line 2: 'picture' is missing or empty"),
+        ("gallery/z.png,a z", r"line 2: 'picture' is 'gallery/z\.png', which no query asks with"),
+        ("../b.png,a b", r"line 2 names '\.\./b\.png'"),
+    ],
+)
+def test_captions_of_no_picture(folder, row, message):
+    write(folder, ROW)
+    (folder / "captions.csv").write_text(f"picture,caption\n{row}\n")
+    with pytest.raises(FileError, match=message):
+        load(folder)
+    (folder / "captions.jsonl").write_text("")
+    with pytest.raises(FileError, match=r"both captions\.csv and captions\.jsonl"):
+        load(folder)
+
+
 def test_the_pages_example(folder):
     """docs/evaluation.md, to the letter."""
     section = PAGE.read_text(encoding="utf-8").split("## Your own benchmark")[1]

@@ -3,8 +3,9 @@
     queries.csv or queries.jsonl, and gallery/ with pictures in any tree, or gallery.txt with the
     path of a picture in each line
 
-Columns: picture, text, targets; and, if wanted, id, subset, category. All paths are relative to the
-root, and none leads out of it.
+Columns: picture, text, targets; and, if wanted, id, subset, category. Captions of pictures, for
+rtd diagnose, stand in captions.csv or captions.jsonl: picture, caption. All paths are relative to
+the root, and none leads out of it.
 
 Protocol: rank the whole gallery in its order, take out the query's own picture; recall at 1, 5, 10,
 50 of any right answer. Where a query has several, mAP at 10 besides; where queries have subsets,
@@ -34,8 +35,10 @@ from rtd_adapters.io.entries import Entry
 from rtd_adapters.io.hashes import file_sha256
 
 TABLES = ("queries.csv", "queries.jsonl")
+CAPTIONS = ("captions.csv", "captions.jsonl")
 LIST, FOLDER = "gallery.txt", "gallery"
 COLUMNS = ("picture", "text", "targets", "id", "subset", "category")
+CAPTION_COLUMNS = ("picture", "caption")
 SEVERAL = ("targets", "subset")
 CUTOFFS, SUBSET_CUTOFFS, PRECISION = (1, 5, 10, 50), (1, 2, 3), 10
 
@@ -70,15 +73,37 @@ def load(name: str, root: Path, split: str) -> Benchmark:
         },
         f"custom at {root.resolve()}",
         root.joinpath,
+        captions=_captions(root, frozenset(places | gallery)),
     )
 
 
 def _table(root: Path) -> Path:
-    there = [name for name in TABLES if (root / name).exists()]
+    (table,) = _there(root, TABLES) or required(root, " or ".join(TABLES))
+    return table
+
+
+def _there(root: Path, names: tuple[str, ...]) -> list[Path]:
+    """The one of both tables that is there, if one is."""
+    there = [name for name in names if (root / name).exists()]
     if len(there) > 1:
         raise FileError(f"{root} holds both {' and '.join(there)}. Keep the one that is meant.")
-    (table,) = required(root, *(there or [" or ".join(TABLES)]))
-    return table
+    return [root / name for name in there]
+
+
+def _captions(root: Path, known: frozenset[str]) -> dict[str, tuple[str, ...]]:
+    """Of pictures that are asked with or searched, in their rows' order."""
+    found: dict[str, tuple[str, ...]] = {}
+    for table in _there(root, CAPTIONS):
+        for row in read_table(table, CAPTION_COLUMNS, ()):
+            picture, caption = (_cell(row, name) for name in CAPTION_COLUMNS)
+            for name, filled in zip(CAPTION_COLUMNS, (picture, caption), strict=True):
+                if not filled:
+                    row.refuse(f"{name!r} is missing or empty")
+            image = _path(picture, row.place)
+            if image not in known:
+                row.refuse(f"'picture' is {image!a}, which no query asks with and no gallery holds")
+            found[image] = (*found.get(image, ()), caption)
+    return found
 
 
 def _gallery(root: Path) -> Named:

@@ -80,15 +80,17 @@ def write_comparison(folders: Sequence[Path], out: Path) -> None:
         temporary.write_text(_filled(parts), encoding="utf-8", errors="backslashreplace")
 
 
-def write_diagnoses(diagnoses: Sequence[Diagnosis], title: str, out: Path) -> None:
-    """Write diagnoses as one HTML page: sentence, numbers, chart.
+def write_diagnoses(
+    diagnoses: Sequence[Diagnosis], title: str, out: Path, where: str = "the built-in world"
+) -> None:
+    """Write diagnoses as one HTML page: sentence, numbers, charts.
 
     Raises:
         FileError: the disk refuses.
     """
     parts = {
         "TITLE": escape(title),
-        "SUBTITLE": "Diagnostics in the built-in world; recall in per cent.",
+        "SUBTITLE": escape(f"Diagnostics in {where}; recall in per cent."),
         "FIGURES": "".join(map(diagnosis_section, diagnoses)),
         "CURVES": "",
         "STRIPS": "",

@@ -7,7 +7,11 @@ from html import escape
 from typing import Any
 
 from rtd_adapters.evaluation.report.charts import bar_chart, line_chart
-from rtd_adapters.evaluation.result import Diagnosis, Result
+from rtd_adapters.evaluation.report.whiskers import whisker_chart
+from rtd_adapters.evaluation.result import PER_CENT, Diagnosis, Result
+
+DECIMALS = {PER_CENT: 2, "points": 2}
+"""Of a diagnosis's figures; three where a unit is not here."""
 
 
 def figures_section(result: Result) -> str:
@@ -64,18 +68,40 @@ def curves_section(metrics: Sequence[Mapping[str, Any]]) -> str:
 
 
 def diagnosis_section(diagnosis: Diagnosis) -> str:
-    """A question's sentence, chart and numbers."""
-    rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{value:.2f}</td></tr>"
-        for name, value in diagnosis.figures.items()
+    """A question's sentence, its charts, one for each unit, and numbers."""
+    lines = line_chart(diagnosis.series, diagnosis.across, diagnosis.up)
+    charts = {diagnosis.up: lines} if lines else _charts_by_unit(diagnosis)
+    drawn = "".join(
+        f"<figure><figcaption>{escape(unit)}</figcaption>{chart}</figure>"
+        for unit, chart in charts.items()
     )
-    chart = line_chart(diagnosis.series, diagnosis.across, diagnosis.up) or bar_chart(
-        diagnosis.figures
+    rows = "".join(
+        f"<tr><td>{escape(name)}</td><td>{value:.{DECIMALS.get(unit, 3)}f}</td>"
+        f"<td>{_ends(diagnosis, name, DECIMALS.get(unit, 3))}</td><td>{escape(unit)}</td></tr>"
+        for unit, figures in diagnosis.by_unit().items()
+        for name, value in figures.items()
     )
     return (
         f"<h2>{escape(diagnosis.name)}</h2><p>{escape(diagnosis.reading)}</p>"
-        f'<div class="charts"><figure>{chart}</figure><table>{rows}</table></div>'
+        f'<div class="charts">{drawn}<table>{rows}</table></div>'
     )
+
+
+def _charts_by_unit(diagnosis: Diagnosis) -> dict[str, str]:
+    return {
+        unit: whisker_chart(figures, diagnosis.intervals, unit)
+        if figures.keys() <= diagnosis.intervals.keys()
+        else bar_chart(figures)
+        for unit, figures in diagnosis.by_unit().items()
+    }
+
+
+def _ends(diagnosis: Diagnosis, name: str, places: int) -> str:
+    """A figure's interval, if it has one."""
+    if name not in diagnosis.intervals:
+        return ""
+    low, high = diagnosis.intervals[name]
+    return f"{low:.{places}f} to {high:.{places}f}"
 
 
 def conditions_section(settings: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 
 from rtd_adapters.clip.sources import backbone_source
-from rtd_adapters.errors import FileError, MissingFiles, RtdError, UsageError
+from rtd_adapters.errors import FileError, MissingFilesError, RtdError, UsageError
 from rtd_adapters.evaluation.benchmark import Benchmark, load_benchmark
 from rtd_adapters.evaluation.inputs import require_partners
 from rtd_adapters.jobs.inputs import PatchJob, trained_for
@@ -171,7 +171,7 @@ def _read_benchmarks(config: Config, plan: Plan) -> Mapping[str, str]:
             continue
         try:
             plan.benchmarks[choice.name] = load_benchmark(choice.benchmark, choice.data)
-        except MissingFiles as error:
+        except MissingFilesError as error:
             first, more = error.missing[0], len(error.missing) - 1
             absent[choice.name] = f"{choice.data} lacks {first}" + (
                 f" and {more} more" * (more > 0)

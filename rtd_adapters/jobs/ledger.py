@@ -1,0 +1,145 @@
+"""What a sweep's folder holds, and of which question: how a killed sweep knows what it has done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rtd_adapters.errors import FileError
+from rtd_adapters.io.atomic import whole_file
+from rtd_adapters.io.entries import Entry
+from rtd_adapters.io.hashes import file_sha256
+from rtd_adapters.io.json_files import read_json
+from rtd_adapters.jobs.calibration import PictureFolder
+from rtd_adapters.jobs.evaluate import EvalJob
+from rtd_adapters.jobs.inputs import PatchJob
+from rtd_adapters.jobs.judges import SweepFigures, Values
+
+NAME = "sweep.json"
+SHOWN = 3
+REMEDY = "Remove it with the patches beside it, or choose another --out."
+
+
+def request_of(job: PatchJob) -> dict[str, Any]:
+    """All that decides what a patch is; files by their sha256."""
+    calibration = PictureFolder.found(job.calibrate).record() if job.calibrate else None
+    return {
+        "method": job.method,
+        "method options": dict(job.method_options),
+        "calibration": calibration,
+        "backbone": content_of(job.backbone),
+        "pretrained": content_of(job.pretrained),
+        "projection": content_of(job.projection),
+        "triplets": content_of(job.triplets),
+        "columns": job.columns,
+        "kind": job.kind,
+        "lora": asdict(job.lora),
+        **job.settings.to_dict(),
+    }
+
+
+def search_of(job: EvalJob) -> dict[str, Any]:
+    """All that decides, beside the patch, what a search finds."""
+    options = job.options
+    return {
+        "benchmark": job.benchmark,
+        "data": str(job.data.resolve()) if job.data else None,
+        "preprocess": options.preprocess,
+        "precision": options.precision,
+        "skip_broken": options.skip_broken,
+    }
+
+
+def content_of(source: str | Path | None) -> str | None:
+    """The sha256 of a source that is a file; the name of any other."""
+    if source is not None and Path(source).is_file():
+        return file_sha256(Path(source))
+    return None if source is None else str(source)
+
+
+@dataclass
+class Ledger:
+    """The file in which a sweep notes what it asks before it begins, and what it found."""
+
+    path: Path
+    asked: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What -> its question: of patches, all that decides them; of figures, that and the search."""
+    found: dict[str, SweepFigures] = field(default_factory=dict)
+    """Name of a value -> its figures."""
+
+    @classmethod
+    def opened(cls, folder: Path) -> Ledger:
+        """That of a folder; an empty one where there is none yet.
+
+        Raises:
+            FileError: what is there is no sweep's.
+        """
+        path = folder / NAME
+        if not path.exists():
+            return cls(path)
+        read = Entry(str(path), read_json(path), REMEDY)
+        asked, found = read.entry("asked"), read.entry("found")
+        return cls(
+            path,
+            {name: dict(asked.entry(name).value) for name in asked},
+            {name: _figures(found.entry(name)) for name in found},
+        )
+
+    def begin(self, what: str, question: Mapping[str, Any], verb: str) -> None:
+        """Note a question before its answer is looked for.
+
+        Args:
+            what: file of a patch, or name of a value.
+            question: all that decides the answer.
+            verb: learned or measured, for the message.
+
+        Raises:
+            FileError: another question was asked under that name, or the disk refuses.
+        """
+        plain: dict[str, Any] = json.loads(json.dumps(question))
+        if what not in self.asked:
+            self.asked[what] = plain
+            self._save()
+            return
+        before = self.asked[what]
+        if other := [n for n in {**before, **plain} if before.get(n) != plain.get(n)]:
+            raise FileError(
+                f"{what} in {self.path.parent} was {verb} with other settings "
+                f"({', '.join(other[:SHOWN])}). Choose another --out."
+            )
+
+    def note(self, name: str, figures: SweepFigures) -> None:
+        """Keep a value's figures.
+
+        Raises:
+            FileError: the disk refuses.
+        """
+        self.found[name] = figures
+        self._save()
+
+    def _save(self) -> None:
+        found = {name: asdict(figures) for name, figures in self.found.items()}
+        text = json.dumps({"asked": self.asked, "found": found}, indent=1)
+        with whole_file(self.path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def _figures(read: Entry) -> SweepFigures:
+    intervals, queries = read.entry("intervals"), read.entry("queries")
+    return SweepFigures(
+        _metrics(read.entry("before")),
+        _metrics(read.entry("after")),
+        {name: tuple(intervals.numbers(name)) for name in intervals},
+        {side: _parts(queries.entry(side)) for side in queries},
+    )
+
+
+def _metrics(read: Entry) -> dict[str, float]:
+    return {name: read.number(name) for name in read}
+
+
+def _parts(read: Entry) -> Values:
+    return {name: read.numbers(name) for name in read}
