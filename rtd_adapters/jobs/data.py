@@ -89,7 +89,7 @@ def check_data(benchmark: str, data: Path | None, split: str) -> DataCheck:
 def _images(parts: tuple[Part, ...]) -> list[str]:
     """Ids of all pictures that an evaluation opens."""
     named = {image for part in parts for image in part.gallery}
-    return sorted(named | {query.reference for part in parts for query in part.queries})
+    return sorted(named.union(*(part.references for part in parts)))
 
 
 def _missing(benchmark: Benchmark, images: list[str], data: Path | None) -> list[str]:

@@ -11,8 +11,8 @@ import torch
 from rtd_adapters.errors import EvaluationError, FileError, UsageError
 from rtd_adapters.evaluation.benchmark import Benchmark, EvalQuery, Part
 from rtd_adapters.evaluation.bootstrap import interval, p_value
-from rtd_adapters.evaluation.diagnosis import CHANGES, _typo
 from rtd_adapters.evaluation.figures import Searched, make_result
+from rtd_adapters.evaluation.perturbations import CHANGES, _typo
 from rtd_adapters.evaluation.pictures import _pixels, embed_pictures, padded
 from rtd_adapters.evaluation.result import Outcome, Result
 from rtd_adapters.evaluation.search import (
