@@ -60,8 +60,8 @@ def _search_part(
     title: str,
     ways: Sequence[Way],
 ) -> list[list[Outcome]]:
-    embedded = _embedded(evaluation, tower, part, pictures, title, ways)
     gallery = Gallery(part.gallery, pictures.embeddings(part.gallery))
+    embedded = _embedded(evaluation, tower, part, pictures, title, ways)
     return [part_outcomes(evaluation.benchmark, part, asked, gallery) for asked in embedded]
 
 
