@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rtd_adapters.io.atomic import whole_file
 from rtd_adapters.io.entries import Entry
-from rtd_adapters.io.json_files import read_json
+from rtd_adapters.io.json_files import read_json, write_json
 
 REMEDY = "This is no result of rtd eval; evaluate again."
 
@@ -129,8 +127,7 @@ class Result:
         Raises:
             FileError: the disk refuses; nothing is left half-written.
         """
-        with whole_file(path) as temporary:
-            temporary.write_text(json.dumps(self.to_dict(), indent=1), encoding="utf-8")
+        write_json(path, self.to_dict())
 
     @classmethod
     def load(cls, path: Path) -> Result:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rtd_adapters.errors import FileError, first_line
+from rtd_adapters.io.bounded import read_bounded
 from rtd_adapters.io.entries import Entry
 from rtd_adapters.io.json_files import LARGEST, parse_json
 
@@ -51,15 +52,11 @@ def read_list(path: Path) -> list[tuple[str, str]]:
 
 def _read(path: Path) -> str:
     try:
-        if not path.is_file():
-            raise FileError(f"{path} is missing or no file. Check the path.")
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise FileError(f"{path} has {size:,} bytes, more than rtd reads ({LARGEST:,}).")
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
+        text = read_bounded(path, LARGEST).decode("utf-8-sig")
+    except ValueError as error:
         why = first_line(error)
         raise FileError(f"{path} cannot be read: {why}. Save it as UTF-8 text.") from error
+    return io.StringIO(text, newline=None).read()  # every kind of line end is one to the readers
 
 
 def _csv_rows(path: Path, text: str, lists: Collection[str]) -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""The one way in which JSON from outside is read: bounded, and never a crash."""
+"""The one way in which JSON from outside is read, bounded and never a crash; and written, whole."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rtd_adapters.errors import FileError, first_line
+from rtd_adapters.io.atomic import whole_file
+from rtd_adapters.io.bounded import read_bounded
 
 LARGEST = 1 << 30
 """Bytes of a JSON file; the largest benchmark's annotations are a tenth of it."""
@@ -18,15 +20,17 @@ def read_json(path: Path, *, largest: int = LARGEST) -> Any:
     Raises:
         FileError: it is missing, too large, no regular file, or no JSON.
     """
-    try:
-        if not path.is_file():
-            raise FileError(f"{path} is missing or no file. Check the path.")
-        size = path.stat().st_size
-        if size > largest:
-            raise FileError(f"{path} has {size:,} bytes, more than rtd reads ({largest:,}).")
-        return parse_json(path.read_bytes(), str(path))
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
+    return parse_json(read_bounded(path, largest), str(path))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain values for people to read too, whole or not at all.
+
+    Raises:
+        FileError: the disk refuses.
+    """
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")
 
 
 def parse_json(text: str | bytes, source: str) -> Any:

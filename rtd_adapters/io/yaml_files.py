@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from rtd_adapters.errors import FileError, first_line
+from rtd_adapters.io.bounded import read_bounded
 
 LARGEST = 1 << 20
 """Bytes of a YAML file; people write them by hand."""
@@ -62,15 +63,9 @@ def read_yaml(path: Path) -> Any:
         FileError: it is missing, too large, no regular file, no YAML, holds a key twice, or a tag
             that asks for more than plain values; the line is named.
     """
+    text = read_bounded(path, LARGEST)
     try:
-        if not path.is_file():
-            raise FileError(f"{path} is missing or no file. Check the path.")
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise FileError(f"{path} has {size:,} bytes, more than rtd reads ({LARGEST:,}).")
-        return yaml.load(path.read_bytes(), _Loader)
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
+        return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise FileError(f"{path} is not valid YAML: {_fault(error)}. Mend the file.") from error
 
