@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rtd_adapters.cli.options import FOLDER, json_option
+from rtd_adapters.cli.options import data_option, json_option
 from rtd_adapters.cli.terminal import echo, echo_json
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def data() -> None:
 
 @data.command()
 @click.argument("benchmark")
-@click.option("--data", type=FOLDER, help="The folder in which the benchmark was unpacked.")
+@data_option
 @click.option(
     "--split",
     type=click.Choice(["val", "test"]),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     help="What is searched, as `rtd plugins` lists them; docs/evaluation.md has each one's files "
     "and protocol.",
 )
-@click.option("--data", type=options.FOLDER, help="The folder in which the benchmark was unpacked.")
+@options.data_option
 @click.option(
     "-p", "--patch", type=options.FILE, help="The patch to compare the base encoder with."
 )
@@ -46,13 +46,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="The backbone's own image transform, or padding first, as SEARLE does by default.",
 )
-@click.option(
-    "--batch-size",
-    type=click.IntRange(1),
-    default=64,
-    show_default=True,
-    help="Pictures, and queries, at a time.",
-)
+@options.search_size_option
 @click.option(
     "--also-strength",
     "also_strengths",

@@ -203,16 +203,24 @@ device_option = click.option(
     type=click.Choice(["cpu", "cuda", "mps"]),
     help="Where to compute.  [accelerate's choice]",
 )
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Processes that read pictures; with 0 the command itself reads them. A GPU wants as many "
+    "as there are cores.",
+)
+search_size_option = click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    default=64,
+    show_default=True,
+    help="Pictures, and queries, at a time.",
+)
 extraction_options = together(
     device_option,
-    click.option(
-        "--workers",
-        type=click.IntRange(0),
-        default=0,
-        show_default=True,
-        help="Processes that read pictures; with 0 the command itself reads them. A GPU wants as "
-        "many as there are cores.",
-    ),
+    workers_option,
     click.option(
         "--precision",
         type=click.Choice(["no", "fp16", "bf16"]),

@@ -21,20 +21,8 @@ if TYPE_CHECKING:
     "-o", "--out", type=options.FOLDER, required=True, help="Folder of patches, results and tables."
 )
 @options.device_option
-@click.option(
-    "--workers",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Processes that read pictures; with 0 the command itself reads them.",
-)
-@click.option(
-    "--batch-size",
-    type=click.IntRange(1),
-    default=64,
-    show_default=True,
-    help="Pictures, and queries, at a time.",
-)
+@options.workers_option
+@options.search_size_option
 @click.option(
     "--dry-run", is_flag=True, help="Say what would be done and what is missing; write nothing."
 )
