@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -130,6 +132,11 @@ class Benchmark:
     def hidden(self) -> bool:
         """Whether the right answers are with a server."""
         return not any(query.targets for part in self.parts for query in part.queries)
+
+    @cached_property
+    def annotations_sha256(self) -> str:
+        """Of galleries and queries as they were read."""
+        return hashlib.sha256(repr(self.parts).encode()).hexdigest()
 
 
 def get_benchmark(name: str) -> BenchmarkSource:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -121,7 +120,7 @@ def _settings(evaluation: Evaluation, patch: TextEncoderPatch | None) -> dict[st
         "strength": options.strength if about else None,
         "gallery": {part.name or "all": len(part.gallery) for part in benchmark.parts},
         "queries": {part.name or "all": len(part.queries) for part in benchmark.parts},
-        "annotations_sha256": hashlib.sha256(repr(benchmark.parts).encode()).hexdigest(),
+        "annotations_sha256": benchmark.annotations_sha256,
         **benchmark.settings,
         "versions": {name: version(name) for name in LIBRARIES},
         "python": platform.python_version(),

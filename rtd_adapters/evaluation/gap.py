@@ -14,9 +14,10 @@ from rtd_adapters.clip.text import TextTower, clean_caption, clean_conditioning
 from rtd_adapters.evaluation.benchmark import EvalQuery, Part
 from rtd_adapters.evaluation.captions import CaptionEmbedder, captioned_pictures
 from rtd_adapters.evaluation.features import pictures_of
-from rtd_adapters.evaluation.measures import POINTS, Measures, headline, left_out, less
+from rtd_adapters.evaluation.measures import POINTS, Measures, headline, left_out
 from rtd_adapters.evaluation.outcomes import part_outcomes
 from rtd_adapters.evaluation.result import COSINE, DISTANCE, Diagnosis
+from rtd_adapters.evaluation.scores import less
 from rtd_adapters.evaluation.search import Gallery, rankings
 from rtd_adapters.evaluation.subject import Subject
 from rtd_adapters.methods.method import REUSE

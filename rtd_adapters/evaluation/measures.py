@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rtd_adapters.evaluation.bootstrap import interval, statistic_interval
 from rtd_adapters.evaluation.result import PER_CENT, Diagnosis, Outcome, Series
+from rtd_adapters.evaluation.scores import less, mean
 
 POINTS = "points"
 """Unit of a change of per cent."""
@@ -23,16 +24,6 @@ def headline(outcomes: Sequence[Sequence[Outcome]]) -> tuple[str, list[Tensor]]:
     """A benchmark's first metric, and its values part by part, in per cent."""
     name = next(iter(outcomes[0][0].values))
     return name, [torch.tensor([100 * one.values[name] for one in part]) for part in outcomes]
-
-
-def mean(parts: Parts) -> float:
-    """Averaged within parts, then over parts, as the benchmark's own metrics are."""
-    return sum(part.double().mean().item() for part in parts) / len(parts)
-
-
-def less(new: Parts, old: Parts) -> list[Tensor]:
-    """`new` minus `old`, query by query."""
-    return [after - before for after, before in zip(new, old, strict=True)]
 
 
 def is_tie(ends: Interval) -> bool:

@@ -45,24 +45,12 @@ def search_ways(
         EvaluationError, TripletError: the method cannot ask a query.
     """
     pictures = pictures_of(evaluation)
-    parts = [
-        _search_part(evaluation, tower, part, pictures, title, ways)
-        for part in evaluation.benchmark.parts
-    ]
+    parts: list[list[list[Outcome]]] = []
+    for part in evaluation.benchmark.parts:
+        gallery = Gallery(part.gallery, pictures.embeddings(part.gallery))
+        embedded = _embedded(evaluation, tower, part, pictures, title, ways)
+        parts.append([part_outcomes(evaluation.benchmark, part, a, gallery) for a in embedded])
     return [list(outcomes) for outcomes in zip(*parts, strict=True)]
-
-
-def _search_part(
-    evaluation: Evaluation,
-    tower: TextTower,
-    part: Part,
-    pictures: Pictures,
-    title: str,
-    ways: Sequence[Way],
-) -> list[list[Outcome]]:
-    gallery = Gallery(part.gallery, pictures.embeddings(part.gallery))
-    embedded = _embedded(evaluation, tower, part, pictures, title, ways)
-    return [part_outcomes(evaluation.benchmark, part, asked, gallery) for asked in embedded]
 
 
 def embed_part(

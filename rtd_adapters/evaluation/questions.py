@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from rtd_adapters.evaluation.bootstrap import interval
 from rtd_adapters.evaluation.diagnosis import STRENGTHS
 from rtd_adapters.evaluation.gap import anchor_alignment, modality_gap
-from rtd_adapters.evaluation.measures import Measures, is_tie, left_out, less, mean
+from rtd_adapters.evaluation.measures import Measures, is_tie, left_out
 from rtd_adapters.evaluation.perturbations import CHANGES, perturbed, wordings
 from rtd_adapters.evaluation.result import Diagnosis
+from rtd_adapters.evaluation.scores import less, mean
 from rtd_adapters.evaluation.subject import Subject
 
 

@@ -42,10 +42,7 @@ def scores(values: Values, parts: Sequence[str]) -> dict[str, list[Tensor]]:
 
 def figures(found: Scores) -> dict[str, float]:
     """Metric -> per cent."""
-    return {
-        name: 100 * sum(part.double().mean().item() for part in parts) / len(parts)
-        for name, parts in found.items()
-    }
+    return {name: 100 * mean(parts) for name, parts in found.items()}
 
 
 def intervals(found: Scores, base: Scores | None = None) -> dict[str, tuple[float, float]]:
@@ -62,7 +59,14 @@ def p_values(found: Scores, base: Scores) -> dict[str, float]:
 def _differences(found: Scores, base: Scores | None) -> Scores:
     if base is None:
         return found
-    return {
-        name: [new - old for new, old in zip(parts, base[name], strict=True)]
-        for name, parts in found.items()
-    }
+    return {name: less(parts, base[name]) for name, parts in found.items()}
+
+
+def mean(parts: Sequence[Tensor]) -> float:
+    """Averaged within parts, [queries] values each, then over parts."""
+    return sum(part.double().mean().item() for part in parts) / len(parts)
+
+
+def less(new: Sequence[Tensor], old: Sequence[Tensor]) -> list[Tensor]:
+    """`new` minus `old`, query by query."""
+    return [after - before for after, before in zip(new, old, strict=True)]

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from rtd_adapters.errors import FileError
-from rtd_adapters.io.atomic import whole_file
 from rtd_adapters.io.entries import Entry
-from rtd_adapters.io.hashes import file_sha256
-from rtd_adapters.io.json_files import read_json
+from rtd_adapters.io.json_files import read_json, write_json
 from rtd_adapters.jobs.calibration import PictureFolder
 from rtd_adapters.jobs.evaluate import EvalJob
 from rtd_adapters.jobs.inputs import PatchJob
 from rtd_adapters.jobs.judges import SweepFigures, Values
+from rtd_adapters.triplets.sources import source_identity
 
 NAME = "sweep.json"
 SHOWN = 3
@@ -54,10 +53,8 @@ def search_of(job: EvalJob) -> dict[str, Any]:
 
 
 def content_of(source: str | Path | None) -> str | None:
-    """The sha256 of a source that is a file; the name of any other."""
-    if source is not None and Path(source).is_file():
-        return file_sha256(Path(source))
-    return None if source is None else str(source)
+    """What tells a source from another, as `source_identity` has it; None without one."""
+    return None if source is None else source_identity(source)
 
 
 @dataclass
@@ -122,9 +119,7 @@ class Ledger:
 
     def _save(self) -> None:
         found = {name: asdict(figures) for name, figures in self.found.items()}
-        text = json.dumps({"asked": self.asked, "found": found}, indent=1)
-        with whole_file(self.path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_json(self.path, {"asked": self.asked, "found": found})
 
 
 def _figures(read: Entry) -> SweepFigures:

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from rtd_adapters.evaluation.bootstrap import interval
 from rtd_adapters.evaluation.diagnosis import TEXT_R1
-from rtd_adapters.evaluation.measures import Measures, is_tie, less
+from rtd_adapters.evaluation.measures import Measures, is_tie
 from rtd_adapters.evaluation.result import Diagnosis, Series
+from rtd_adapters.evaluation.scores import less
 from rtd_adapters.jobs.sweep import NOISE, STRENGTH, TRIPLETS, SweepRow
 
 KINDS = {NOISE: ("noise", "noise scale"), STRENGTH: ("strength", "strength")}

@@ -77,7 +77,7 @@ def write_comparison(folders: Sequence[Path], out: Path) -> None:
         "SETTINGS": settings_sections(about),
     }
     with whole_file(out) as temporary:
-        temporary.write_text(_filled(parts), encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(filled(parts), encoding="utf-8", errors="backslashreplace")
 
 
 def write_diagnoses(
@@ -97,7 +97,7 @@ def write_diagnoses(
         "SETTINGS": "",
     }
     with whole_file(out) as temporary:
-        temporary.write_text(_filled(parts), encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(filled(parts), encoding="utf-8", errors="backslashreplace")
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
@@ -133,10 +133,15 @@ def _page(
         "STRIPS": queries_section(strips, folder, result.patched is not None),
         "SETTINGS": conditions_section(result.settings),
     }
-    return _filled(parts)
+    return filled(parts)
 
 
-def _filled(parts: Mapping[str, str]) -> str:
+def filled(parts: Mapping[str, str]) -> str:
+    """The page, as HTML.
+
+    Args:
+        parts: TITLE, SUBTITLE, FIGURES, CURVES, STRIPS and SETTINGS, each HTML or nothing.
+    """
     page = TEMPLATE.read_text(encoding="utf-8")
     head, *rest = page.split("@@")
     # Split once: what is filled in may itself contain the signs.

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rtd_adapters.errors import FileError
 from rtd_adapters.evaluation.benchmark import Benchmark
-from rtd_adapters.io.atomic import whole_file
 from rtd_adapters.io.json_files import read_json
 from rtd_adapters.jobs.reproduce.config import BenchmarkChoice
 from rtd_adapters.jobs.reproduce.plan import PATCH, Run, projection_file
@@ -30,7 +26,6 @@ class Identities:
 
     def __init__(self) -> None:
         self._files: dict[Path, str] = {}
-        self._annotations: dict[str, str] = {}
 
     def of_run(self, run: Run) -> Asked:
         """Everything that decides a patch.
@@ -61,17 +56,8 @@ class Identities:
         return {
             "benchmark": choice.benchmark,
             "search": dict(choice.search),
-            ANNOTATIONS: self._queries(benchmark),
+            ANNOTATIONS: benchmark.annotations_sha256,
         }
-
-    def _queries(self, benchmark: Benchmark) -> str:
-        """sha256 of a benchmark's galleries and queries as they were read."""
-        if benchmark.name not in self._annotations:
-            digest = hashlib.sha256()
-            for part in benchmark.parts:
-                digest.update(json.dumps(asdict(part)).encode())
-            self._annotations[benchmark.name] = digest.hexdigest()
-        return self._annotations[benchmark.name]
 
     def _file(self, path: Path | None) -> str | None:
         if path is None:
@@ -113,13 +99,3 @@ def require_same(place: Path, kept: Any, asked: Asked) -> None:
             f"{place} was made with another {', '.join(other)} than the file asks for now. Choose "
             "another --out, or give what has changed another name in the file."
         )
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write plain values, whole or not at all.
-
-    Raises:
-        FileError: the disk refuses.
-    """
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")

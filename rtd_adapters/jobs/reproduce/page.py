@@ -7,12 +7,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from rtd_adapters.evaluation.report.page import filled
 from rtd_adapters.io.atomic import whole_file
 from rtd_adapters.jobs.reproduce.figures import CELL, Finding, Findings, Spread
 from rtd_adapters.jobs.reproduce.plan import Skipped
 from rtd_adapters.jobs.reproduce.tables import Table, plain, tables
-
-TEMPLATE = Path(__file__).with_name("page.html")
 
 
 def write_page(findings: Findings, out: Path) -> None:
@@ -26,15 +25,13 @@ def write_page(findings: Findings, out: Path) -> None:
         "TITLE": escape(findings.config.title),
         "SUBTITLE": f"{found} results, {len(findings.skipped)} skipped. Per cent; over several "
         "seeds the mean, and below it the lowest and the highest.",
-        "TABLES": "".join(map(_table, tables(findings))),
-        "SKIPPED": _skipped(findings.skipped),
-        "RESULTS": _results(findings.found),
+        "FIGURES": "".join(map(_table, tables(findings))),
+        "CURVES": "",
+        "STRIPS": _skipped(findings.skipped),
+        "SETTINGS": _results(findings.found),
     }
-    head, *rest = TEMPLATE.read_text(encoding="utf-8").split("@@")
-    # Split once: what is filled in may itself contain the signs.
-    page = head + "".join(parts[text] if n % 2 == 0 else text for n, text in enumerate(rest))
     with whole_file(out) as temporary:
-        temporary.write_bytes(page.encode("utf-8", "backslashreplace"))
+        temporary.write_text(filled(parts), encoding="utf-8", errors="backslashreplace")
 
 
 def _table(table: Table) -> str:

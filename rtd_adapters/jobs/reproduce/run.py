@@ -14,12 +14,12 @@ from rtd_adapters.clip.image_fingerprint import image_fingerprint
 from rtd_adapters.clip.sources import backbone_source
 from rtd_adapters.compute.processes import launched
 from rtd_adapters.errors import BackboneError, FileError, UsageError
-from rtd_adapters.evaluation.evaluate import EvalOptions, Evaluation, compare, prepare
-from rtd_adapters.evaluation.extraction import extract, left_out_note
+from rtd_adapters.evaluation.evaluate import EvalOptions, Evaluation, compare
 from rtd_adapters.evaluation.result import Result
-from rtd_adapters.io.json_files import read_json
+from rtd_adapters.io.json_files import read_json, write_json
 from rtd_adapters.io.locks import claimed
 from rtd_adapters.jobs.bench.machine import processor
+from rtd_adapters.jobs.evaluate import EvalJob, load_evaluation
 from rtd_adapters.jobs.patch import run_patch
 from rtd_adapters.jobs.reproduce.config import BackboneChoice, BenchmarkChoice, Config
 from rtd_adapters.jobs.reproduce.figures import Finding, Findings
@@ -31,7 +31,6 @@ from rtd_adapters.jobs.reproduce.identity import (
     Identities,
     require_asked,
     require_same,
-    write_json,
 )
 from rtd_adapters.jobs.reproduce.page import write_page
 from rtd_adapters.jobs.reproduce.plan import PATCH, Plan, Run, make_plan, runs_of
@@ -159,19 +158,17 @@ class _Work:
         started = time.perf_counter()
         folder = run.folder(self.out)
         remove_run(run.job(self.out).run_folder)  # a kill may have come between the patch and this
-        evaluation = prepare(
-            method=run.method.method,
-            benchmark=choice.benchmark,
-            data=choice.data,
+        job = EvalJob(
+            run.method.method,
+            choice.benchmark,
+            choice.data,
             backbone=run.backbone.model,
             pretrained=run.backbone.pretrained,
             projection=run.method.projections.get(run.backbone.name),
-            options=self.options(choice),
             method_options=run.method.options,
+            options=self.options(choice),
         )
-        evaluation = extract(evaluation)
-        if note := left_out_note(evaluation.benchmark):
-            self.say(note)
+        evaluation = load_evaluation(job, "val", self.say)
         patch = TextEncoderPatch.load(folder / PATCH)
         result = compare(evaluation, patch)
         asked = self.asked(run, choice)
