@@ -61,7 +61,8 @@ def settings_sections(settings: Mapping[str, Settings]) -> str:
             cells = "".join(f"<td>{escape(str(value))}</td>" for value in values)
             apart.append(f"<tr><td>{escape(name)}</td>{cells}</tr>")
     heads = "".join(f"<th>{escape(name)}</th>" for name in settings)
-    table = f"<table><tr><th></th>{heads}</tr>{''.join(apart)}</table>"
+    rows = f"<tr><th></th>{heads}</tr>{''.join(apart)}"
+    table = f'<div class="wide"><table>{rows}</table></div>'
     differing = f"<h2>Conditions that differ</h2>{table}" if apart else ""
     return differing + conditions_section(shared)
 
