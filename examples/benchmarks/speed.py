@@ -15,11 +15,12 @@ from unittest.mock import patch
 import torch
 
 from rtd_adapters.clip import onednn
+from rtd_adapters.clip.text import TextTower
 from rtd_adapters.jobs.bench.cases import BenchCase
 from rtd_adapters.jobs.bench.stepper import Stepper
 from rtd_adapters.jobs.bench.texts import triplet_stream
 from rtd_adapters.methods.query import query_ids
-from rtd_adapters.training import anchors, fast_engine, packed_texts, packing
+from rtd_adapters.training import anchors, fast_engine, packed_texts, packed_tower
 
 ROUNDS = 5
 
@@ -41,17 +42,10 @@ def padded_compositions(tower, tokenizer, compositions, recompute=False):
     ]
 
 
-def without_sharing(keys, ends):
+def without_sharing(tower, ids, keys):
     """A pack in which no two texts share anything."""
     apart = torch.arange(len(keys))[:, None] * (int(keys.max()) + 1)
-    return packing.pack_texts(keys + apart, ends)
-
-
-def whole_last_block(block, x, pack):
-    """The last block at every node, of which the ends are taken."""
-    rows = torch.arange(len(pack.ends))
-    ends = pack.unfold.index_select(0, rows * pack.width + pack.ends)
-    return packing._block(block, x, pack).index_select(0, ends)
+    return packed_tower.pack_texts(tower, ids, keys + apart)
 
 
 PADDED = [
@@ -59,7 +53,7 @@ PADDED = [
     (anchors, "embed_queries", padded),
 ]
 APART = (packed_texts, "pack_texts", without_sharing)
-WHOLE = (packing, "_last_block", whole_last_block)
+WHOLE = (TextTower, "reads_one", False)
 MKL = (onednn, "_pays", lambda: False)
 
 

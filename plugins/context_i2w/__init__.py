@@ -14,7 +14,7 @@ from .export import register_exporters as register_exporters
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from rtd_adapters import Tokenizer
+    from rtd_adapters import TextTower, Tokenizer
 
 REPLACE = "<|replace|>"
 PUBLISHED_WIDTH = 1024
@@ -56,11 +56,13 @@ class ContextI2W(Method):
         }
     )
 
-    def tokenizer(self, context_length: int) -> Tokenizer:
-        """Byte pairs with the placeholder at id 49405, in place of the last merge ("jekyll")."""
-        from rtd_adapters import Tokenizer
+    def tokenizer(self, tower: TextTower) -> Tokenizer:
+        """Byte pairs with the placeholder at id 49405, in place of the last merge ("jekyll").
 
-        return Tokenizer(context_length, REPLACE, added_token=REPLACE)
+        Raises:
+            UsageError: the tower has another vocabulary than OpenAI's.
+        """
+        return tower.tokenizer(REPLACE, added_token=REPLACE)
 
     def build_projection(self, shape: BackboneShape) -> nn.Module:
         """IM2TEXT_OWM_Attn; as many heads per state width as in the published checkpoint."""

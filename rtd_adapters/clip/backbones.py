@@ -10,13 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rtd_adapters.clip.agreement import require_agreement
 from rtd_adapters.clip.image_head import ImageHead, UnknownHead, image_head
 from rtd_adapters.clip.images import image_width
-from rtd_adapters.clip.open_clip_models import load_open_clip, open_clip_shape
+from rtd_adapters.clip.open_clip_models import known_name, load_open_clip, open_clip_shape
 from rtd_adapters.clip.shapes import BackboneShape
 from rtd_adapters.clip.sources import backbone_source
-from rtd_adapters.clip.text import TextTower, Tokenizer, tower_from_model
+from rtd_adapters.clip.text import TextTower, Vocabulary, find_tower, tower_from_model
 from rtd_adapters.clip.transformers_models import load_transformers, transformers_shape
+from rtd_adapters.clip.vocabularies import folder_vocabulary, open_clip_vocabulary
 from rtd_adapters.errors import BackboneError, UsageError
 
 DEFAULT = "demo"
@@ -42,6 +44,8 @@ class Backbone:
     preprocess: Callable[[Any], Tensor] | None
     image_head: ImageHead = field(default_factory=ImageHead)
     """The image tower's end, which outlives `drop_images`."""
+    layout: str = "openai"
+    """How the live model names the text tower's tensors."""
     without_images: str = (
         "it was dropped (drop_images). Load the backbone again with load_backbone."
     )
@@ -78,12 +82,10 @@ class Backbone:
     @torch.no_grad()
     def embed_captions(self, captions: Sequence[str]) -> Tensor:
         """[N, embed_dim] unnormalised embeddings of plain captions by the frozen tower."""
-        tokenizer = Tokenizer(self.tower.config.context_length)
+        tokenizer = self.tower.tokenizer()
         device = self.tower.device
-        rows = [
-            self.tower(tokenizer.encode(captions[start : start + EMBED_BATCH]).to(device))
-            for start in range(0, len(captions), EMBED_BATCH)
-        ]
+        parts = (captions[s : s + EMBED_BATCH] for s in range(0, len(captions), EMBED_BATCH))
+        rows = [self.tower(self.tower.trimmed(tokenizer.encode(p).to(device))) for p in parts]
         return torch.cat(rows) if rows else torch.empty(0, self.shape.embed_dim, device=device)
 
 
@@ -92,32 +94,49 @@ def load_backbone(name: str = DEFAULT, pretrained: str | None = None) -> Backbon
 
     Args:
         name: one that a plugin brings (`demo` is the built-in world), an open_clip model name, the
-            path of an open_clip model-config JSON, or a local transformers CLIP folder.
+            path of an open_clip model-config JSON, or a local transformers folder of a CLIP,
+            SigLIP, MetaCLIP 2 or BLIP.
         pretrained: an open_clip weights tag, or a local .safetensors or .pt file. Not for folders
             and for what plugins bring: they have their own weights. A file may hold a text tower
             alone, which is enough where no pictures are needed.
 
     Raises:
-        BackboneError: the name or tag is unknown, or weights are missing or do not fit.
+        BackboneError: the name or tag is unknown, weights or tokenizer are missing or do not fit,
+            or the text tower is none that rtd knows, exactly.
         FileError: a local file is missing or damaged.
     """
+    model, preprocess = _load_model(name, pretrained)
+    model = model.float().eval().requires_grad_(False)
+    live = find_tower(model)
+    tower = tower_from_model(model).requires_grad_(False)
+    tower.vocabulary = _vocabulary(name, pretrained, tower.config.vocab_size)
+    require_agreement(live, tower, name)
+    head, width = _image_end(model)
+    if preprocess is None:
+        head, width = UnknownHead(f"{name} has no image tower: {TEXT_ONLY}"), 0
+    shape = BackboneShape(tower.config.embed_dim, tower.config.width, width)
+    if preprocess is None:
+        return Backbone(name, pretrained, tower, shape, None, None, head, live.layout, TEXT_ONLY)
+    return Backbone(name, pretrained, tower, shape, model, preprocess, head, live.layout)
+
+
+def _load_model(
+    name: str, pretrained: str | None
+) -> tuple[nn.Module, Callable[[Any], Tensor] | None]:
     source = backbone_source(name)
     if source is None and not Path(name).is_dir():
-        model, preprocess = load_open_clip(name, pretrained)
-    elif pretrained is not None:
+        return load_open_clip(name, pretrained)
+    if pretrained is not None:
         raise BackboneError(f"{name} brings its own weights. Leave --pretrained out.")
-    else:
-        model, preprocess = source.load() if source else load_transformers(Path(name))
-    model = model.float().eval().requires_grad_(False)
-    tower = tower_from_model(model).requires_grad_(False)
-    text = tower.config
-    if preprocess is None:
-        shape = BackboneShape(text.embed_dim, text.width, 0)
-        none = UnknownHead(f"{name} has no image tower: {TEXT_ONLY}")
-        return Backbone(name, pretrained, tower, shape, None, None, none, TEXT_ONLY)
-    head, width = _image_end(model)
-    shape = BackboneShape(text.embed_dim, text.width, width)
-    return Backbone(name, pretrained, tower, shape, model, preprocess, head)
+    return source.load() if source else load_transformers(Path(name))
+
+
+def _vocabulary(name: str, pretrained: str | None, vocab_size: int) -> Vocabulary:
+    if source := backbone_source(name):
+        return source.vocabulary()
+    if Path(name).is_dir():
+        return folder_vocabulary(Path(name), vocab_size)
+    return open_clip_vocabulary(known_name(name), pretrained)
 
 
 def _image_end(model: nn.Module) -> tuple[ImageHead, int]:

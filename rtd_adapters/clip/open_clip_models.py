@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rtd_adapters.clip.model_configs import read_model_config
 from rtd_adapters.clip.shapes import BackboneShape
-from rtd_adapters.clip.text import find_tower, from_layout, to_layout
+from rtd_adapters.clip.text import find_tower, from_layout, holds_tower, to_layout
 from rtd_adapters.errors import BackboneError, first_line
 from rtd_adapters.io.checkpoints import read_checkpoint
 
@@ -36,7 +36,7 @@ def load_open_clip(
     """
     import open_clip
 
-    name = _known_name(name)
+    name = known_name(name)
     if pretrained is None:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
         raise BackboneError(
@@ -60,7 +60,7 @@ def load_open_clip(
     return model, preprocess
 
 
-def _known_name(name: str) -> str:
+def known_name(name: str) -> str:
     """The name under which open_clip knows a model; a config JSON is made known first."""
     import open_clip
 
@@ -102,24 +102,18 @@ def _holds_text_only(checkpoint: Any) -> bool:
     inner = (value for value in checkpoint.values() if isinstance(value, Mapping))
     if any(re.search("visual|vision", str(name)) for part in (checkpoint, *inner) for name in part):
         return False
-    try:
-        from_layout(checkpoint)
-    except BackboneError:
-        return False
-    return True
+    return holds_tower(checkpoint)
 
 
 def _with_text_tower(name: str, checkpoint: Mapping[str, Any], source: str) -> nn.Module:
     """The model of an open_clip name with a text tower in any layout; its images mean nothing."""
     import open_clip
 
-    _, tower = from_layout(checkpoint)
     try:
         model = open_clip.create_model(name, pretrained=None, pretrained_hf=False)
         live = find_tower(model)
+        _, tower = from_layout(checkpoint, live.config)
         tensors = to_layout(tower, live.layout)
-        if tensors.keys() != live.named_tensors().keys():
-            raise BackboneError(f"its text tower has another number of blocks than {name}'s.")
         model.load_state_dict(tensors, strict=False)
     except Exception as error:
         raise BackboneError(f"{name} with {source} did not load: {_reason(error)}") from error
@@ -142,7 +136,7 @@ def open_clip_shape(name: str) -> BackboneShape:
     """
     import open_clip
 
-    return config_shape(open_clip.get_model_config(_known_name(name)))
+    return config_shape(open_clip.get_model_config(known_name(name)))
 
 
 def config_shape(config: dict[str, Any]) -> BackboneShape:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rtd_adapters.clip.shapes import BackboneShape
+    from rtd_adapters.clip.text import Vocabulary
 
 
 class BackboneSource(ABC):
@@ -36,6 +37,12 @@ class BackboneSource(ABC):
     @abstractmethod
     def shape(self) -> BackboneShape:
         """Its sizes, without loading it."""
+
+    def vocabulary(self) -> Vocabulary:
+        """What the ids of its text tower mean: OpenAI's byte pairs, unless it says otherwise."""
+        from rtd_adapters.clip.text import CLIP_BPE
+
+        return CLIP_BPE
 
     def projection(self, method: str) -> Path | None:
         """A method's projection for it.

@@ -72,7 +72,7 @@ def demo_shape(model: nn.Module, tower: TextTower) -> BackboneShape:
 def _bare(
     method: Method, projection: nn.Module, tower: TextTower, image: ImageStates, texts: list[str]
 ) -> Tensor:
-    tokenizer = method.tokenizer(tower.config.context_length)
+    tokenizer = method.tokenizer(tower)
     reference = Reference.of_pictures(image.embedding, tower, tokenizer, image.tokens)
     return embed_composition(tower, tokenizer, method.bare(projection, reference, texts))
 

@@ -78,7 +78,7 @@ class CaptionEmbedder:
         compose: Callable[[CaptionSide, list[str], list[str]], Composition],
     ) -> Tensor:
         backbone, size = self.evaluation.backbone, self.evaluation.options.batch_size
-        tokenizer: Tokenizer = self.evaluation.method.tokenizer(tower.config.context_length)
+        tokenizer: Tokenizer = self.evaluation.method.tokenizer(tower)
         side = CaptionSide(backbone.tower, tokenizer, backbone.image_head, lambda vectors: vectors)
         rows = []
         for start in range(0, len(captions), size):

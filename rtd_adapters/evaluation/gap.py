@@ -205,7 +205,7 @@ class _Texts:
 
 
 def _texts(subject: Subject) -> _Texts:
-    tokenizer = subject.evaluation.method.tokenizer(subject.base.config.context_length)
+    tokenizer = subject.evaluation.method.tokenizer(subject.base)
     rows = subject.triplets[:TRIPLETS]
     return _Texts(
         [clean_caption(row.reference, tokenizer) for row in rows],

@@ -157,4 +157,6 @@ def patched_tower(backbone: Backbone, patch: TextEncoderPatch, strength: float =
     """
     base = backbone.tower.state_dict()
     patch.require_fit(base, backbone.tower.config)
-    return patch.build_tower(base, strength).to(backbone.tower.device)
+    tower = patch.build_tower(base, strength)
+    tower.vocabulary = backbone.tower.vocabulary
+    return tower.to(backbone.tower.device)

@@ -107,7 +107,7 @@ class QueryEmbedder:
         """
         if embedding is not None:
             return averaged(self.sides(tower, queries, embedding, states), COMPOSED)
-        tokenizer = self.method.tokenizer(tower.config.context_length)
+        tokenizer = self.method.tokenizer(tower)
         orders = zip(*(query.texts for query in queries), strict=True)
         return mean_of_units(
             [embed_composition(tower, tokenizer, Composition.of(texts)) for texts in orders]
@@ -132,7 +132,7 @@ class QueryEmbedder:
             EvaluationError: a query changes how the bare prompt opens, and the method's opens in
                 another way; or only some of the queries are bare. `Sides.composed` raises it.
         """
-        tokenizer = self.method.tokenizer(tower.config.context_length)
+        tokenizer = self.method.tokenizer(tower)
         if states is not None:
             states = states.to(tower.device)
         reference = Reference.of_pictures(embedding.to(tower.device), tower, tokenizer, states)

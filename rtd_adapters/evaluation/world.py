@@ -76,12 +76,12 @@ class World:
 
     def embed(self, tower: TextTower, texts: Sequence[str]) -> Tensor:
         """[N, embed_dim] unnormalised embeddings of plain texts."""
-        tokenizer = self.method.tokenizer(tower.config.context_length)
+        tokenizer = self.method.tokenizer(tower)
         starts = range(0, len(texts), CHUNK)
         return torch.cat([tower(tokenizer.encode(texts[s : s + CHUNK])) for s in starts])
 
     def _composed(self, tower: TextTower) -> Tensor:
-        tokenizer = self.method.tokenizer(tower.config.context_length)
+        tokenizer = self.method.tokenizer(tower)
         rows = []
         for start in range(0, len(self.queries.targets), CHUNK):
             part = slice(start, start + CHUNK)

@@ -137,7 +137,7 @@ def calibrated_head(
             "Name a folder of different ones."
         )
     tower = backbone.tower
-    tokenizer = method.tokenizer(tower.config.context_length)
+    tokenizer = method.tokenizer(tower)
     captions = [clean_caption(row.reference, tokenizer) for row in triplets[:CAPTIONS]]
     with torch.no_grad():
         embedding = backbone.embed_captions(captions)

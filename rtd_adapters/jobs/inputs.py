@@ -106,7 +106,7 @@ class Inputs:
 
     def towers(self, student: TextTower) -> Towers:
         """The networks of a run that trains, or judges, this tower."""
-        tokenizer = self.trained.tokenizer(student.config.context_length)
+        tokenizer = self.trained.tokenizer(student)
         return Towers(
             self.trained,
             self.projection,

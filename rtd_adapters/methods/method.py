@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rtd_adapters.clip.shapes import BackboneShape
-    from rtd_adapters.clip.text import Tokenizer
+    from rtd_adapters.clip.text import TextTower, Tokenizer
 
 M = TypeVar("M", bound="Method")
 STAND_IN = "stand_in"
@@ -136,11 +136,14 @@ class Method(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define load_projection")
 
-    def tokenizer(self, context_length: int) -> Tokenizer:
-        """The tokenizer of the method's prompts: CLIP's own, unless the repository changes it."""
-        from rtd_adapters.clip.text import Tokenizer
+    def tokenizer(self, tower: TextTower) -> Tokenizer:
+        """The tokenizer of the method's prompts: the tower's own, unless the repository changes
+        it.
 
-        return Tokenizer(context_length, placeholder=self.placeholder)
+        Raises:
+            UsageError: the tower's vocabulary has no row for the placeholder.
+        """
+        return tower.tokenizer(self.placeholder)
 
     def pseudo_tokens(self, projection: nn.Module, embedding: Tensor) -> Tensor:
         """[B, K, text width] from joint-space embeddings [B, embed_dim]; here K = 1."""

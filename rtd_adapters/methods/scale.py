@@ -47,7 +47,7 @@ def scale_note(method: Method, projection: nn.Module, backbone: Backbone) -> str
         backbone: whose token table is the measure; rows of zeros, which no text uses, are left out.
     """
     tower = backbone.tower
-    tokenizer = method.tokenizer(tower.config.context_length)
+    tokenizer = method.tokenizer(tower)
     side = CaptionSide(tower, tokenizer, backbone.image_head, lambda vectors: vectors)
     reference = side.reference(method, PROBES, backbone.embed_captions(PROBES), tower)
     queries = method.composed(projection, reference, [TEXT] * len(PROBES)).queries

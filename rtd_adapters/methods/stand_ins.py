@@ -73,16 +73,18 @@ class CaptionSide:
     def token_states(self, captions: Sequence[str], whole: Tensor) -> Tensor:
         """[B, 1 + patches, image width]: captions as whole pictures, their tokens as patches.
 
-        Tokens are spread evenly over the patches, the last one included: attention is causal, so
+        Tokens are spread evenly over the patches, the last one included: where attention is causal
         it has seen the whole caption.
         """
         ids = self.tokenizer.encode(captions).to(whole.device)
-        ends = self.frozen.ends(ids)
+        lengths = torch.tensor(self.tokenizer.lengths(captions), device=ids.device)
         tokens = self.frozen.project(self.frozen.states(self.frozen.trimmed(ids)))
         # Noise is drawn for the whole context, so it does not depend on which texts share a batch.
         tokens = self.noise(F.pad(tokens, (0, 0, 0, ids.shape[1] - tokens.shape[1])))
         spread = torch.linspace(0, 1, self.image_head.patches, device=ids.device)
-        places = 1 + (spread * (ends[:, None] - 2).clamp_min(0)).round().long()
+        words = self.tokenizer.vocabulary
+        last = (lengths - words.prefix - words.suffix - 1).clamp_min(0)
+        places = words.prefix + (spread * last[:, None]).round().long()
         rows = torch.arange(len(ids), device=ids.device)[:, None]
         return self.image_head.lift_pictures(
             torch.cat([whole[:, None], tokens[rows, places]], dim=1)

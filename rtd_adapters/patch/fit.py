@@ -10,9 +10,6 @@ from rtd_adapters.clip.text import TowerConfig, config_from_state, fingerprint, 
 from rtd_adapters.errors import PatchError
 from rtd_adapters.patch.metadata import PatchMetadata
 
-UNSEEN = ("activation", "heads")
-"""What decides a tower's outputs and stands in none of its tensors."""
-
 
 def require_same_base(metadata: PatchMetadata, base: Mapping[str, Tensor]) -> None:
     """Check that a tower is the one that the patch was trained for.
@@ -44,10 +41,11 @@ def require_same_computation(metadata: PatchMetadata, config: TowerConfig) -> No
         config: the tower's.
 
     Raises:
-        PatchError: its activation or its number of heads is another; both are named.
+        PatchError: its activation, heads, mask, pooling or another part is another; both are named.
     """
-    for name in UNSEEN:
-        trained, there = metadata.tower.get(name), getattr(config, name)
+    described = TowerConfig.from_dict(metadata.tower).computation
+    for name, there in config.computation.items():
+        trained = described[name]
         if trained != there:
             raise PatchError(
                 f"this patch was trained for a text tower with {name} {trained}, but the model's "
@@ -69,11 +67,13 @@ def described_tower(metadata: PatchMetadata, state: Mapping[str, Tensor]) -> Tow
         PatchError: they describe another one.
     """
     described = TowerConfig.from_dict(metadata.tower)
-    made = config_from_state(state, described.heads, described.activation)
+    made = config_from_state(state, described)
     if made != described:
+        there, here = described.to_dict(), made.to_dict()
+        name = next(name for name, value in here.items() if value != there[name])
         raise PatchError(
-            f"the patch's metadata describe another text tower than its tensors make: {described} "
-            f"there, {made} here. Train or fetch the patch again."
+            "the patch's metadata describe another text tower than its tensors make: "
+            f"{name} is {there[name]} there, {here[name]} here. Train or fetch the patch again."
         )
     return made
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from rtd_adapters.clip.text import TextTower, hf_module_name
+from rtd_adapters.clip.text import Layout, TextTower, get_layout
 from rtd_adapters.errors import UsageError, require_number
 from rtd_adapters.io.atomic import require_new_folder, whole_folder
 from rtd_adapters.patch.metadata import PatchMetadata
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ADAPTER = "default"
 TARGETS = {
     "attention": ("attn.q_proj", "attn.k_proj", "attn.v_proj", "attn.out_proj"),
-    "mlp": ("mlp.c_fc", "mlp.c_proj"),
+    "mlp": ("mlp.c_fc", "mlp.c_gate", "mlp.c_proj"),
 }
 
 
@@ -56,8 +56,10 @@ class LoRASettings:
         values = asdict(self)
         return values | {"targets": list(self.targets), "blocks": self.blocks and list(self.blocks)}
 
-    def layers(self, depth: int) -> list[str]:
-        """Module names of the layers that get factors in a tower of that depth."""
+    def layers(self, tower: TextTower) -> list[str]:
+        """Module names of the layers of a tower that get factors."""
+        depth, block_0 = tower.config.layers, tower.transformer.resblocks[0]
+        has = {name for name, _ in block_0.named_modules()}
         blocks = range(depth) if self.blocks is None else self.blocks
         outside = [block for block in blocks if not 0 <= block < depth]
         if outside:
@@ -67,6 +69,7 @@ class LoRASettings:
             for block in blocks
             for target in self.targets
             for layer in TARGETS[target]
+            if layer in has
         ]
 
 
@@ -78,7 +81,7 @@ def insert_lora(tower: TextTower, settings: LoRASettings) -> None:
     """
     from peft import inject_adapter_in_model
 
-    layers = settings.layers(tower.config.layers)
+    layers = settings.layers(tower)
     inject_adapter_in_model(_peft_config(settings, layers), tower, adapter_name=ADAPTER)
 
 
@@ -101,11 +104,13 @@ def merged_state(tower: TextTower) -> dict[str, Tensor]:
 def write_adapter(
     tower: TextTower, folder: Path, metadata: PatchMetadata, *, overwrite: bool
 ) -> None:
-    """Write `adapter_config.json` and `adapter_model.safetensors`, named for transformers."""
+    """Write `adapter_config.json` and `adapter_model.safetensors`, named as the model names its own
+    layers: PEFT finds them there."""
     require_new_folder(folder, overwrite=overwrite)
     tensors, modules, settings = {}, [], metadata.lora
+    layout = _adapter_layout(metadata.layout)
     for name, layer in _lora_layers(tower):
-        module = hf_module_name(name)
+        module = layout.module(name)
         modules.append(module)
         for part in ("lora_A", "lora_B"):
             weight = getattr(layer, part)[ADAPTER].weight
@@ -118,6 +123,13 @@ def write_adapter(
         values = config.to_dict() | {"inference_mode": True, "target_modules": sorted(modules)}
         text = json.dumps(values, indent=2, sort_keys=True, default=str)
         (temporary / "adapter_config.json").write_text(text, encoding="utf-8")
+
+
+def _adapter_layout(name: str) -> Layout:
+    """The layout itself, or transformers' where q, k and v are one tensor, which PEFT cannot
+    give factors apart."""
+    layout = get_layout(name)
+    return get_layout("hf") if layout.fused else layout
 
 
 def _peft_config(settings: LoRASettings, layers: list[str]) -> LoraConfig:

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from rtd_adapters.clip.finite import not_finite
 from rtd_adapters.clip.precisions import dtype_named
 from rtd_adapters.clip.text import (
+    CLIP_BPE,
     TextTower,
     TowerConfig,
+    Vocabulary,
     find_tower,
     fingerprint,
     from_layout,
@@ -52,6 +54,9 @@ class TextEncoderPatch:
         metadata: what the file says about itself.
     """
 
+    vocabulary: Vocabulary = CLIP_BPE
+    """What the ids of the towers it builds mean. No file holds it; a patch in the making has its
+    backbone's."""
     kinds: ClassVar[dict[str, type[TrainablePatch]]] = {}
     """What `create` can make, by name: `class ...(TrainablePatch, kind="full")` adds itself."""
 
@@ -75,7 +80,7 @@ class TextEncoderPatch:
                 NaN or infinity.
         """
         tensors, metadata = read_patch(Path(path))
-        _, state = from_layout(tensors)
+        _, state = from_layout(tensors, TowerConfig.from_dict(metadata.tower))
         if (name := not_finite(state)) is not None:
             raise PatchError(f"{path} is no use: its {name} holds NaN or infinity. Train it again.")
         if fingerprint(state) != metadata.fingerprint:
@@ -133,7 +138,7 @@ class TextEncoderPatch:
         if base is None and strength != 1.0:
             raise UsageError(f"a tower at strength {strength:g} needs base=, its base's state.")
         state = interpolate(base or {}, self.state(), strength)
-        tower = TextTower(described_tower(self.metadata, state))
+        tower = TextTower(described_tower(self.metadata, state), self.vocabulary)
         tower.load_state_dict({name: tensor.float() for name, tensor in state.items()})
         return tower.eval().requires_grad_(False)
 
@@ -243,6 +248,7 @@ class TrainablePatch(TextEncoderPatch):
         super().__init__({}, metadata)
         self.student = student
         self.base = base
+        self.vocabulary = base.vocabulary
 
     @classmethod
     def begin(
@@ -260,7 +266,7 @@ class TrainablePatch(TextEncoderPatch):
         base_fingerprint = fingerprint(base.state_dict())
         metadata = PatchMetadata(
             method=method.name,
-            layout=method.layout,
+            layout=_layout(method.layout, backbone),
             kind=next(name for name, kind in cls.kinds.items() if kind is cls),
             backbone=backbone.label,
             tower=base.config.to_dict(),
@@ -297,6 +303,12 @@ class TrainablePatch(TextEncoderPatch):
         record = trainer.train(self.student, self.identity())
         self.metadata.fingerprint = fingerprint(self.state())
         return record
+
+
+def _layout(wanted: str, backbone: Backbone) -> str:
+    """The layout a patch is written in: the method's own where the tower is built as CLIP's, which
+    its repository can load; else that of the model the tower comes from."""
+    return wanted if backbone.tower.config.is_clip else backbone.layout
 
 
 def apply(

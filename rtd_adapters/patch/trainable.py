@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rtd_adapters.clip.text import TextTower, Tokenizer
+from rtd_adapters.clip.text import TextTower
 from rtd_adapters.errors import PatchError
 from rtd_adapters.patch.lora import LoRASettings, insert_lora, merged_state, write_adapter
 from rtd_adapters.patch.text_encoder_patch import TrainablePatch
@@ -49,7 +49,7 @@ class LoRAPatch(TrainablePatch, kind="lora"):
         Raises:
             PatchError: it is above 1e-4, so the merged file would not be what was trained.
         """
-        ids = Tokenizer(self.base.config.context_length).encode(PROBES)
+        ids = self.base.tokenizer().encode(PROBES)
         was_training = self.student.training
         outputs = [tower(ids) for tower in (self.student.eval(), self.build_tower())]
         self.student.train(was_training)

@@ -41,10 +41,9 @@ class Rehearsal:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The method's own."""
-        length = self.tower.config.context_length
         remedy = "The placeholder must be one token: use a sign such as $ or *, or an added_token."
-        with promised(self.method, f"tokenizer({length})", remedy):
-            return self.method.tokenizer(length)
+        with promised(self.method, "tokenizer(tower)", remedy):
+            return self.method.tokenizer(self.tower)
 
     @cached_property
     def projection(self) -> nn.Module:

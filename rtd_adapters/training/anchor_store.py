@@ -64,7 +64,7 @@ class AnchorStore:
     """The anchors of one tower.
 
     Args:
-        fingerprint: of the tower.
+        fingerprint: of all that decides the tower's embeddings (`tower_identity`).
         embed_dim: of its embeddings.
         backbone: its name, for people.
         spelling: what else decides a caption's tokens: the method's added token.

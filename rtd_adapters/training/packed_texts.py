@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rtd_adapters.clip.text import TextTower, Tokenizer
 from rtd_adapters.methods.query import Composition, Query, query_ids
-from rtd_adapters.training.packing import encode_pack, pack_texts
+from rtd_adapters.training.packed_tower import encode_pack, pack_texts
 
 
 def embed_compositions(
@@ -40,15 +40,15 @@ def embed_queries(
         recompute: see `encode_pack`.
     """
     ids = [query_ids(tokenizer, query) for query in queries]
-    ends = torch.cat([tower.ends(rows) for rows in ids])
-    ids = [rows[:, : int(ends.max()) + 1] for rows in ids]
+    whole = tower.trimmed(torch.cat(ids))
+    ids = [rows[:, : whole.shape[1]] for rows in ids]
     keys = _keys(tower, tokenizer, queries, ids)
     embedded = [
         tower.embed(rows.to(tower.device), query.pseudo_tokens, tokenizer.placeholder_id)
         for rows, query in zip(ids, queries, strict=True)
     ]
-    pack = pack_texts(torch.cat(keys), ends).to(tower.device)
-    return encode_pack(tower, pack, torch.cat(embedded), recompute)
+    pack = pack_texts(tower, whole, torch.cat(keys)).to(tower.device)
+    return encode_pack(tower, pack, whole.to(tower.device), torch.cat(embedded), recompute)
 
 
 def _keys(

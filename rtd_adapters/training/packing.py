@@ -1,24 +1,19 @@
-"""Runs a text tower on packed texts: no padding, no beginning twice, the last block where read.
+"""Packs of texts: no padding that nobody looks at, and no beginning twice where that is exact.
 
-Attention is causal, so a token's states depend on the tokens before it and on nothing behind. Texts
-that begin alike therefore share their beginning's states, and the texts of a batch form a tree. A
-pack lays the tree's nodes end to end: all linear layers run once a node; just the attention unfolds
-them into padded texts. Equal to the padded computation up to rounding
-(tests/training/test_fast.py). All of this is ours; the paper's script pads every text to 77 tokens.
+Where attention is causal, a token's states depend on the tokens before it and on nothing behind:
+texts that begin alike share their beginning's states, and the texts of a batch form a tree
+(`share_beginnings`). Where tokens look at all words of their text, only texts that are equal
+throughout share (`share_texts`). A pack lays what is left end to end: all linear layers run once a
+node; just the attention unfolds them into padded texts. All of this is ours; the paper's script
+pads every text to 77 tokens.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
-
-from rtd_adapters.clip.onednn import FastLinear
-from rtd_adapters.clip.text import TextTower
 
 ROUND = 64
 """Packs have a multiple of so many nodes, for oneDNN keeps code for every size it meets. Nobody
@@ -27,16 +22,20 @@ reads what is spare."""
 
 @dataclass(frozen=True)
 class Pack:
-    """B texts of at most W tokens as a tree of N nodes, and where everything is."""
+    """B texts of at most W tokens, of which U differ, as N nodes, and where everything is."""
 
-    positions: Tensor
-    """[N] place of each node in its texts, for the position embedding."""
+    places: Tensor
+    """[N] column of each node in its padded text."""
     unfold: Tensor
-    """[B * W] node of each token of each padded text; behind its end a text repeats its end."""
+    """[U * W] node of each token of each padded text; where a text has no token, one of its own."""
     fold: Tensor
     """[N] a place in the padded texts, flat, where each node stands."""
     ends: Tensor
-    """[B] place of each text's last token, which is the one that is read."""
+    """[U] column of each text's token that is read for the whole."""
+    own: Tensor
+    """[U] a text of the batch that is this one."""
+    shared: Tensor | None = None
+    """[B] which of the U texts each text of the batch is; None where none is there twice."""
 
     @property
     def width(self) -> int:
@@ -45,21 +44,26 @@ class Pack:
 
     def to(self, device: torch.device) -> Pack:
         """The same on a device."""
-        parts = (self.positions, self.unfold, self.fold, self.ends)
-        return Pack(*(part.to(device) for part in parts))
+        shared = None if self.shared is None else self.shared.to(device)
+        places, unfold, fold = (t.to(device) for t in (self.places, self.unfold, self.fold))
+        return Pack(places, unfold, fold, self.ends.to(device), self.own.to(device), shared)
+
+    def whole_batch(self, rows: Tensor) -> Tensor:
+        """[B, ...] from a row for each text that differs, [U, ...]."""
+        return rows if self.shared is None else rows.index_select(0, self.shared)
 
 
-def pack_texts(keys: Tensor, ends: Tensor) -> Pack:
-    """Find the tree of some texts.
+def share_beginnings(keys: Tensor, ends: Tensor) -> Pack:
+    """The tree of some texts, for towers whose attention is causal.
 
     Args:
         keys: [B, W] what stands at each place, as non-negative integers: equal keys, equal input.
-        ends: [B] place of each text's last token.
+        ends: [B] place of each text's last token, which is the one that is read.
     """
     rows, width = keys.shape
     nodes = torch.zeros(rows, width, dtype=torch.long)
     parents = torch.zeros(rows, dtype=torch.long)
-    positions, fold, count = [], [], 0
+    places, fold, count = [], [], 0
     base = int(keys.max()) + 1
     for column in range(width):
         alive = (ends >= column).nonzero().flatten()
@@ -70,75 +74,37 @@ def pack_texts(keys: Tensor, ends: Tensor) -> Pack:
         nodes[:, column] = parents
         first = torch.full((len(fresh),), rows).scatter_reduce_(0, member, alive, "amin")
         fold.append(first * width + column)
-        positions.append(torch.full((len(fresh),), column))
+        places.append(torch.full((len(fresh),), column))
         count += len(fresh)
-    spare = torch.zeros(-count % ROUND, dtype=torch.long)
-    return Pack(torch.cat([*positions, spare]), nodes.flatten(), torch.cat([*fold, spare]), ends)
+    spare = _spare(count)
+    own = torch.arange(rows)
+    return Pack(torch.cat([*places, spare]), nodes.flatten(), torch.cat([*fold, spare]), ends, own)
 
 
-def encode_pack(tower: TextTower, pack: Pack, embedded: Tensor, recompute: bool = False) -> Tensor:
-    """[B, embed_dim] embeddings of the texts, unnormalised.
+def share_texts(keys: Tensor, seen: Tensor, ends: Tensor) -> Pack:
+    """Texts that differ, each with the tokens that are looked at, for towers that look ahead.
 
     Args:
-        tower: TextTower, with or without LoRA layers in it.
-        pack: the texts.
-        embedded: [B, W, width] their embedded tokens, positions not added (`TextTower.embed`).
-        recompute: keep no activations inside the blocks and compute them again for the gradient.
+        keys: [B, W] as in `share_beginnings`.
+        seen: [B, W] which tokens are looked at by anything that is read.
+        ends: [B] column of each text's token that is read.
     """
-    x = embedded.flatten(0, 1).index_select(0, pack.fold)
-    x = x + tower.positions(pack.positions)
-    blocks: list[Any] = list(tower.transformer.resblocks)
-    last = blocks.pop()
-    for block in blocks:
-        x = (
-            checkpoint(_block, block, x, pack, use_reentrant=False)
-            if recompute
-            else _block(block, x, pack)
-        )
-    return tower.project(tower.ln_final(_last_block(last, x, pack)))
+    words = torch.where(seen, keys, -1)
+    distinct, shared = torch.unique(words, dim=0, return_inverse=True)
+    rows = torch.arange(len(keys))
+    own = torch.full((len(distinct),), len(keys)).scatter_reduce_(0, shared, rows, "amin")
+    seen, ends = seen[own], ends[own]
+    fold = seen.flatten().nonzero().flatten()
+    nodes = torch.zeros(seen.numel(), dtype=torch.long)
+    nodes[fold] = torch.arange(len(fold))
+    nodes = nodes.view(seen.shape)
+    first = nodes.gather(1, seen.int().argmax(dim=1, keepdim=True))
+    unfold = torch.where(seen, nodes, first).flatten()
+    spare = _spare(len(fold))
+    fold = torch.cat([fold, spare])
+    again = None if len(distinct) == len(keys) else shared
+    return Pack(fold % seen.shape[1], unfold, fold, ends, own, again)
 
 
-@FastLinear()
-def _block(block: Any, x: Tensor, pack: Pack) -> Tensor:
-    """A block at every node, [N, width]."""
-    attention, normal = block.attn, block.ln_1(x)
-    q, k, v = (
-        _unfold(project(normal), attention, pack)
-        for project in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
-    attended = _attend(q, k, v).transpose(1, 2).flatten(2).flatten(0, 1)
-    x = x + attention.out_proj(attended.index_select(0, pack.fold))
-    return x + block.mlp(block.ln_2(x))
-
-
-@FastLinear()
-def _last_block(block: Any, x: Tensor, pack: Pack) -> Tensor:
-    """A block at the texts' ends, [B, width]."""
-    attention, normal = block.attn, block.ln_1(x)
-    k, v = (
-        _unfold(project(normal), attention, pack)
-        for project in (attention.k_proj, attention.v_proj)
-    )
-    rows = torch.arange(len(pack.ends), device=x.device)
-    ends = pack.unfold.index_select(0, rows * pack.width + pack.ends)
-    q = attention.q_proj(normal.index_select(0, ends)).unflatten(-1, (attention.heads, 1, -1))
-    read = torch.arange(pack.width, device=x.device) <= pack.ends[:, None]
-    attended = _attend(q, k, v, read[:, None, None])
-    x = x.index_select(0, ends) + attention.out_proj(attended.flatten(1))
-    return x + block.mlp(block.ln_2(x))
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attention [B, heads, L, width / heads]; causal where no mask is given."""
-    if q.device.type != "cpu":
-        return F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None)
-    # PyTorch's CPU kernel takes five times as long for bf16's gradients as for fp32's.
-    with torch.autocast("cpu", enabled=False):
-        q, k, v = q.float(), k.float(), v.float()
-        return F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None)
-
-
-def _unfold(x: Tensor, attention: Any, pack: Pack) -> Tensor:
-    """Nodes [N, width] as padded texts [B, heads, W, width / heads]."""
-    rows = x.index_select(0, pack.unfold).view(len(pack.ends), pack.width, attention.heads, -1)
-    return rows.transpose(1, 2)
+def _spare(count: int) -> Tensor:
+    return torch.zeros(-count % ROUND, dtype=torch.long)

@@ -10,7 +10,7 @@ from accelerate.utils import set_seed
 from torch import nn
 
 from rtd_adapters.clip.backbones import Backbone
-from rtd_adapters.clip.text import TextTower, fingerprint
+from rtd_adapters.clip.text import TextTower, tower_identity
 from rtd_adapters.compute.processes import Processes
 from rtd_adapters.methods.method import Method
 from rtd_adapters.training.acceleration import accelerated
@@ -51,7 +51,7 @@ class Trainer:
         self.method, self.projection, self.backbone = method, projection, backbone
         self.settings, self.options = settings, options or RunOptions()
         self.engine_class = engine or engine_class(settings.engine)
-        self.tokenizer = method.tokenizer(backbone.tower.config.context_length)
+        self.tokenizer = method.tokenizer(backbone.tower)
         self.stream = TripletStream(
             triplets,
             self.tokenizer,
@@ -106,7 +106,7 @@ class Trainer:
     def _anchor_store(self) -> AnchorStore:
         tower = self.backbone.tower
         return AnchorStore(
-            fingerprint(tower.state_dict())["fp32"],
+            tower_identity(tower),
             tower.config.embed_dim,
             self.backbone.label,
             self.tokenizer.added_token,

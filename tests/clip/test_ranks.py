@@ -32,7 +32,7 @@ def test_anchors_that_tie_do_not_count_in_the_targets_favour(toy_backbone, searl
     toy_backbone.tower.ln_final.weight.zero_()
     toy_backbone.tower.ln_final.bias.fill_(1)
     tower = toy_backbone.tower
-    towers = Towers(searle, toy_projection, tower, tower, searle.tokenizer(32))
+    towers = Towers(searle, toy_projection, tower, tower, searle.tokenizer(tower))
     captions = [f"caption {letter}" for letter in "abcdefghijklmnopqrst"]
     held_out = TripletBatch(captions, ["is red"] * 20, captions)
     recall = held_out_figures(towers, held_out)

@@ -123,7 +123,7 @@ def test_the_shipped_projection_finds_its_own_picture(clip):
     projection = method.load_projection(projection_path(clip, "searle"), shape)
     rng = random.Random(21)
     drawn = list(dict.fromkeys(draw_training_scene(rng) for _ in range(300)))
-    tokenizer = method.tokenizer(tower.config.context_length)
+    tokenizer = method.tokenizer(tower)
     with torch.no_grad():
         image = model.encode_image(pixels(draw(s, i) for i, s in enumerate(drawn)))
         ids = tokenizer.encode_prompts([method.bare_prompt] * len(image))

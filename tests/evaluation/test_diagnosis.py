@@ -46,7 +46,7 @@ def found(pair):
 
 def test_anchor_alignment_by_hand(pair, found):
     world = pair.world
-    tokenizer = world.method.tokenizer(40)
+    tokenizer = world.method.tokenizer(pair.base)
     cosines = []
     for caption, target in zip(world.queries.target_captions, world.queries.targets, strict=True):
         text = pair.patched(tokenizer.encode([caption]))[0]
@@ -72,7 +72,7 @@ def test_a_worlds_recalls_by_hand(pair, monkeypatch):
     """Cosines of double precision, sorted, query by query; the world goes by sevens."""
     monkeypatch.setattr("rtd_adapters.evaluation.world.CHUNK", 7)
     world, tower = pair.world, pair.base
-    queries, tokenizer = world.queries, world.method.tokenizer(40)
+    queries, tokenizer = world.queries, world.method.tokenizer(tower)
     gallery = F.normalize(world.gallery.embedding.double(), dim=-1)
 
     def places(embeddings, without_reference=False):

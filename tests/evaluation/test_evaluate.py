@@ -252,7 +252,7 @@ def test_ranks_by_hand(run, backbone):
         gallery = F.normalize(model.encode_image(torch.stack(list(images.values()))), dim=-1)
         raw = model.encode_image(torch.stack([images[q.reference] for q in part.queries]))
         pseudo = prepared.projection(raw)
-        tokenizer = method.tokenizer(77)
+        tokenizer = method.tokenizer(backbone.tower)
         ids = tokenizer.encode([f"a photo of $ that {q.texts[0]}" for q in part.queries])
         queries = F.normalize(backbone.tower(ids, pseudo, 259), dim=-1)
     wanted = []
@@ -374,7 +374,7 @@ def test_plain_captions_are_asked_word_for_word(method, captions, backbone, patc
     prepared = extract(captions(method, device="cpu"))
     (part,) = prepared.benchmark.parts
     model, transform = backbone.model, backbone.preprocess
-    tokenizer = get_method(method).tokenizer(77)
+    tokenizer = get_method(method).tokenizer(backbone.tower)
     with torch.no_grad():
         pictures = torch.stack([transform(prepared.benchmark.open_image(i)) for i in part.gallery])
         gallery = F.normalize(model.encode_image(pictures), dim=-1)

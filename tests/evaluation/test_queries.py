@@ -92,7 +92,7 @@ def test_plain_captions_are_embedded_word_for_word(searle, toy_projection, toy_t
     plain = [EvalQuery(text, "", (text,), ("t",)) for text in captions]
     found = QueryEmbedder(searle, toy_projection, "bench").embed(toy_tower, plain, None)
     with torch.no_grad():
-        wanted = toy_tower(searle.tokenizer(toy_tower.config.context_length).encode(captions))
+        wanted = toy_tower(searle.tokenizer(toy_tower).encode(captions))
     torch.testing.assert_close(found, F.normalize(wanted, dim=-1))
 
 

@@ -107,7 +107,7 @@ def found(subject):
 
 
 def embedded(subject, tower, captions):
-    tokenizer = subject.evaluation.method.tokenizer(77)
+    tokenizer = subject.evaluation.method.tokenizer(tower)
     return F.normalize(tower(tokenizer.encode(captions)), dim=-1)
 
 
@@ -184,7 +184,8 @@ def test_centroids_by_hand(found, subject):
         text for image in subject.gallery.ids for text in subject.benchmark.captions.get(image, ())
     ]
     figures = found["modality-gap"].figures
-    tokenizer, module = subject.evaluation.method.tokenizer(77), subject.evaluation.projection
+    tokenizer = subject.evaluation.method.tokenizer(subject.base)
+    module = subject.evaluation.projection
     from rtd_adapters.evaluation.features import pictures_of
 
     parts = subject.benchmark.parts
@@ -205,7 +206,8 @@ def test_centroids_by_hand(found, subject):
 def test_both_concatenations_by_hand(found, subject):
     """On those queries whose reference has a caption: 15 of 20."""
     captions, figures = subject.benchmark.captions, found["modality-gap"].figures
-    tokenizer, module = subject.evaluation.method.tokenizer(77), subject.evaluation.projection
+    tokenizer = subject.evaluation.method.tokenizer(subject.base)
+    module = subject.evaluation.projection
     gallery = F.normalize(subject.gallery.embeddings, dim=-1)
     for side, tower in (("before", subject.base), ("after", subject.patched)):
         averages = {"refined": [], "replaced": []}
@@ -244,7 +246,7 @@ def test_triplets_stand_in_where_a_benchmark_has_no_captions(job, benchmark_fold
     evaluation = load_evaluation(cirr, "val", lambda line: None)
     base, module = evaluation.backbone.tower, evaluation.projection
     tower = patched_tower(evaluation.backbone, TextEncoderPatch.load(cirr.patch))
-    tokenizer = evaluation.method.tokenizer(77)
+    tokenizer = evaluation.method.tokenizer(tower)
     cosines, hits = [], []
     anchors = F.normalize(
         base(tokenizer.encode([row["target_caption"].lower() for row in rows])), dim=-1

@@ -88,7 +88,7 @@ def test_sides_are_what_the_tower_says_and_orders_are_averaged(name, orders, toy
     references = torch.randn(3, config.embed_dim)
     embedder = QueryEmbedder(method, projection)
     found = averaged(embedder.sides(toy_tower, queries, references), NAMED[name])
-    tokenizer = method.tokenizer(config.context_length)
+    tokenizer = method.tokenizer(toy_tower)
 
     def embedded(prompt, row=None):
         ids = tokenizer.encode([prompt])

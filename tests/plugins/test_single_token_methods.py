@@ -7,6 +7,7 @@ import torch
 
 from rtd_adapters import BackboneShape, get_method
 from rtd_adapters.errors import BackboneError
+from rtd_adapters.testing.towers import small_tower
 
 SHAPE = BackboneShape(embed_dim=16, text_width=24, image_width=32)
 
@@ -71,7 +72,7 @@ def test_lincir_reads_a_training_checkpoint(tmp_path):
 
 def test_pic2words_prompts_keep_their_placeholder():
     method = get_method("pic2word")
-    tokenizer = method.tokenizer(77)
+    tokenizer = method.tokenizer(small_tower())
     prompts = [method.composed_prompt.format(text="is red"), method.bare_prompt]
     ids = tokenizer.encode_prompts(prompts)
     assert tokenizer.placeholder_id == 265  # the id their encode functions look for

@@ -51,7 +51,7 @@ def towers(toy_backbone):
         with torch.no_grad():
             for parameter in student.parameters():
                 parameter.add_(torch.randn_like(parameter) * 0.02)
-        tokenizer = method.tokenizer(32)
+        tokenizer = method.tokenizer(toy_backbone.tower)
         return Towers(method, projection, toy_backbone.tower, student, tokenizer, head())
 
     return make

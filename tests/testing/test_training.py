@@ -24,7 +24,8 @@ def towers(toy_backbone):
         torch.manual_seed(0)
         projection = method.build_projection(toy_backbone.shape).eval().requires_grad_(False)
         student = copy.deepcopy(toy_backbone.tower).requires_grad_(True)
-        return Towers(method, projection, toy_backbone.tower, student, method.tokenizer(32))
+        tokenizer = method.tokenizer(student)
+        return Towers(method, projection, toy_backbone.tower, student, tokenizer)
 
     return make
 

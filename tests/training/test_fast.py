@@ -15,7 +15,8 @@ from rtd_adapters.patch.lora import LoRASettings, insert_lora
 from rtd_adapters.training import FastEngine, ReferenceEngine, Towers, TrainingSettings
 from rtd_adapters.training.batches import TripletStream
 from rtd_adapters.training.packed_texts import embed_queries
-from rtd_adapters.training.packing import pack_texts
+from rtd_adapters.training.packed_tower import pack_texts
+from rtd_adapters.training.packing import share_beginnings
 
 TEXTS = [
     "a photo of $ that is red",
@@ -120,7 +121,7 @@ def test_prompts_that_share_no_beginning_or_token_are_packed_apart(changes, towe
 
 def pack(texts):
     ids = Tokenizer(32, "$").encode(texts)
-    return pack_texts(ids, ids.argmax(1))
+    return share_beginnings(ids, ids.argmax(1))
 
 
 def nodes(pack):
@@ -216,7 +217,7 @@ def test_chunks_bound_what_is_in_a_pack(towers, toy_triplets, monkeypatch):
     monkeypatch.setattr(
         packed_texts,
         "pack_texts",
-        lambda keys, ends: sizes.append(len(keys)) or pack_texts(keys, ends),
+        lambda tower, ids, keys: sizes.append(len(keys)) or pack_texts(tower, ids, keys),
     )
     for count in (8, 32):
         batch = TripletStream(toy_triplets, towers.tokenizer, batch_size=count, seed=0).batch(0)

@@ -12,7 +12,7 @@ from rtd_adapters.errors import FileError, TrainingError, UsageError
 from rtd_adapters.training import TrainingSettings
 from rtd_adapters.training.acceleration import _require_even_shares
 from rtd_adapters.training.metrics_file import MetricsFile
-from rtd_adapters.training.packing import pack_texts
+from rtd_adapters.training.packing import share_beginnings
 from rtd_adapters.training.reach import Reach
 
 
@@ -102,8 +102,8 @@ def test_metrics_of_steps_that_run_again_are_forgotten(tmp_path):
 
 @pytest.mark.parametrize(("texts", "nodes"), [(1, 64), (64, 64), (65, 128)])
 def test_packs_are_filled_up_to_a_multiple_of_64(texts, nodes):
-    pack = pack_texts(torch.arange(texts)[:, None], torch.zeros(texts, dtype=torch.long))
-    assert len(pack.positions) == len(pack.fold) == nodes
+    pack = share_beginnings(torch.arange(texts)[:, None], torch.zeros(texts, dtype=torch.long))
+    assert len(pack.places) == len(pack.fold) == nodes
     assert pack.unfold.tolist() == list(range(texts))
     assert pack.width == 1
 
@@ -111,8 +111,8 @@ def test_packs_are_filled_up_to_a_multiple_of_64(texts, nodes):
 def test_a_pack_is_the_tree_of_its_texts():
     """a b c / a b d / x: six nodes, in order of their place; behind its end a text repeats it."""
     keys = torch.tensor([[1, 2, 3], [1, 2, 4], [9, 0, 0]])
-    pack = pack_texts(keys, torch.tensor([2, 2, 0]))
-    assert pack.positions[:5].tolist() == [0, 0, 1, 2, 2]
+    pack = share_beginnings(keys, torch.tensor([2, 2, 0]))
+    assert pack.places[:5].tolist() == [0, 0, 1, 2, 2]
     assert pack.unfold.view(3, 3).tolist() == [[0, 2, 3], [0, 2, 4], [1, 1, 1]]
     assert pack.fold[:5].tolist() == [0, 6, 1, 2, 5]
-    assert pack.fold[5:].sum() == pack.positions[5:].sum() == 0
+    assert pack.fold[5:].sum() == pack.places[5:].sum() == 0

@@ -138,7 +138,7 @@ def test_projection_and_embedding_are_theirs(case, checkout, copy, world, shell)
     method = get_method(case.method)
     tower = tower_from_state_dict(theirs["clip"], heads=1, activation="quick_gelu").float().eval()
     projection = method.load_projection(Path(work / "own.pt"), SHAPE)
-    tokenizer = method.tokenizer(77)
+    tokenizer = method.tokenizer(tower)
     reference = Reference.of_pictures(given["embedding"], tower, tokenizer, given["states"])
     with torch.no_grad():
         composition = method.composed(projection, reference, TEXTS)

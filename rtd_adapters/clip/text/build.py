@@ -17,22 +17,22 @@ from rtd_adapters.errors import BackboneError
 
 
 def tower_from_model(model: nn.Module) -> TextTower:
-    """A copy of a live CLIP's text tower, in fp32 and eval mode, on the model's device.
+    """A copy of a live model's text tower, in fp32 and eval mode, on the model's device.
 
     Args:
-        model: OpenAI clip or a vendored copy of it, open_clip, transformers' `CLIPModel` or
-            `CLIPTextModelWithProjection`, wrapped for several processes or not.
+        model: of OpenAI clip or a vendored copy of it, open_clip or transformers, wrapped for
+            several processes or not.
 
     Raises:
         BackboneError: `model` is none of these, or a tensor holds NaN or infinity.
     """
     live = find_tower(model)
-    _, tensors = from_layout(live.named_tensors())
+    _, tensors = from_layout(live.named_tensors(), live.config)
     return _fill(live.config, tensors)
 
 
 def tower_from_state_dict(state: Mapping[str, Any], heads: int, activation: str) -> TextTower:
-    """A text tower in fp32 and eval mode from a state dict in any of the layouts.
+    """A CLIP's text tower in fp32 and eval mode from a state dict in any of its layouts.
 
     Args:
         state: may hold more than the text tower, and one level of wrapping.
@@ -44,7 +44,10 @@ def tower_from_state_dict(state: Mapping[str, Any], heads: int, activation: str)
             infinity.
     """
     _, tensors = from_layout(state)
-    return _fill(config_from_state(tensors, heads, activation), tensors)
+    width, out = tensors["text_projection"].shape
+    length = len(tensors["positional_embedding"])
+    like = TowerConfig(width, 1, heads, out, activation, context_length=length)
+    return _fill(config_from_state(tensors, like), tensors)
 
 
 def _fill(config: TowerConfig, tensors: Mapping[str, Tensor]) -> TextTower:

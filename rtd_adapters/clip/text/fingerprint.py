@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from rtd_adapters.clip.precisions import PRECISIONS
+from rtd_adapters.clip.text.tower import TextTower
 
 State = Mapping[str, Tensor]
 
@@ -37,6 +39,13 @@ def same_tower(expected: Mapping[str, str], state: State) -> bool:
         for half in ("fp16", "bf16")
         if _survives(state, PRECISIONS[half])
     )
+
+
+def tower_identity(tower: TextTower) -> str:
+    """sha256 of all that decides a tower's embeddings of texts: weights, build and vocabulary."""
+    build = json.dumps(tower.config.to_dict(), sort_keys=True)
+    weights = _digest(tower.state_dict(), torch.float32)
+    return hashlib.sha256(f"{weights} {build} {tower.vocabulary.fingerprint}".encode()).hexdigest()
 
 
 def _held_in(state: State) -> str:

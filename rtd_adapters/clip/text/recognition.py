@@ -1,66 +1,69 @@
-"""Recognises the text tower inside a live CLIP model, by its parts and not by its class.
+"""Recognises the text tower inside a live model, by its parts and not by its class.
 
 Vendored copies of OpenAI's CLIP (Pic2Word, Context-I2W) are found in the same way.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor, nn
 
-from rtd_adapters.clip.text.activations import recognise_activation
 from rtd_adapters.clip.text.config import TowerConfig
-from rtd_adapters.clip.text.layouts import config_from_state, from_layout, layout_names
+from rtd_adapters.clip.text.families import FAMILIES
+from rtd_adapters.clip.text.families.family import Family, model_type
+from rtd_adapters.clip.text.layouts import config_from_state, from_layout, layout_names, plain_key
 from rtd_adapters.errors import BackboneError
-
-EPS = 1e-5  # of every CLIP's LayerNorms
 
 
 @dataclass(frozen=True)
 class LiveTower:
     """The text tower inside a live model; its tensors are the model's own."""
 
-    layout: str
+    family: Family
     config: TowerConfig
     model: nn.Module
     """Without the wrapper that several processes or torch.compile put round it."""
 
+    @property
+    def layout(self) -> str:
+        """How the model names its tensors."""
+        return self.family.layout.name
+
     def named_tensors(self) -> dict[str, Tensor]:
         """The tower's tensors under the layout's names; writing into them changes the model."""
         tensors = self.model.state_dict()
-        return {name: tensors[name] for name in layout_names(self.layout, self.config.layers)}
+        return {name: tensors[name] for name in layout_names(self.layout, self.config)}
 
     def state(self) -> dict[str, Tensor]:
         """Copies under `TextTower`'s names, in the model's own precision."""
-        _, tensors = from_layout(self.named_tensors())
+        _, tensors = from_layout(self.named_tensors(), self.config)
         return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+    def encode(self, ids: Tensor) -> Tensor:
+        """[B, embed_dim] by the model's own code, of padded ids [B, context_length]; it may
+        normalise them."""
+        return self.family.encode(self.model, ids)
 
 
 def find_tower(model: nn.Module) -> LiveTower:
-    """The text tower of an OpenAI clip, open_clip or transformers CLIP model.
+    """The text tower of a model of OpenAI clip, open_clip or transformers.
 
     Args:
         model: may be wrapped (DataParallel, DistributedDataParallel, torch.compile).
 
     Raises:
-        BackboneError: it is no such model, or its text tower is not built as CLIP's is.
+        BackboneError: it is of no family that rtd knows (docs/towers.md), or a part of it is not
+            built as that family is; which one is said.
     """
     model = unwrapped(model)
-    if _has(model, "text_model.encoder.layers"):
-        return _transformers_tower(model)
-    if _has(model, "text.transformer.resblocks"):
-        return _openai_tower(model, model.text, "open_clip_custom")
-    if _has(model, "transformer.resblocks") and _has(model, "token_embedding"):
-        return _openai_tower(model, model, "openai")
-    raise BackboneError(
-        f"{type(model).__name__} is no CLIP that can be patched: it has neither "
-        "`transformer.resblocks` with `token_embedding` (OpenAI clip, open_clip CLIP), nor "
-        "`text.transformer.resblocks` (open_clip CustomTextCLIP), nor `text_model.encoder.layers` "
-        "(transformers CLIPModel, CLIPTextModelWithProjection)."
-    )
+    family = _family(model)
+    tensors = {plain_key(name): tensor for name, tensor in model.state_dict().items()}
+    config = _config(family, model, tensors)
+    _require_no_other_tensors(family, config, tensors)
+    return LiveTower(family, config, model)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -72,56 +75,49 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
-def _openai_tower(model: nn.Module, text: Any, layout: str) -> LiveTower:
-    block = text.transformer.resblocks[0]
-    _require_pooling_at_eot(text, block)
-    return _live(model, layout, block.attn.num_heads, block.mlp, text.ln_final)
-
-
-def _transformers_tower(model: nn.Module) -> LiveTower:
-    text: Any = model.text_model
-    layer = text.encoder.layers[0]
-    return _live(model, "hf", layer.self_attn.num_heads, layer.mlp, text.final_layer_norm)
-
-
-def _live(model: nn.Module, layout: str, heads: int, mlp: nn.Module, norm: Any) -> LiveTower:
-    if norm.eps != EPS:
+def _family(model: nn.Module) -> Family:
+    for family in FAMILIES:
+        if family.fits(model):
+            return family
+    near = [family for family in FAMILIES if family.types and family.has_modules_of(model)]
+    if near:
+        known = ", ".join(kind for family in near for kind in family.types)
         raise BackboneError(
-            f"The text tower's LayerNorms have eps {norm.eps}; CLIP's have {EPS}. "
-            "It cannot be patched."
+            f"{type(model).__name__} has a text model of type {model_type(model)!r}; rtd knows "
+            f"{known} of this build. docs/towers.md lists what can be patched."
         )
-    detected, tensors = from_layout(model.state_dict())
-    assert detected == layout
-    _require_loaded(tensors)
-    config = config_from_state(tensors, heads, recognise_activation(_activation(mlp)))
-    _require_no_other_tensors(model, layout, config.layers)
-    return LiveTower(layout, config, model)
+    sought = "; ".join(f"`{'` and `'.join(family.found)}` ({family.name})" for family in FAMILIES)
+    raise BackboneError(
+        f"{type(model).__name__} is no model that can be patched. What was looked for: {sought}."
+    )
 
 
-def _activation(mlp: nn.Module) -> nn.Module:
-    """The one part of an MLP that has no weights."""
-    parts = [part for part in mlp.children() if not list(part.parameters())]
-    if len(parts) != 1:
-        names = ", ".join(type(part).__name__ for part in mlp.children())
-        raise BackboneError(
-            f"The text tower's MLP ({names}) is not two linear layers and an activation."
-        )
-    return parts[0]
+def _config(family: Family, model: nn.Module, tensors: Mapping[str, Tensor]) -> TowerConfig:
+    """The description of a live tower: what its family reads off it, and its tensors' sizes."""
+    described = dict(family.describe(model))
+    rough = _rough(described, family, tensors)
+    _, state = from_layout(tensors, rough)
+    _require_loaded(state)
+    if "context_length" not in described and "positional_embedding" in state:
+        rows = len(state["positional_embedding"])
+        described["context_length"] = rows - (rough.pooling == "appended")
+        rough = _rough(described, family, tensors)
+    return config_from_state(state, rough)
 
 
-def _require_pooling_at_eot(text: Any, block: Any) -> None:
-    """Refuse towers that look in both directions or pool elsewhere (SigLIP, some open_clip)."""
-    mask = getattr(text, "attn_mask", None)
-    mask = getattr(block, "attn_mask", None) if mask is None else mask
-    if mask is None:
-        raise BackboneError("The text tower attends in both directions; CLIP's is causal.")
-    pooling = getattr(text, "text_pool_type", getattr(text, "pool_type", "argmax"))
-    if pooling not in ("argmax", "eos"):
-        raise BackboneError(f"The text tower pools by {pooling!r}; CLIP's pools at EOT.")
+def _rough(
+    described: Mapping[str, object], family: Family, tensors: Mapping[str, Tensor]
+) -> TowerConfig:
+    """A description whose sizes are not known yet, but for the number of blocks."""
+    blocks = re.compile(re.escape(family.layout.blocks) + r"(\d+)\.")
+    depth = len({match[1] for name in tensors if (match := blocks.match(name))})
+    heads = described["heads"]
+    sizes = {"width": heads, "layers": depth, "embed_dim": 1}
+    return TowerConfig.from_dict(sizes | dict(described))
 
 
-def _require_loaded(tensors: Mapping[str, Tensor]) -> None:
-    empty = next((name for name, tensor in tensors.items() if tensor.is_meta), None)
+def _require_loaded(state: Mapping[str, Tensor]) -> None:
+    empty = next((name for name, tensor in state.items() if tensor.is_meta), None)
     if empty is not None:
         raise BackboneError(
             f"The text tower's {empty} is on the meta device: its weights are not loaded, or they "
@@ -129,29 +125,21 @@ def _require_loaded(tensors: Mapping[str, Tensor]) -> None:
         )
 
 
-def _require_no_other_tensors(model: nn.Module, layout: str, layers: int) -> None:
-    """Refuse a tower with tensors that CLIP's has not: they would change what it computes."""
-    known = set(layout_names(layout, layers))
-    first = ("cls_emb", "token_", "positional_", "transformer.", "ln_final.", "text_projection")
-    roots = {
-        "openai": first,
-        "open_clip_custom": tuple(f"text.{name}" for name in first),
-        "hf": ("text_model.", "text_projection"),
-    }[layout]
+def _require_no_other_tensors(
+    family: Family, config: TowerConfig, tensors: Mapping[str, Tensor]
+) -> None:
+    """Refuse a tower with tensors that its family has not: they would change what it computes."""
+    known = set(layout_names(family.layout.name, config))
     others = [
         name
-        for name in model.state_dict()
-        if name.startswith(roots) and name not in known and not name.endswith("position_ids")
+        for name in tensors
+        if name.startswith(family.roots)
+        and name not in known
+        and not any(re.search(pattern, name) for pattern in family.unused)
     ]
     if others:
         raise BackboneError(
-            f"The text tower has {len(others)} tensors that CLIP's has not, {others[0]} first. "
-            "Merge adapters into the weights before patching; other variants are not supported."
+            f"The text tower has {len(others)} tensors that {family.name} has not, {others[0]} "
+            "first. Merge adapters into the weights before patching; other variants are not "
+            "supported."
         )
-
-
-def _has(model: nn.Module, path: str) -> bool:
-    part: Any = model
-    for name in path.split("."):
-        part = getattr(part, name, None)
-    return isinstance(part, nn.Module)

@@ -1,40 +1,32 @@
-"""OpenAI's byte-pair tokenizer, strict about placeholders. Texts are padded with 0."""
+"""Texts and prompts to padded ids, strict about placeholders."""
 
 from __future__ import annotations
 
 import re
 import warnings
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from rtd_adapters.clip.text.vocabulary import CLIP_BPE, Vocabulary
 from rtd_adapters.errors import TripletError, UsageError
-
-ADDED_ID = 49405
-"""Of the last BPE merge, whose place a method's own token takes."""
-SPECIAL_TOKENS = (
-    "<|startoftext|>",
-    "<|endoftext|>",
-    "<start_of_text>",
-    "<end_of_text>",
-    "<|replace|>",
-)
 
 
 class Tokenizer:
-    """Token ids for CLIP text towers, as OpenAI's `clip.tokenize` gives them.
+    """Token ids for text towers, as the tower's own tokenizer gives them; by default
+    `clip.tokenize`.
 
     Args:
         context_length: of the tower.
-        placeholder: the token that pseudo tokens replace; must be one token by itself.
+        placeholder: the token that pseudo tokens replace. In OpenAI's vocabulary it must be one
+            token by itself; elsewhere it takes its own row or a reserved one.
         added_token: a token that takes the id of the last BPE merge (49405), as in Context-I2W.
             The vocabulary keeps its size; one English word ("jekyll") is spelled in pieces.
+        vocabulary: the tower's.
 
     Raises:
-        UsageError: the placeholder is not one token.
+        UsageError: the placeholder is not one token, or the vocabulary has no row for it.
     """
 
     def __init__(
@@ -42,12 +34,16 @@ class Tokenizer:
         context_length: int = 77,
         placeholder: str | None = None,
         added_token: str | None = None,
+        vocabulary: Vocabulary = CLIP_BPE,
     ) -> None:
         self.context_length = context_length
         self.placeholder = placeholder
         self.added_token = added_token
-        self.placeholder_id = self._single_id(placeholder) if placeholder else None
-        removed = {*SPECIAL_TOKENS, *filter(None, (placeholder, added_token))}
+        self.vocabulary = vocabulary
+        self.placeholder_id = (
+            vocabulary.placeholder_id(placeholder, added_token) if placeholder else None
+        )
+        removed = {*vocabulary.special_tokens, *filter(None, (placeholder, added_token))}
         self._removed = re.compile("|".join(map(re.escape, sorted(removed))), re.IGNORECASE)
         self._truncated: set[int] = set()
         self._cleaned: set[int] = set()
@@ -63,21 +59,16 @@ class Tokenizer:
         return len(self._cleaned)
 
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """[B, context_length] int64: SOT, text, EOT, then 0; over-long text is cut, EOT kept.
+        """[B, context_length] int64: each text with what begins and ends it, then padding;
+        over-long text is cut, its end kept.
 
         The first cut warns; all are counted in `truncated`.
         """
-        ids = torch.zeros(len(texts), self.context_length, dtype=torch.int64)
-        for row, text in enumerate(texts):
-            kept = self._ids(text)
-            if len(kept) > self.context_length:
-                self._note_truncated(text, len(kept))
-                kept = (*kept[: self.context_length - 1], kept[-1])
-            ids[row, : len(kept)] = torch.tensor(kept)
-        return ids
+        return self._padded(texts, [self._ids(text) for text in texts])
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
-        """How many tokens `encode` keeps of each text, SOT and EOT among them; nothing is noted."""
+        """How many tokens `encode` keeps of each text, with those that begin and end it; nothing is
+        noted."""
         return [min(len(self._ids(text)), self.context_length) for text in texts]
 
     def encode_prompts(self, prompts: Sequence[str], counts: Sequence[int] | None = None) -> Tensor:
@@ -94,7 +85,7 @@ class Tokenizer:
         """
         if self.placeholder_id is None:
             raise UsageError("This tokenizer has no placeholder. Pass Tokenizer(placeholder=...).")
-        ids = self.encode(prompts)
+        ids = self._padded(prompts, [self._prompt_ids(prompt) for prompt in prompts])
         wanted = torch.ones(len(prompts), dtype=torch.int64) if counts is None else counts
         present = (ids == self.placeholder_id).sum(dim=1)
         wrong = (present != torch.as_tensor(wanted)).nonzero().flatten().tolist()
@@ -110,7 +101,7 @@ class Tokenizer:
         is taken out, count too.
         """
         kept = self._removed.sub("", text)
-        while self._removed.search(normal := _normal(kept)):
+        while self._removed.search(normal := self.vocabulary.normal(kept)):
             kept = self._removed.sub("", normal)
         if kept != text:
             self._cleaned.add(hash(text))
@@ -122,31 +113,36 @@ class Tokenizer:
         if len(ids) <= self.context_length:
             return text
         self._note_truncated(text, len(ids))
-        return _bpe(self.added_token).decode(ids[1 : self.context_length - 1]).strip()
+        kept = self.vocabulary.cut(ids, self.context_length)
+        return self.vocabulary.words(kept, self.added_token)
+
+    def _padded(self, texts: Sequence[str], rows: Sequence[tuple[int, ...]]) -> Tensor:
+        ids = torch.full((len(rows), self.context_length), self.vocabulary.pad_id)
+        for row, (text, whole) in enumerate(zip(texts, rows, strict=True)):
+            if len(whole) > self.context_length:
+                self._note_truncated(text, len(whole))
+            kept = self.vocabulary.cut(whole, self.context_length)
+            ids[row, : len(kept)] = torch.tensor(kept)
+        return ids
 
     def _ids(self, text: str) -> tuple[int, ...]:
-        return _token_ids(text, self.added_token)
+        return self.vocabulary.ids(text, self.added_token)
 
-    def _single_id(self, placeholder: str) -> int:
-        ids = self._ids(placeholder)[1:-1]
-        if len(ids) != 1:
-            raise UsageError(
-                f"The placeholder {placeholder!r} is {len(ids)} tokens; it must be one. "
-                "Use a single character such as $ or *, or pass it as added_token."
-            )
-        return ids[0]
+    def _prompt_ids(self, prompt: str) -> tuple[int, ...]:
+        assert self.placeholder is not None
+        return self.vocabulary.prompt_ids(prompt, self.placeholder, self.added_token)
 
     def _note_truncated(self, text: str, length: int) -> None:
         if not self._truncated:
             warnings.warn(
                 f"A text of {length} tokens was cut to {self.context_length}: {text[:60]!r}... "
                 "Further ones are only counted.",
-                stacklevel=3,
+                stacklevel=4,
             )
         self._truncated.add(hash(text))
 
     def _complaint(self, prompt: str, present: int, wanted: int) -> str:
-        sign, whole = self.placeholder, self._ids(prompt).count(self.placeholder_id or 0)
+        sign, whole = self.placeholder, self._prompt_ids(prompt).count(self.placeholder_id or 0)
         if whole == wanted:
             return (
                 f"The prompt is longer than {self.context_length} tokens and lost its placeholder "
@@ -161,38 +157,3 @@ class Tokenizer:
             f"The prompt has {whole} placeholders {sign!r} instead of {wanted}: {prompt!r}. "
             "Take the others out of its text (Tokenizer.clean)."
         )
-
-
-@lru_cache(maxsize=1 << 16)
-def _token_ids(text: str, added_token: str | None) -> tuple[int, ...]:
-    """SOT, the whole text, EOT."""
-    bpe = _bpe(added_token)
-    return (bpe.sot_token_id, *bpe.encode(text), bpe.eot_token_id)
-
-
-@lru_cache(maxsize=1 << 16)
-def _normal(text: str) -> str:
-    """The text as the byte-pair encoder sees it: repaired, unescaped, lower case."""
-    return _bpe(None).clean_fn(text)
-
-
-@lru_cache(maxsize=4)
-def _bpe(added_token: str | None) -> Any:
-    from open_clip.tokenizer import SimpleTokenizer
-
-    bpe = SimpleTokenizer()
-    if added_token is not None:
-        _replace_last_merge(bpe, added_token)
-    return bpe
-
-
-def _replace_last_merge(bpe: Any, token: str) -> None:
-    import regex  # type: ignore[import-untyped]
-
-    last = max(bpe.bpe_ranks, key=bpe.bpe_ranks.__getitem__)
-    del bpe.bpe_ranks[last]
-    del bpe.encoder["".join(last)]
-    bpe.encoder[token] = ADDED_ID
-    bpe.decoder[ADDED_ID] = token
-    bpe.cache[token] = token
-    bpe.pat = regex.compile(f"{regex.escape(token)}|{bpe.pat.pattern}", bpe.pat.flags)

@@ -1,71 +1,25 @@
-"""CLIP's text transformer in plain parts: Linears for q, k, v and out, SDPA, any length of text."""
+"""Text towers in plain parts, driven by a description: Linears for q, k, v and out, SDPA."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rtd_adapters.clip.text.activations import ACTIVATIONS
+from rtd_adapters.clip.text.attention import PaddedTexts, Sight, distance_buckets
+from rtd_adapters.clip.text.blocks import BLOCKS, ScaleNorm
 from rtd_adapters.clip.text.config import TowerConfig
-from rtd_adapters.errors import BackboneError, TripletError
+from rtd_adapters.clip.text.placeholders import fill_placeholders, require_below_eot
+from rtd_adapters.clip.text.projection import build_projection, project
+from rtd_adapters.clip.text.tokenizer import Tokenizer
+from rtd_adapters.clip.text.vocabulary import CLIP_BPE, Vocabulary
+from rtd_adapters.errors import BackboneError
 
-
-class Attention(nn.Module):
-    """Multi-head self-attention."""
-
-    def __init__(self, config: TowerConfig) -> None:
-        super().__init__()
-        self.heads = config.heads
-        self.q_proj = nn.Linear(config.width, config.width)
-        self.k_proj = nn.Linear(config.width, config.width)
-        self.v_proj = nn.Linear(config.width, config.width)
-        self.out_proj = nn.Linear(config.width, config.width)
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """[B, L, width] from [B, L, width].
-
-        Args:
-            x: the states, already normalised.
-            mask: boolean (true where a query row may look) or additive, broadcastable to
-                [B, heads, L, L]; causal attention where it is None.
-        """
-        q, k, v = (
-            project(x).unflatten(-1, (self.heads, -1)).transpose(-2, -3)
-            for project in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
-        return self.out_proj(seen.transpose(-2, -3).flatten(-2))
-
-
-class MLP(nn.Module):
-    """Two linear layers with CLIP's activation between them."""
-
-    def __init__(self, config: TowerConfig) -> None:
-        super().__init__()
-        self.c_fc = nn.Linear(config.width, config.mlp_width)
-        self.activation = ACTIVATIONS[config.activation]()
-        self.c_proj = nn.Linear(config.mlp_width, config.width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[..., width] from [..., width]."""
-        return self.c_proj(self.activation(self.c_fc(x)))
-
-
-class Block(nn.Module):
-    """A pre-norm residual block."""
-
-    def __init__(self, config: TowerConfig) -> None:
-        super().__init__()
-        self.ln_1 = nn.LayerNorm(config.width)
-        self.attn = Attention(config)
-        self.ln_2 = nn.LayerNorm(config.width)
-        self.mlp = MLP(config)
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """[B, L, width] from [B, L, width]; `mask` as in `Attention`."""
-        x = x + self.attn(self.ln_1(x), mask)
-        return x + self.mlp(self.ln_2(x))
+BUCKETS = 32
+"""Of T5's distances."""
+FIRST_TABLE = 20
+"""Places that Long-CLIP takes from its first position table, which CLIP's own training fixed."""
 
 
 class Transformer(nn.Module):
@@ -73,44 +27,83 @@ class Transformer(nn.Module):
 
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
-        self.resblocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        block = BLOCKS[config.block]
+        self.resblocks = nn.ModuleList(block(config) for _ in range(config.layers))
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """[B, L, width] from [B, L, width]; `mask` as in `Attention`."""
+    def forward(self, x: Tensor, sight: Sight) -> Tensor:
+        """[B, L, width] from [B, L, width]."""
+        texts = PaddedTexts(sight)
         for block in self.resblocks:
-            x = block(x, mask)
+            x = block(x, texts)
         return x
 
 
 class TextTower(nn.Module):
-    """A CLIP text tower: token ids, with or without pseudo tokens, to joint-space embeddings.
+    """A text tower: token ids, with or without pseudo tokens, to joint-space embeddings.
 
-    Tensors are named as in OpenAI's CLIP, but for q, k and v, which are apart. It equals OpenAI's,
-    open_clip's and transformers' own forward to 1e-5 in fp32
-    (tests/clip/text/test_towers_agree.py).
+    Its tensors are named as in OpenAI's CLIP, but for q, k and v, which are apart, and for what
+    CLIP has not. It equals the forward of the library that a tower comes from to 1e-5 in fp32
+    (tests/clip/text/test_towers_agree.py, tests/towers).
+
+    Args:
+        config: its build.
+        vocabulary: what its ids mean.
     """
 
-    def __init__(self, config: TowerConfig) -> None:
+    positional_embedding: Tensor
+    positional_embedding_res: Tensor
+    ln_final: Callable[[Tensor], Tensor]
+
+    def __init__(self, config: TowerConfig, vocabulary: Vocabulary = CLIP_BPE) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.vocabulary = config, vocabulary
         self.token_embedding = nn.Embedding(config.vocab_size, config.width)
-        self.positional_embedding = nn.Parameter(torch.empty(config.context_length, config.width))
+        self._build_positions()
+        if config.token_types:
+            self.token_type_embedding = nn.Embedding(config.token_types, config.width)
+        if config.embedding_norm:
+            self.ln_embed = nn.LayerNorm(config.width, config.eps)
+        if config.pooling == "appended":
+            self.cls_emb = nn.Parameter(torch.empty(config.width).normal_(std=0.01))
         self.transformer = Transformer(config)
-        self.ln_final = nn.LayerNorm(config.width)
-        self.text_projection = nn.Parameter(torch.empty(config.width, config.embed_dim))
+        if config.block != "post-norm":
+            norm = ScaleNorm if config.block == "t5" else nn.LayerNorm
+            self.ln_final = norm(config.width, config.eps)
+        self.text_projection = build_projection(config)
         nn.init.normal_(self.token_embedding.weight, std=0.02)
-        nn.init.normal_(self.positional_embedding, std=0.01)
-        nn.init.normal_(self.text_projection, std=config.width**-0.5)
+
+    def _build_positions(self) -> None:
+        config = self.config
+        if config.positions == "relative":
+            self.relative_attention_bias = nn.Embedding(BUCKETS, config.heads)
+            return
+        names = ["positional_embedding"]
+        if config.positions == "stretched":
+            names.append("positional_embedding_res")
+        for name in names:
+            table = torch.empty(config.position_rows, config.width).normal_(std=0.01)
+            self.register_parameter(name, nn.Parameter(table))
 
     @property
     def device(self) -> torch.device:
         """Where its weights are."""
-        return self.positional_embedding.device
+        return self.token_embedding.weight.device
 
     @property
     def causal(self) -> bool:
-        """Whether a token's state depends on nothing behind it, as in every CLIP text tower."""
-        return True
+        """Whether a token's state depends on nothing behind it."""
+        return self.config.mask == "causal"
+
+    @property
+    def reads_one(self) -> bool:
+        """Whether one token's state is read for the whole text."""
+        return self.config.pooling != "mean"
+
+    def tokenizer(
+        self, placeholder: str | None = None, added_token: str | None = None
+    ) -> Tokenizer:
+        """What makes its ids, with a placeholder or without; see `Tokenizer`."""
+        return Tokenizer(self.config.context_length, placeholder, added_token, self.vocabulary)
 
     def forward(
         self, ids: Tensor, pseudo_tokens: Tensor | None = None, placeholder_id: int | None = None
@@ -118,14 +111,16 @@ class TextTower(nn.Module):
         """[B, embed_dim] embeddings, not normalised.
 
         Args:
-            ids: [B, L] token ids, L <= context_length, padded with anything below EOT (0 is
-                CLIP's). Cutting the padding after the longest text changes nothing.
+            ids: [B, L] token ids as the tower's tokenizer gives them, L <= context_length. Padding
+                behind the longest text may be cut, except for a tower that looks at it
+                (`trimmed`).
             pseudo_tokens: [B, width] or [B, K, width]; a row with n <= K placeholders takes its
                 first n, in order.
             placeholder_id: the token they replace.
 
         Raises:
-            BackboneError: sizes do not fit the tower, or the placeholder is not below EOT.
+            BackboneError: sizes do not fit the tower, the end of a text is missing, or the
+                placeholder would be taken for it.
             TripletError: a row has no placeholder, or more than K.
         """
         return self.pool(self.states(ids, pseudo_tokens, placeholder_id), ids)
@@ -133,80 +128,152 @@ class TextTower(nn.Module):
     def states(
         self, ids: Tensor, pseudo_tokens: Tensor | None = None, placeholder_id: int | None = None
     ) -> Tensor:
-        """[B, L, width] token states after the last LayerNorm; arguments as in `forward`."""
-        length = ids.shape[-1]
-        if length > self.config.context_length:
-            raise BackboneError(
-                f"The texts have {length} tokens; this tower reads {self.config.context_length}. "
-                "Tokenize with the tower's context length."
-            )
-        places = torch.arange(length, device=ids.device)
-        x = self.embed(ids, pseudo_tokens, placeholder_id) + self.positions(places)
-        return self.ln_final(self.transformer(x))
-
-    def positions(self, places: Tensor) -> Tensor:
-        """[N, width] position embeddings of N places in a text, counted from 0."""
-        return self.positional_embedding.index_select(0, places)
+        """[B, L, width] token states after the last norm, with that of an appended token at the
+        end where there is one; arguments as in `forward`."""
+        self._require_length(ids.shape[-1])
+        embedded = self.embed(ids, pseudo_tokens, placeholder_id)
+        x = self.placed(embedded, self.places(ids))
+        length = x.shape[1]
+        return self.normed(self.transformer(x, self.sight(ids).biased(self.bias(length), length)))
 
     def embed(
         self, ids: Tensor, pseudo_tokens: Tensor | None = None, placeholder_id: int | None = None
     ) -> Tensor:
-        """[B, L, width] token embeddings with pseudo tokens in place, positions not yet added."""
+        """[B, L, width] token embeddings with pseudo tokens in place, positions not yet added; an
+        appended token stands behind them."""
         embedded = self.token_embedding(ids)
-        if pseudo_tokens is None:
+        if pseudo_tokens is not None:
+            if self.config.pooling == "argmax":
+                require_below_eot(ids, placeholder_id)
+            embedded = fill_placeholders(embedded, ids, pseudo_tokens, placeholder_id)
+        if self.config.pooling != "appended":
             return embedded
-        if placeholder_id is None:
-            raise BackboneError("Pseudo tokens need the id of the placeholder they replace.")
-        if pseudo_tokens.dim() == 2:
-            pseudo_tokens = pseudo_tokens.unsqueeze(1)
-        self._require_fit(ids, pseudo_tokens)
-        places = ids == placeholder_id
-        _require_placeholders(ids, places.sum(dim=-1), pseudo_tokens.shape[1], placeholder_id)
-        rows, columns = places.nonzero(as_tuple=True)
-        turns = places.cumsum(dim=-1)[rows, columns] - 1
-        return embedded.index_put((rows, columns), pseudo_tokens[rows, turns].to(embedded.dtype))
+        return torch.cat([embedded, self.cls_emb.expand(len(ids), 1, -1)], dim=1)
+
+    def places(self, ids: Tensor) -> Tensor:
+        """[L] place of each token in its text, counted from 0; an appended one has the last of
+        all."""
+        places = torch.arange(ids.shape[-1], device=ids.device)
+        if self.config.pooling != "appended":
+            return places
+        return torch.cat([places, places.new_tensor([self.config.context_length])])
+
+    def placed(self, embedded: Tensor, places: Tensor) -> Tensor:
+        """[..., N, width] what the first block sees, of embeddings at places [N]."""
+        x = embedded
+        if self.config.positions != "relative":
+            x = x + self.positions(places)
+        if self.config.token_types:
+            x = x + self.token_type_embedding.weight[0]
+        return self.ln_embed(x) if self.config.embedding_norm else x
+
+    def positions(self, places: Tensor) -> Tensor:
+        """[N, width] position embeddings of N places in a text, counted from 0."""
+        rows = places + self.config.first_position
+        first = self.positional_embedding.index_select(0, rows)
+        if self.config.positions != "stretched":
+            return first
+        stretched = self.positional_embedding_res.index_select(0, rows)
+        return torch.where((places < FIRST_TABLE)[:, None], first, stretched)
+
+    def bias(self, length: int) -> Tensor | None:
+        """[1, heads, L, L] what is added to scores by distance, where anything is."""
+        if self.config.positions != "relative":
+            return None
+        buckets = distance_buckets(length, BUCKETS, self.device)
+        return self.relative_attention_bias(buckets).permute(2, 0, 1)[None]
+
+    def sight(self, ids: Tensor) -> Sight:
+        """What each token of padded texts [B, L] looks at."""
+        if self.config.mask == "causal":
+            return Sight(causal=True)
+        if self.config.mask == "none":
+            return Sight()
+        seen = self.seen(ids)[:, None, None]
+        if self.config.mask == "padding":
+            return Sight(mask=seen)
+        length = seen.shape[-1]
+        before = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
+        return Sight(mask=seen & before)
+
+    def seen(self, ids: Tensor) -> Tensor:
+        """[B, L] which tokens are looked at by anything that is read, the appended one included."""
+        if self.config.mask == "none":
+            return torch.ones_like(ids, dtype=torch.bool)
+        if self.config.mask == "causal":
+            places = torch.arange(ids.shape[-1], device=ids.device)
+            return places <= self.ends(ids)[:, None]
+        words = ids.ne(self._pad)
+        if self.config.mask == "padding":
+            return words
+        # CoCa's mask lags one place: of each text the first token of padding is looked at, and the
+        # appended token at itself only where there is no padding.
+        return torch.cat([torch.ones_like(words[:, :1]), words], dim=1)
+
+    def normed(self, states: Tensor) -> Tensor:
+        """[..., width] states of the last block, normalised where the tower does so."""
+        return states if self.config.block == "post-norm" else self.ln_final(states)
 
     def pool(self, states: Tensor, ids: Tensor) -> Tensor:
-        """[B, embed_dim] from the state at each row's end."""
+        """[B, embed_dim] from normed states [B, L, width]."""
+        if self.config.pooling == "mean":
+            words = ids.ne(self._pad).unsqueeze(-1).to(states.dtype)
+            return self.project((states * words).sum(dim=1) / words.sum(dim=1))
         rows = torch.arange(len(ids), device=ids.device)
         return self.project(states[rows, self.ends(ids)])
 
     def ends(self, ids: Tensor) -> Tensor:
-        """[B] place of the token that is read for the whole text: EOT, the first largest id."""
-        return ids.argmax(dim=-1)
+        """[B] place of the token that is read for the whole text; the last one's for a mean.
+
+        Raises:
+            BackboneError: a text has no end.
+        """
+        match self.config.pooling:
+            case "argmax":
+                return ids.argmax(dim=-1)
+            case "eos":
+                return self._first_end(ids)
+            case "first":
+                return ids.new_zeros(len(ids))
+            case "appended":
+                return ids.new_full((len(ids),), ids.shape[-1])
+            case _:
+                return ids.new_full((len(ids),), ids.shape[-1] - 1)
 
     def trimmed(self, ids: Tensor) -> Tensor:
-        """The ids without the padding behind the longest text, which a causal tower never sees."""
-        return ids[:, : int(self.ends(ids).max()) + 1] if self.causal and len(ids) else ids
+        """The ids without the padding behind the longest text, where nothing looks at it."""
+        if self.config.fixed_length or not len(ids):
+            return ids
+        used = self.seen(ids).any(dim=0).nonzero()
+        return ids[:, : int(used.max()) + 1]
 
     def project(self, states: Tensor) -> Tensor:
-        """[..., embed_dim], the joint space, from states [..., width] after the last LayerNorm."""
-        return states @ self.text_projection
+        """[..., embed_dim], the joint space, from states [..., width] after the last norm."""
+        return project(self.text_projection, states)
 
-    def _require_fit(self, ids: Tensor, pseudo_tokens: Tensor) -> None:
-        rows, width = pseudo_tokens.shape[0], pseudo_tokens.shape[-1]
-        if pseudo_tokens.dim() != 3 or rows != len(ids) or width != self.config.width:
+    @property
+    def _pad(self) -> int:
+        """Id of padding, which a tower that looks for it has."""
+        return self.config.pad_id or 0
+
+    def _first_end(self, ids: Tensor) -> Tensor:
+        ends = ids.eq(self.config.eos_id or 0)
+        if not ends.any(dim=-1).all():
             raise BackboneError(
-                f"Pseudo tokens are {list(pseudo_tokens.shape)}; {len(ids)} texts and a tower of "
-                f"width {self.config.width} need [{len(ids)}, K, {self.config.width}]. "
-                "Use a projection that was made for this backbone."
+                f"a text has no end of text (token {self.config.eos_id}), where this tower reads "
+                "it. Tokenize with the tower's own tokenizer."
             )
+        return ends.int().argmax(dim=-1)
 
-
-def _require_placeholders(ids: Tensor, counts: Tensor, most: int, placeholder_id: int) -> None:
-    # Pooling takes the largest id for EOT, so a placeholder above EOT would be taken for it.
-    above_eot = ids.amax(dim=-1) <= placeholder_id
-    wrong = (counts < 1) | (counts > most)
-    if not (above_eot | wrong).any():
-        return
-    row = int((above_eot | wrong).nonzero()[0])
-    if wrong[row]:
-        raise TripletError(
-            f"Text {row} of the batch has {int(counts[row])} placeholders (token {placeholder_id}) "
-            f"and {most} pseudo token(s). It must have 1 to {most}: check the prompt, and put "
-            "spaces round the placeholder."
-        )
-    raise BackboneError(
-        f"The placeholder's id {placeholder_id} is not below EOT ({int(ids[row].max())} is the "
-        "largest id of the text), so pooling would read it instead. Use a token below EOT."
-    )
+    def _require_length(self, length: int) -> None:
+        most = self.config.context_length
+        if length > most:
+            raise BackboneError(
+                f"The texts have {length} tokens; this tower reads {most}. "
+                "Tokenize with the tower's context length."
+            )
+        if self.config.fixed_length and length < most:
+            raise BackboneError(
+                f"The texts have {length} tokens; this tower looks at padding and reads exactly "
+                f"{most}. Tokenize with the tower's own tokenizer."
+            )

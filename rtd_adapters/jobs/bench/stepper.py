@@ -82,7 +82,7 @@ def _towers(case: BenchCase) -> Towers:
     student = copy.deepcopy(frozen).requires_grad_(True)
     if case.kind == "lora":
         insert_lora(student, LoRASettings())
-    tokenizer = method.tokenizer(frozen.config.context_length)
+    tokenizer = method.tokenizer(frozen)
     return Towers(method, projection, frozen, student, tokenizer)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from rtd_adapters.clip.backbones import DEFAULT
+from rtd_adapters.clip.text import Tokenizer
 from rtd_adapters.errors import UsageError
 from rtd_adapters.jobs.provided import provisions
 from rtd_adapters.methods.installed import get_method
@@ -31,7 +32,7 @@ def triplet_stream(batch_size: int) -> TripletStream:
     brought = provisions(DEFAULT)
     if brought is None:
         raise UsageError(f"the plugin {DEFAULT!r}, whose triplets are timed, is not installed.")
-    tokenizer = bench_method().tokenizer(CONTEXT_LENGTH)
+    tokenizer = Tokenizer(CONTEXT_LENGTH, bench_method().placeholder)
     return TripletStream(brought.triplets(), tokenizer, batch_size=batch_size, seed=0)
 
 

@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from rtd_adapters.clip.text import (
-    LAYOUTS,
     TextTower,
     TowerConfig,
     detect_layout,
     from_layout,
-    hf_module_name,
+    get_layout,
     to_layout,
     tower_from_state_dict,
 )
@@ -24,6 +23,8 @@ REAL = {
     "transformers eos 2": "hf",
     "transformers clip": "hf",
 }
+LAYOUTS = ("openai", "open_clip_custom", "hf")
+"""That hold a CLIP."""
 IMAGE_SIDE = ("visual.", "vision_model.", "visual_projection.", "logit_scale")
 
 
@@ -153,17 +154,19 @@ def test_a_tower_without_blocks_is_refused(state):
 
 
 def test_something_else_is_refused_with_its_keys():
-    with pytest.raises(BackboneError, match=r"No CLIP text tower.*layers\.0\.weight"):
+    with pytest.raises(BackboneError, match=r"No text tower.*layers\.0\.weight"):
         from_layout({"layers.0.weight": torch.ones(2, 2)})
     with pytest.raises(BackboneError, match="there are none"):
         detect_layout([])
 
 
-def test_an_unknown_layout_and_an_incomplete_state_are_refused(state):
+def test_an_unknown_layout_and_one_that_cannot_hold_the_tower_are_refused(state):
     with pytest.raises(BackboneError, match=r"'onnx'.*openai, open_clip_custom, hf"):
         to_layout(state, "onnx")
-    del state["ln_final.bias"]
-    with pytest.raises(BackboneError, match=r"lacks 1 tensors: ln_final\.bias"):
+    with pytest.raises(BackboneError, match=r"blip has no ln_final\.weight"):
+        to_layout(state, "blip")
+    del state["transformer.resblocks.1.attn.k_proj.bias"]
+    with pytest.raises(BackboneError, match=r"lacks a part of .*1\.attn\.in_proj_bias"):
         to_layout(state, "openai")
 
 
@@ -180,4 +183,7 @@ def test_module_names_of_transformers_exist_in_its_model(real_clip):
     linear = [n for n, m in ours.named_modules() if isinstance(m, torch.nn.Linear)]
     assert len(linear) == 18
     for name in linear:
-        assert theirs[hf_module_name(name)].weight.shape == ours.get_submodule(name).weight.shape
+        assert (
+            theirs[get_layout("hf").module(name)].weight.shape
+            == ours.get_submodule(name).weight.shape
+        )

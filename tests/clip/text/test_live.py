@@ -98,23 +98,43 @@ def open_clip_with(**text):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "found"),
     [
-        ({"no_causal_mask": True}, "both directions"),
-        ({"pool_type": "last"}, "'last'"),
-        ({"embed_cls": True}, "cls_emb"),
-        ({"ls_init_value": 0.1}, "ls_1"),
-        ({"proj_bias": True}, "text_projection"),
-        ({"norm_kwargs": {"eps": 1e-6}}, "eps 1e-06"),
-        ({"act_kwargs": {"approximate": "tanh"}}, None),
+        ({}, {}),
+        ({"no_causal_mask": True}, {"mask": "none"}),
+        ({"no_causal_mask": True, "pool_type": "last"}, {"mask": "none", "pooling": "last"}),
+        ({"pool_type": "eos", "eos_id": 2}, {"pooling": "eos", "eos_id": 2}),
+        ({"pool_type": "eos", "eos_id": TEXT["vocab_size"] - 1}, {}),
+        ({"embed_cls": True}, {"mask": "coca", "pooling": "appended", "pad_id": 0}),
+        ({"proj_bias": True}, {"projection": "linear"}),
+        ({"proj_type": "none"}, {"projection": "none"}),
+        ({"norm_kwargs": {"eps": 1e-6}}, {"eps": 1e-6}),
+        ({"act_kwargs": {"approximate": "tanh"}}, {"activation": "gelu_tanh"}),
     ],
 )
-def test_open_clip_towers_that_are_not_clips_are_refused(text, message):
-    if message is None:
-        assert find_tower(open_clip_with(**text)).config.activation == "gelu_tanh"
-        return
+def test_what_open_clip_builds_otherwise_is_read_off_it(text, found):
+    config = find_tower(open_clip_with(**text)).config
+    plain = find_tower(open_clip_with()).config
+    differ = {n: v for n, v in config.computation.items() if v != plain.computation[n]}
+    assert differ == found
+    assert config.is_clip == (not set(found) - {"activation"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ({"ls_init_value": 0.1}, r"tensors that .* has not, .*ls_1"),
+        ({"embed_cls": True, "correct_cls_mask": True}, "correct_cls_mask"),
+        ({"pool_type": "none"}, "pools by 'none'"),
+        ({"qk_norm": True}, "tensors"),
+    ],
+)
+def test_open_clip_towers_of_an_unknown_build_are_refused(text, message):
+    model = open_clip_with(**{k: v for k, v in text.items() if k != "correct_cls_mask"})
+    if "correct_cls_mask" in text:
+        model.text.correct_cls_mask = True
     with pytest.raises(BackboneError, match=message):
-        find_tower(open_clip_with(**text))
+        find_tower(model)
 
 
 def test_transformers_without_a_projection_is_refused():
@@ -126,7 +146,9 @@ def test_transformers_without_a_projection_is_refused():
 
 
 def test_something_else_is_refused_and_told_what_was_looked_for():
-    with pytest.raises(BackboneError, match=r"Linear is no CLIP.*resblocks.*encoder\.layers"):
+    with pytest.raises(
+        BackboneError, match=r"Linear is no model that can be patched.*encoder\.layers.*resblocks"
+    ):
         find_tower(nn.Linear(2, 2))
 
 

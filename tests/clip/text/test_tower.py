@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from rtd_adapters.clip.text import TextTower, TowerConfig
+from rtd_adapters.clip.text.attention import Sight
 from rtd_adapters.errors import BackboneError, TripletError
 
 SOT, EOT, PLACEHOLDER = 58, 59, 9
@@ -88,17 +89,19 @@ def test_pooling_reads_the_projected_state_at_eot(tower):
     assert torch.allclose(tower(ids), expected)
 
 
-def test_a_causal_mask_is_what_no_mask_means(tower):
+def test_a_causal_sight_is_a_triangular_mask(tower):
     x = torch.randn(2, 5, 16)
     causal = torch.ones(5, 5, dtype=torch.bool).tril()
-    assert torch.allclose(tower.transformer(x), tower.transformer(x, causal), atol=1e-6)
+    found = tower.transformer(x, Sight(causal=True))
+    assert torch.allclose(found, tower.transformer(x, Sight(mask=causal)), atol=1e-6)
 
 
 def test_two_texts_packed_under_a_block_mask_equal_the_two_apart(tower):
     a, b = torch.randn(1, 3, 16), torch.randn(1, 4, 16)
     mask = torch.block_diag(torch.ones(3, 3).tril(), torch.ones(4, 4).tril()).bool()
-    packed = tower.transformer(torch.cat([a, b], dim=1), mask)
-    apart = torch.cat([tower.transformer(a), tower.transformer(b)], dim=1)
+    packed = tower.transformer(torch.cat([a, b], dim=1), Sight(mask=mask))
+    causal = Sight(causal=True)
+    apart = torch.cat([tower.transformer(a, causal), tower.transformer(b, causal)], dim=1)
     assert torch.allclose(packed, apart, atol=1e-6)
 
 
@@ -144,6 +147,11 @@ def test_a_configuration_survives_json_and_defaults_its_mlp():
         ({"activation": "relu"}, "'relu'.*quick_gelu, gelu, gelu_tanh"),
         ({"heads": 5}, "5 attention heads"),
         ({"heads": 0}, "0 attention heads"),
+        ({"mask": "prefix"}, "Unknown mask 'prefix'.*causal, padding, none, coca"),
+        ({"pooling": "eos"}, "eos_id"),
+        ({"mask": "padding"}, "pad_id"),
+        ({"position_rows": 76}, "76 position embeddings cannot read 77 tokens"),
+        ({"eps": 0}, "eps"),
     ],
 )
 def test_an_impossible_configuration_is_refused(values, message):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from rtd_adapters.clip.text import TextTower, TowerConfig, tower_from_model, tower_from_state_dict
+from rtd_adapters.clip.text.attention import Sight
 
 TOLERANCE = 1e-5
 PLACEHOLDER = 259  # "$" in OpenAI's vocabulary
@@ -103,7 +104,7 @@ def test_looking_ahead_would_be_seen(real_clip):
     with torch.no_grad():
         x = tower.embed(ids) + tower.positional_embedding
         everywhere = torch.ones(77, 77, dtype=torch.bool)
-        ahead = tower.pool(tower.ln_final(tower.transformer(x, everywhere)), ids)
+        ahead = tower.pool(tower.ln_final(tower.transformer(x, Sight(mask=everywhere))), ids)
         assert (ahead - real.encode(ids)).abs().max() > 1e-3
 
 
