@@ -18,7 +18,6 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "positions": ("table", "stretched", "relative"),
 }
 """The variants of each part of a tower. What is none of them is refused, never approximated."""
-NUMBERS = ("eps",)
 OPTIONAL = ("eos_id", "pad_id")
 """Token ids, which a tower that does not look at them has not."""
 
@@ -155,7 +154,9 @@ class TowerConfig:
             value = getattr(self, field.name)
             if field.name in KNOWN or field.name == "embedding_norm":
                 continue
-            if field.name in NUMBERS and type(value) is float and value > 0:
+            if field.name == "eps":
+                if type(value) is not float or not 0 < value < 1:
+                    raise BackboneError(f"A tower's eps is a number from 0 to 1, not {value!r}.")
                 continue
             if type(value) is not int and not (field.name in OPTIONAL and value is None):
                 raise BackboneError(f"A tower's {field.name} is a whole number, not {value!r}.")

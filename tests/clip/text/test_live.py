@@ -126,7 +126,7 @@ def test_what_open_clip_builds_otherwise_is_read_off_it(text, found):
         ({"ls_init_value": 0.1}, r"tensors that .* has not, .*ls_1"),
         ({"embed_cls": True, "correct_cls_mask": True}, "correct_cls_mask"),
         ({"pool_type": "none"}, "pools by 'none'"),
-        ({"qk_norm": True}, "tensors"),
+        ({"qk_norm": True}, "is not two linear layers"),
     ],
 )
 def test_open_clip_towers_of_an_unknown_build_are_refused(text, message):
