@@ -50,8 +50,13 @@ OBJECTIVE = (
     click.option(
         "--noise-scale",
         type=options.FiniteNumber(),
-        help="Noise of the refined concatenation, in units of unnormalised "
-        "embeddings; 0 is none.  [0.5]",
+        help="Noise of the refined concatenation; 0 is none.  [0.5]",
+    ),
+    click.option(
+        "--noise",
+        type=click.Choice(["absolute", "relative"]),
+        help="Unit of --noise-scale: unnormalised embeddings' own, as published for CLIP, or each "
+        "embedding's length, for towers of another norm (ours).  [absolute]",
     ),
     click.option(
         "--refined-batch/--no-refined-batch",

@@ -12,6 +12,7 @@ def add_noise(
     generator: torch.Generator,
     first: int = 0,
     whole: int | None = None,
+    relative: bool = False,
 ) -> Tensor:
     """`embedding + scale * U(0,1) * N(0,I)`, with one uniform draw for each vector.
 
@@ -22,6 +23,9 @@ def add_noise(
         first: place of the first of the B rows in a batch they are a part of.
         whole: rows of that batch. Noise is drawn for all of it, so a part gets what it would get
             in the whole.
+        relative: scale every vector's noise by its own length over the square root of its width,
+            which makes `scale` 1 noise as long as the vector itself. Ours: the published scale is
+            for embeddings of CLIP's length.
 
     Source: RTD, refined concatenation scheme.
     """
@@ -31,4 +35,7 @@ def add_noise(
     shape = (whole or len(embedding), *embedding.shape[1:])
     uniform = torch.rand(*shape[:-1], 1, generator=generator)[rows]
     normal = torch.randn(shape, generator=generator)[rows]
+    if relative:
+        lengths = embedding.float().norm(dim=-1, keepdim=True).cpu()
+        normal = normal * lengths / embedding.shape[-1] ** 0.5
     return embedding + (scale * uniform * normal).to(embedding)

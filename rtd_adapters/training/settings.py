@@ -10,6 +10,7 @@ from rtd_adapters.errors import UsageError, require_number
 Concatenation = Literal["refined", "text"]
 Schedule = Literal["constant", "cosine"]
 Precision = Literal["no", "fp16", "bf16"]
+Noise = Literal["absolute", "relative"]
 EngineName = Literal["fast", "reference"]
 
 LARGEST_SEED = (1 << 32) - 1
@@ -55,7 +56,10 @@ class TrainingSettings:
     temperature: float = 0.07
     """Temperature tau of the objective."""
     noise_scale: float = 0.5
-    """Of the refined concatenation, in units of unnormalised embeddings; 0 is no noise."""
+    """Of the refined concatenation; 0 is no noise."""
+    noise: Noise = "absolute"
+    """The unit of its scale: unnormalised embeddings' own, as published, or each embedding's length
+    (`relative`, ours)."""
     refined_batch: bool = True
     """Let (bare prompt, reference caption) pairs ride in the batch."""
     concat: Concatenation = "refined"

@@ -88,7 +88,8 @@ def refined_compositions(
         composed, bare = text_compositions(towers.method, batch)
     else:
         method, projection = towers.method, towers.projection
-        reference = refined_reference(towers, batch, embedding, settings.noise_scale)
+        relative = settings.noise == "relative"
+        reference = refined_reference(towers, batch, embedding, settings.noise_scale, relative)
         composed = method.composed(projection, reference, batch.conditioning)
         if not settings.refined_batch:
             return [composed, *plain]
@@ -97,13 +98,18 @@ def refined_compositions(
 
 
 def refined_reference(
-    towers: Towers, batch: TripletBatch, embedding: Tensor, noise_scale: float
+    towers: Towers,
+    batch: TripletBatch,
+    embedding: Tensor,
+    noise_scale: float,
+    relative: bool = False,
 ) -> Reference:
-    """The batch's references as the method sees them: `embedding` [B, embed_dim] plus noise."""
+    """The batch's references as the method sees them: `embedding` [B, embed_dim] plus noise, as
+    `add_noise` makes it."""
     generator = batch.generator()
 
     def noise(vectors: Tensor) -> Tensor:
-        return add_noise(vectors, noise_scale, generator, batch.first, batch.whole)
+        return add_noise(vectors, noise_scale, generator, batch.first, batch.whole, relative)
 
     side = CaptionSide(towers.frozen, towers.tokenizer, towers.image_head, noise)
     return side.reference(towers.method, batch.references, embedding, towers.student)

@@ -44,4 +44,4 @@ def test_rows_for_every_engine(rtd, tiny):
 def test_an_unknown_backbone(rtd):
     run = rtd("bench", "--backbone", "ViT-X", "--quiet")
     assert run.returncode == 1
-    assert "Try ViT-B-32 or ViT-L-14" in run.stderr
+    assert "Try ViT-B-32, ViT-L-14 or" in run.stderr

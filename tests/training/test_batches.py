@@ -134,3 +134,38 @@ def test_no_noise_is_no_change_and_a_seed_is_a_seed():
     one, two = (add_noise(x, 0.5, torch.Generator().manual_seed(7)) for _ in "ab")
     assert torch.equal(one, two)
     assert not torch.equal(one, x)
+
+
+def test_relative_noise_is_as_long_as_the_vector_whatever_its_length_and_place():
+    """At scale 1 and U = 1; vectors of length 0.1 and 40, as a part and in the whole."""
+    x = torch.nn.functional.normalize(torch.randn(40, 512), dim=-1)
+    x[:20] *= 0.1
+    x[20:] *= 40
+    noise = add_noise(x, 1.0, torch.Generator().manual_seed(3), relative=True) - x
+    uniform = torch.rand(40, 1, generator=torch.Generator().manual_seed(3))
+    ratio = noise.norm(dim=-1) / x.norm(dim=-1) / uniform.flatten()
+    assert ratio.min() > 0.85
+    assert ratio.max() < 1.15
+    part = add_noise(x[5:9], 1.0, torch.Generator().manual_seed(3), 5, 40, relative=True)
+    torch.testing.assert_close(part, (x + noise)[5:9])
+    states = torch.randn(2, 3, 16)
+    assert (
+        add_noise(states, 0.5, torch.Generator().manual_seed(0), relative=True).shape
+        == states.shape
+    )
+
+
+def test_the_unit_of_the_noise_reaches_the_step(searle, toy_projection, toy_backbone, toy_triplets):
+    from dataclasses import replace
+
+    from rtd_adapters.training import ReferenceEngine, Towers, TrainingSettings
+
+    tokenizer = searle.tokenizer(toy_backbone.tower)
+    towers = Towers(searle, toy_projection, toy_backbone.tower, toy_backbone.tower, tokenizer)
+    batch = TripletStream(toy_triplets, tokenizer, batch_size=4, seed=0).batch(0)
+    settings = TrainingSettings()
+    losses = {
+        unit: ReferenceEngine(towers, replace(settings, noise=unit)).loss(batch).item()
+        for unit in ("absolute", "relative")
+    }
+    assert losses["absolute"] != pytest.approx(losses["relative"], rel=1e-4)

@@ -41,7 +41,7 @@ def real_tokens(towers: Towers, batch: TripletBatch) -> int:
     method = towers.method
     prompts = [method.composed_prompt.format(text=text) for text in batch.conditioning]
     texts = [*batch.targets, *batch.references, *prompts, *[method.bare_prompt] * len(batch)]
-    return int((towers.frozen.ends(towers.tokenizer.encode(texts)) + 1).sum())
+    return sum(towers.tokenizer.lengths(texts))
 
 
 def seconds_of_data(towers: Towers, stream: TripletStream, number: int) -> float:
