@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from typing import Any
 
+from rtd_adapters.clip.transformers_models import KINDS
+from rtd_adapters.clip.vocabularies import has_tokenizer
 from rtd_adapters.doctor.checkouts import recognise_checkout
 from rtd_adapters.doctor.files import recognise_file
 from rtd_adapters.doctor.finding import Finding, typed
@@ -14,6 +17,7 @@ from rtd_adapters.io.json_files import read_json
 CONFIG = "config.json"
 LARGEST_CONFIG = 1 << 20
 """Bytes; those of transformers have some thousand."""
+NO_TOKENIZER = "it has no tokenizer: put tokenizer.json and tokenizer_config.json beside it."
 
 
 def examine(path: Path) -> Finding:
@@ -40,9 +44,7 @@ def examine(path: Path) -> Finding:
 
 def _folder(path: Path) -> Finding:
     if (path / CONFIG).is_file():
-        read_json(path / CONFIG, largest=LARGEST_CONFIG)
-        command = f"rtd patch --method lincir --backbone {typed(path)} --projection phi.pt ..."
-        return Finding("a transformers model folder", layout="hf", commands=(command,))
+        return _model_folder(path, read_json(path / CONFIG, largest=LARGEST_CONFIG))
     repository = recognise_checkout(path)
     if repository is None:
         raise UsageError(
@@ -56,3 +58,15 @@ def _folder(path: Path) -> Finding:
         repository.commands,
         (*repository.missing_points(path), *repository.traps()),
     )
+
+
+def _model_folder(path: Path, config: Any) -> Finding:
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    command = f"rtd patch --method lincir --backbone {typed(path)} --projection phi.pt ..."
+    if kind not in KINDS:
+        known = ", ".join(KINDS)
+        trap = f"rtd knows folders of {known}; this one's model_type is {str(kind)[:40]!r}."
+        return Finding("a transformers model folder", traps=(trap,))
+    traps = () if kind == "clip" or has_tokenizer(path) else (NO_TOKENIZER,)
+    layout = {"blip": "blip", "blip-2": "blip2"}.get(str(kind), "hf")
+    return Finding(f"a transformers model folder ({kind})", None, layout, (command,), traps)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rtd_adapters.clip.text.layouts import detect_layout
 from rtd_adapters.doctor.finding import Finding, typed
-from rtd_adapters.doctor.models import fitting_models
+from rtd_adapters.doctor.models import fitting_models, same_text_towers
 from rtd_adapters.errors import BackboneError, FileError, RtdError, UsageError, first_line
 from rtd_adapters.io.checkpoints import archive_names, is_archive, read_checkpoint, read_header
 from rtd_adapters.io.json_files import parse_json
@@ -29,6 +29,16 @@ LARGEST_PICKLE = 1 << 26
 ACTIVATION = (
     "its tensors fit several backbones, which differ by the activation alone: OpenAI's own weights "
     "want -quickgelu."
+)
+TEXT_ALONE = (
+    "its image tower is one of timm's, whose sizes are not compared: these backbones have its text "
+    "tower. Take the one that the weights were published as."
+)
+OPEN_CLIP = ("openai", "open_clip_custom")
+"""Layouts of models that `--pretrained` takes; the others are read from a folder."""
+IN_A_FOLDER = (
+    "rtd reads it as --backbone from the folder it belongs to, with config.json and the tokenizer "
+    "beside it (docs/towers.md)."
 )
 NO_MODEL = (
     "no open_clip model has its sizes, or its image tower is missing; --backbone takes a "
@@ -88,14 +98,26 @@ def _of_dict(path: Path, checkpoint: Mapping[Any, Any]) -> Finding | None:
 
 
 def _clip(path: Path, what: str, layout: str, shapes: Mapping[str, list[int]]) -> Finding:
-    """A CLIP's tensors, with a command for each backbone of their sizes."""
-    names = fitting_models(shapes)
+    """A model's tensors, with a command for each backbone of their sizes."""
+    if layout not in OPEN_CLIP:
+        return Finding(what, None, layout, _of_folder(path), (IN_A_FOLDER,))
+    names, trap = fitting_models(shapes), ACTIVATION
+    if not names:
+        names, trap = same_text_towers(shapes), TEXT_ALONE
     commands = tuple(
         f"rtd patch --method searle --backbone {name} --pretrained {typed(path)} ..."
         for name in names
     )
-    traps = () if layout == "hf" or names else (NO_MODEL,)
-    return Finding(what, None, layout, commands, traps if len(names) < 2 else (ACTIVATION,))
+    traps = (trap,) if len(names) > 1 else () if names else (NO_MODEL,)
+    return Finding(what, None, layout, commands, traps)
+
+
+def _of_folder(path: Path) -> tuple[str, ...]:
+    """The command for a folder of transformers that a weights file lies in."""
+    folder = path.parent
+    if not (folder / "config.json").is_file():
+        return ()
+    return (f"rtd patch --method searle --backbone {typed(folder)} ...",)
 
 
 def _safetensors(path: Path) -> Finding:

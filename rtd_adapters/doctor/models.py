@@ -1,4 +1,4 @@
-"""Which of open_clip's models a CLIP's tensors fit, by their shapes."""
+"""Which of open_clip's models some tensors fit, by their shapes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Shapes = Mapping[str, Sequence[int]]
+
+TIMM = "visual.trunk."
+"""What the names of an image tower of timm's begin with."""
 
 BLOCK = re.compile(r"resblocks\.(\d+)\.ln_1\.weight")
 STAGE = re.compile(r"visual\.layer(\d)\.(\d+)\.conv1\.weight")
@@ -33,6 +36,29 @@ def fitting_models(shapes: Shapes) -> list[str]:
     return sorted(name for name, config in configs.items() if _sizes(config) == sizes)
 
 
+def same_text_towers(shapes: Shapes) -> list[str]:
+    """Names of the open_clip models with this text tower and an image tower of timm's, whose sizes
+    stand in no config.
+
+    Args:
+        shapes: as in `fitting_models`.
+    """
+    import open_clip
+
+    plain = {name.removeprefix("module."): shape for name, shape in shapes.items()}
+    sizes = _text_sizes(plain)
+    if None in sizes.values() or not any(name.startswith(TIMM) for name in plain):
+        return []
+    configs = {name: open_clip.get_model_config(name) for name in open_clip.list_models()}
+    return sorted(
+        name
+        for name, config in configs.items()
+        if "timm_model_name" in config["vision_cfg"]
+        and "hf_model_name" not in config["text_cfg"]
+        and _configured_text(config) == sizes
+    )
+
+
 def _text_sizes(shapes: Shapes) -> dict[str, Any]:
     prefix = "text." if "text.token_embedding.weight" in shapes else ""
     vocabulary, width = _shape(shapes, f"{prefix}token_embedding.weight", 2)
@@ -41,8 +67,15 @@ def _text_sizes(shapes: Shapes) -> dict[str, Any]:
         "text width": width,
         "text layers": _depth(shapes, f"{prefix}transformer."),
         "context": _shape(shapes, f"{prefix}positional_embedding", 2)[0],
-        "embedding": _shape(shapes, f"{prefix}text_projection", 2)[1],
+        "embedding": _embedding(shapes, f"{prefix}text_projection") or width,
+        "bias": f"{prefix}text_projection.bias" in shapes,
+        "appended": f"{prefix}cls_emb" in shapes,
     }
+
+
+def _embedding(shapes: Shapes, projection: str) -> int | None:
+    """Width of the joint space; None where nothing is projected."""
+    return _shape(shapes, projection, 2)[1] or _shape(shapes, f"{projection}.weight", 2)[0]
 
 
 def _image_sizes(shapes: Shapes) -> dict[str, Any]:
@@ -67,12 +100,22 @@ def _sizes(config: Mapping[str, Any]) -> dict[str, Any] | None:
     layers = vision.get("layers", 12)
     patch = SHRINKS if isinstance(layers, list) else vision.get("patch_size", 16)
     return {
+        **_configured_text(config),
+        **_image(vision.get("width", 768), layers, patch, (size // patch) ** 2 + 1),
+    }
+
+
+def _configured_text(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What `_text_sizes` finds in the tensors of a model config's text tower."""
+    text = config["text_cfg"]
+    return {
         "vocabulary": text.get("vocab_size", 49408),
         "text width": text.get("width", 512),
         "text layers": text.get("layers", 12),
-        "context": text.get("context_length", 77),
+        "context": text.get("context_length", 77) + bool(text.get("embed_cls")),
         "embedding": config["embed_dim"],
-        **_image(vision.get("width", 768), layers, patch, (size // patch) ** 2 + 1),
+        "bias": bool(text.get("proj_bias")) and text.get("proj_type") != "none",
+        "appended": bool(text.get("embed_cls")),
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from rtd_adapters.clip.text import require_strength
+from rtd_adapters.clip.text import TowerConfig, require_strength
 from rtd_adapters.errors import PatchError, UsageError
 from rtd_adapters.export.exporter import ExportJob, get_exporter
 from rtd_adapters.io.atomic import require_new_folder, require_writable
@@ -41,6 +41,7 @@ def export_patch(job: ExportJob, target: str) -> Exported:
     require_strength(job.strength)
     if job.strength != 1 and not exporter.strengths:
         raise UsageError(f"{target} exports whole patches only. Leave --strength at 1.")
+    _require_clip(job.patch, target)
     require_free = require_new_folder if exporter.folder else require_writable
     if exporter.openai_builder:
         _require_openai_builder(job.patch, target)
@@ -54,6 +55,16 @@ def export_patch(job: ExportJob, target: str) -> Exported:
         surviving = surviving_share(base.tower, state, torch.float16, exporter.rounded)
     words = {"out": shlex.quote(str(job.out)), "name": shlex.quote(job.out.name)}
     return Exported(job.out, exporter.use.format(**words), surviving)
+
+
+def _require_clip(patch: TextEncoderPatch, target: str) -> None:
+    metadata = patch.metadata
+    if not TowerConfig.from_dict(metadata.tower).is_clip:
+        raise PatchError(
+            f"{target} loads a CLIP; this patch is for {metadata.backbone}, whose text tower is "
+            f"built otherwise (layout {metadata.layout}). It drops into the library that the "
+            "backbone comes from: load_state_dict, or rtd_adapters.apply."
+        )
 
 
 def _require_openai_builder(patch: TextEncoderPatch, target: str) -> None:

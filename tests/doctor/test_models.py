@@ -63,3 +63,54 @@ def test_all_of_open_clips_models_name_themselves():
         found = fitting_models({n: list(t.shape) for n, t in model.state_dict().items()})
         assert name in found
         assert all(other.startswith(name) for other in found), found
+
+
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        ("ViT-B-16-SigLIP2", {"ViT-B-16-SigLIP2-256", "ViT-B-16-SigLIP2-512"}),
+        ("PE-Core-B-16", set()),
+        ("convnext_base", set()),
+    ],
+)
+def test_models_with_an_image_tower_of_timms_are_named_by_their_text_tower(name, others):
+    """Text shapes as open_clip builds them; of the image tower a single name."""
+    import open_clip
+    from open_clip.model import CustomTextCLIP
+
+    from rtd_adapters.doctor.models import fitting_models, same_text_towers
+
+    config = open_clip.get_model_config(name)
+    tiny = {"layers": 1, "width": 64, "image_size": 32, "patch_size": 16}
+    with torch.device("meta"):
+        model = CustomTextCLIP(config["embed_dim"], tiny, config["text_cfg"])
+    shapes = {n: list(t.shape) for n, t in model.state_dict().items() if n.startswith("text.")}
+    shapes["visual.trunk.stem.weight"] = [1]
+    assert fitting_models(shapes) == []
+    found = same_text_towers(shapes)
+    assert {name, *others} <= set(found)
+    assert "ViT-SO400M-14-SigLIP2" not in found
+    assert same_text_towers({k: v for k, v in shapes.items() if "visual" not in k}) == []
+
+
+def test_a_folder_says_what_model_it_holds(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "siglip"}')
+    finding = examine(tmp_path)
+    assert "siglip" in finding.what
+    assert "no tokenizer" in finding.traps[0]
+    assert f"--backbone {tmp_path}" in finding.commands[0]
+    (tmp_path / "tokenizer.json").write_text("{}")
+    assert examine(tmp_path).traps == ()
+    (tmp_path / "config.json").write_text('{"model_type": "altclip"}')
+    assert "'altclip'" in examine(tmp_path).traps[0]
+
+
+def test_weights_of_a_folder_name_it(tmp_path):
+    key = "text_encoder.embeddings.word_embeddings.weight"
+    save_file({key: torch.ones(1)}, tmp_path / "model.safetensors")
+    finding = examine(tmp_path / "model.safetensors")
+    assert finding.layout == "blip"
+    assert finding.commands == ()
+    assert "--backbone from the folder" in finding.traps[0]
+    (tmp_path / "config.json").write_text('{"model_type": "blip"}')
+    assert f"--backbone {tmp_path}" in examine(tmp_path / "model.safetensors").commands[0]
