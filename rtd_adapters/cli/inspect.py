@@ -55,6 +55,7 @@ def _rows(
     rows = [
         ("method", metadata.method),
         ("backbone", f"{metadata.backbone} (activation {metadata.tower['activation']})"),
+        ("tower", _tower(metadata)),
         ("kind", _kind(metadata)),
         ("layout", metadata.layout),
         (
@@ -72,6 +73,14 @@ def _rows(
         ("versions", ", ".join(f"{key} {value}" for key, value in metadata.versions.items())),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _tower(metadata: PatchMetadata) -> str:
+    """What of its build is not CLIP's."""
+    from rtd_adapters.clip.text import TowerConfig
+
+    tower = TowerConfig.from_dict(metadata.tower)
+    return ", ".join(f"{name} {value}" for name, value in tower.not_clips.items())
 
 
 def _kind(metadata: PatchMetadata) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rtd_adapters.clip.text import CLIP_BPE
 from rtd_adapters.errors import UsageError
 from rtd_adapters.io.atomic import require_writable, whole_file
 from rtd_adapters.io.locks import claimed
@@ -73,6 +74,7 @@ def _check(job: CheckJob, columns: Columns | None, watch: Watch) -> CheckResult:
         columns=columns,
         embed=encoder,
         context_length=encoder.context_length if encoder else CONTEXT_LENGTH,
+        vocabulary=encoder.vocabulary if encoder else CLIP_BPE,
         seed=job.seed,
         watch=watch,
     )

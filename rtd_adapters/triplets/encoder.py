@@ -11,6 +11,8 @@ from rtd_adapters.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from rtd_adapters.clip.text import Vocabulary
+
 Embed = Callable[[Sequence[str]], "Tensor"]
 """N texts to their [N, embed_dim] embeddings by the frozen text tower."""
 
@@ -22,6 +24,8 @@ class CaptionEncoder:
     embed: Embed
     context_length: int
     """Tokens it reads of a text, both ends included."""
+    vocabulary: Vocabulary
+    """Of which tokens."""
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """[N, embed_dim] of N texts."""
@@ -42,4 +46,5 @@ def caption_encoder(backbone: str | None, pretrained: str | None = None) -> Capt
     from rtd_adapters.clip.backbones import load_backbone
 
     loaded = load_backbone(backbone, pretrained).drop_images()
-    return CaptionEncoder(loaded.embed_captions, loaded.tower.config.context_length)
+    tower = loaded.tower
+    return CaptionEncoder(loaded.embed_captions, tower.config.context_length, tower.vocabulary)

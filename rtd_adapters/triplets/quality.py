@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rtd_adapters.clip.text import Tokenizer
+from rtd_adapters.clip.text import CLIP_BPE, Tokenizer, Vocabulary
 from rtd_adapters.errors import TripletError
 from rtd_adapters.triplets.columns import Columns, EmptyText, to_triplet
 from rtd_adapters.triplets.encoder import Embed
@@ -98,6 +98,7 @@ def measure(
     columns: Columns | None = None,
     embed: Embed | None = None,
     context_length: int = CONTEXT_LENGTH,
+    vocabulary: Vocabulary = CLIP_BPE,
     sample: int = 2000,
     seed: int = 0,
     watch: Watch = lambda rows, label: rows,
@@ -109,6 +110,7 @@ def measure(
         columns: of the source.
         embed: N texts to [N, embed_dim], the text encoder of the similarities; none without it.
         context_length: tokens of a text that the encoder reads; longer texts are counted.
+        vocabulary: of which tokens.
         sample: size of the random sample.
         seed: draws the sample.
         watch: shows progress.
@@ -119,7 +121,7 @@ def measure(
     """
     measures = Measures(str(source), context_length)
     measures.lengths = {name: Counter() for name in ("reference", "target", "composed prompt")}
-    draw, sieve, tokenizer = random.Random(seed), Sieve(), Tokenizer(LONGEST)
+    draw, sieve, tokenizer = random.Random(seed), Sieve(), Tokenizer(LONGEST, vocabulary=vocabulary)
     triplets = _usable(watch(read_rows(source), "triplets"), columns, measures)
     while batch := list(islice(triplets, BATCH)):
         for triplet in batch:

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 import torch
 
+from rtd_adapters.clip.text import CLIP_BPE
 from rtd_adapters.triplets import Triplet, read_triplets, write_triplets
 from rtd_adapters.triplets.columns import OFFICIAL
 from rtd_adapters.triplets.flaws import (
@@ -77,6 +78,19 @@ def test_lengths_are_the_tokenizers(mixed):
     expected = [int((tokenizer(t.target) != 0).sum()) for t in [*CLEAN, *BAD.values(), LONG]]
     assert sorted(found.lengths["target"].elements()) == sorted(expected)
     assert max(found.lengths["composed prompt"]) == 90 + 7
+
+
+def test_lengths_are_those_of_the_encoders_own_vocabulary(mixed):
+    """A vocabulary of whole words, of which a text has as many as spaces and one more."""
+
+    class Words(type(CLIP_BPE)):
+        def ids(self, text, added_token=None):
+            return tuple(range(len(text.split())))
+
+    found = measure(mixed, context_length=4, vocabulary=Words())
+    expected = [len(t.target.split()) for t in [*CLEAN, *BAD.values(), LONG]]
+    assert sorted(found.lengths["target"].elements()) == sorted(expected)
+    assert found.truncated > 3 * len(CLEAN) - 10, "captions of five and six words, prompts of more"
 
 
 def test_the_clean_copy_is_good(mixed, tmp_path):

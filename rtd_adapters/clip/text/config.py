@@ -116,12 +116,17 @@ class TowerConfig:
     @property
     def is_clip(self) -> bool:
         """Whether it is built as OpenAI's CLIP, whatever its sizes and activation."""
-        parts = (field for field in fields(self) if field.name not in SIZES)
-        return all(
-            getattr(self, part.name) == part.default
-            for part in parts
-            if part.default is not MISSING
-        )
+        return not self.not_clips
+
+    @property
+    def not_clips(self) -> dict[str, Any]:
+        """The parts that are built otherwise than OpenAI's CLIP's, by name."""
+        defaults = {field.name: field.default for field in fields(self)}
+        return {
+            name: value
+            for name, value in self.computation.items()
+            if defaults[name] is not MISSING and value != defaults[name]
+        }
 
     @property
     def computation(self) -> dict[str, Any]:
