@@ -62,6 +62,7 @@ PUBLISHED = {
     "freedom-minidn",
     "freedom-ltll",
     "patterncom",
+    "lasco",
 }
 SEVERAL = {"circo", "imagenet-r", "icir", "patterncom"} | {n for n in REAL if "freedom" in n}
 """Whose queries have several right answers."""

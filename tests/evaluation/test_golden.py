@@ -1,7 +1,8 @@
 """Our loaders, search and metrics against what the benchmark authors' own code found.
 
 golden/figures.json holds what theirs finds on the miniatures of golden/folders.py, ranking with the
-made-up vectors of golden/vectors.py; golden/make.py ran it.
+made-up vectors of golden/vectors.py; golden/make.py ran it. LaSCo's authors publish none: its
+figures are a third party's.
 """
 
 from __future__ import annotations
