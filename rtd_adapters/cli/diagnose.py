@@ -30,7 +30,7 @@ NAMES = ("anchor-alignment", "modality-gap", "robustness", "strength")
 )
 @options.backbone_option
 @options.pretrained_option
-@options.projection_option
+@options.composing_projection_option
 @options.method_options_option
 @options.extraction_options
 @click.option(

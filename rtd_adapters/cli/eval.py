@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 )
 @options.backbone_option
 @options.pretrained_option
-@options.projection_option
+@options.composing_projection_option
 @options.method_options_option
 @click.option(
     "--split",

@@ -157,9 +157,12 @@ pretrained_option = click.option(
     help="Weights of the backbone: an open_clip tag such as openai, or a local .safetensors or "
     ".pt file.",
 )
-projection_option = click.option(
-    "--projection", type=FILE, help="The method's own projection checkpoint. The demo brings one."
+PROJECTION = "The method's own projection checkpoint. The demo brings one."
+projection_option = click.option("--projection", type=FILE, help=PROJECTION)
+composing_projection_option = click.option(
+    "--projection", type=FILE, help=f"{PROJECTION} Plain captions are searched without it."
 )
+"""Of commands that search, and may have nothing to compose."""
 benchmark_option = click.option(
     "--benchmark",
     help="What is searched, as `rtd plugins` lists them; docs/evaluation.md has each one's files.  "

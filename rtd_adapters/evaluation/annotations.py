@@ -16,6 +16,8 @@ SHOWN = 5
 REMEDY = "Fetch the annotations again."
 LONGEST_NAME, LONGEST_PATH = 240, 1000
 """Bytes; file systems take 255 of a name, and an ending may come."""
+LONGEST_NUMBER = 18
+"""Digits of a picture's number."""
 
 
 def read_entries(path: Path) -> list[Entry]:
@@ -98,6 +100,22 @@ def inside(root: Path, name: str, place: str) -> Path:
             "Fetch the annotations again."
         )
     return root / path
+
+
+def picture_number(entry: Entry, name: str, number: str) -> str:
+    """A picture's number, by which its file is named.
+
+    Args:
+        entry: that names the picture.
+        name: of the field, for the message.
+        number: as it stands there.
+
+    Raises:
+        FileError: it is none.
+    """
+    if not (number.isascii() and number.isdecimal() and len(number) <= LONGEST_NUMBER):
+        entry.refuse(f"{name!r} is {number[:40]!r}, no picture's number")
+    return number
 
 
 def require_known(asked: Iterable[str], known: Iterable[str], what: str) -> None:

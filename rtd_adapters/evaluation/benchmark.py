@@ -134,6 +134,12 @@ class Benchmark:
         return not any(query.targets for part in self.parts for query in part.queries)
 
     @cached_property
+    def composes(self) -> bool:
+        """Whether it asks composed queries, which need the method's projection; plain captions,
+        which are embedded word for word, do not."""
+        return any(query.reference for part in self.parts for query in part.queries)
+
+    @cached_property
     def annotations_sha256(self) -> str:
         """Of galleries and queries as they were read."""
         return hashlib.sha256(repr(self.parts).encode()).hexdigest()

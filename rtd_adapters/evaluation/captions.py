@@ -49,8 +49,9 @@ class CaptionEmbedder:
 
         Raises:
             TripletError: a text is so long that its prompt loses the placeholder.
+            UsageError: no projection was loaded.
         """
-        method, projection = self.evaluation.method, self.evaluation.projection
+        method, projection = self.evaluation.method, self.evaluation.composing_projection()
         backbone = self.evaluation.backbone
 
         def composed(side: CaptionSide, captions: list[str], texts: list[str]) -> Composition:

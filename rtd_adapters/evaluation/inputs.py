@@ -66,7 +66,8 @@ class Evaluation:
     """A method on a benchmark, ready to be searched with any text tower."""
 
     method: Method
-    projection: nn.Module
+    projection: nn.Module | None
+    """None where nothing is composed."""
     benchmark: Benchmark
     backbone: Backbone
     options: EvalOptions
@@ -76,7 +77,22 @@ class Evaluation:
     def to(self, device: torch.device) -> None:
         """Move towers and projection to a device, in place."""
         self.backbone.to(device)
-        self.projection.to(device)
+        if self.projection is not None:
+            self.projection.to(device)
+
+    def composing_projection(self) -> nn.Module:
+        """The projection, for queries that are composed.
+
+        Raises:
+            UsageError: none was loaded.
+        """
+        if self.projection is None:
+            raise UsageError(
+                f"{self.benchmark.name} asks plain captions, for which no projection of "
+                f"{self.method.name} was loaded, and so nothing can be composed. Pass "
+                "composes=True to prepare."
+            )
+        return self.projection
 
 
 def prepare(
@@ -90,10 +106,15 @@ def prepare(
     projection: Path | None = None,
     options: EvalOptions | None = None,
     method_options: Mapping[str, str] = MappingProxyType({}),
+    composes: bool = False,
 ) -> Evaluation:
     """Load method, benchmark, backbone and projection, cheapest checks first.
 
-    Arguments as in `evaluate`.
+    Arguments as in `evaluate`, but for one.
+
+    Args:
+        composes: whether queries are composed even where the benchmark asks plain captions, as a
+            diagnosis does with triplets; without that a projection is neither needed nor opened.
 
     Raises:
         RtdError: an input is missing, damaged, or does not fit another.
@@ -113,7 +134,9 @@ def prepare(
         )
     clip = load_backbone(backbone, pretrained)
     clip.images()  # an evaluation looks at pictures
-    module, _ = load_projection(asked, clip, projection)
+    module = None
+    if composes or searched.composes:
+        module, _ = load_projection(asked, clip, projection)
     return Evaluation(asked, module, searched, clip, chosen)
 
 

@@ -12,7 +12,13 @@ from rtd_adapters.clip.text import TextTower
 from rtd_adapters.evaluation.benchmark import Benchmark, EvalQuery, Part
 from rtd_adapters.evaluation.features import Pictures, pictures_of
 from rtd_adapters.evaluation.inputs import Evaluation
-from rtd_adapters.evaluation.queries import COMPOSED, QueryEmbedder, Way, averaged
+from rtd_adapters.evaluation.queries import (
+    COMPOSED,
+    QueryEmbedder,
+    Way,
+    averaged,
+    embed_plain,
+)
 from rtd_adapters.evaluation.result import Outcome
 from rtd_adapters.evaluation.search import CountedRanking, Gallery, rankings
 
@@ -86,21 +92,23 @@ def _embedded(
     ways: Sequence[Way],
 ) -> list[Tensor]:
     """[Q, embed_dim] unit embeddings of a part's queries for each way, on the CPU."""
-    embedder = QueryEmbedder(evaluation.method, evaluation.projection, evaluation.benchmark.name)
     asked: list[list[Tensor]] = [[] for _ in ways]
     for batch in _batches(evaluation, part, pictures, title):
-        for embeddings, found in zip(asked, _asked(embedder, tower, batch, ways), strict=True):
+        for embeddings, found in zip(asked, _asked(evaluation, tower, batch, ways), strict=True):
             embeddings.append(found.cpu())
     return [torch.cat(embeddings) for embeddings in asked]
 
 
 def _asked(
-    embedder: QueryEmbedder, tower: TextTower, batch: Batch, ways: Sequence[Way]
+    evaluation: Evaluation, tower: TextTower, batch: Batch, ways: Sequence[Way]
 ) -> list[Tensor]:
     """[B, embed_dim] of a batch for each way; plain captions are asked in one way alone."""
     queries, embedding, states = batch
     if embedding is None:
-        return [embedder.embed(tower, queries, None)]
+        return [embed_plain(evaluation.method, tower, queries)]
+    embedder = QueryEmbedder(
+        evaluation.method, evaluation.composing_projection(), evaluation.benchmark.name
+    )
     orders = embedder.sides(tower, queries, embedding, states)
     return [averaged(orders, way) for way in ways]
 

@@ -1,4 +1,4 @@
-"""Composed queries, embedded by a method with one text tower."""
+"""Composed queries and plain captions, embedded by one text tower."""
 
 from __future__ import annotations
 
@@ -82,6 +82,22 @@ def embed_composed(
     return torch.cat(embeddings) if embeddings else torch.empty(0, backbone.shape.embed_dim)
 
 
+@torch.no_grad()
+def embed_plain(method: Method, tower: TextTower, queries: Sequence[EvalQuery]) -> Tensor:
+    """[Q, embed_dim] unit embeddings of plain captions, word for word: no prompt, no picture.
+
+    Args:
+        method: whose tokenizer reads them; nothing else of it counts.
+        tower: base or patched.
+        queries: with the same number of texts each, whose unit embeddings are averaged.
+    """
+    tokenizer = method.tokenizer(tower)
+    orders = zip(*(query.texts for query in queries), strict=True)
+    return mean_of_units(
+        [embed_composition(tower, tokenizer, Composition.of(texts)) for texts in orders]
+    )
+
+
 @dataclass(frozen=True)
 class QueryEmbedder:
     """A method with its projection, ready to embed queries with any text tower."""
@@ -96,22 +112,15 @@ class QueryEmbedder:
         self,
         tower: TextTower,
         queries: Sequence[EvalQuery],
-        embedding: Tensor | None,
+        embedding: Tensor,
         states: Tensor | None = None,
     ) -> Tensor:
-        """[Q, embed_dim] unit embeddings of composed queries, or of plain captions.
+        """[Q, embed_dim] unit embeddings of composed queries.
 
         Where queries have several texts, the unit embeddings of all are averaged. Arguments and
-        errors as in `sides`; the embedding is None for plain captions, which have no reference, nor
-        a prompt: they are embedded word for word.
+        errors as in `sides`.
         """
-        if embedding is not None:
-            return averaged(self.sides(tower, queries, embedding, states), COMPOSED)
-        tokenizer = self.method.tokenizer(tower)
-        orders = zip(*(query.texts for query in queries), strict=True)
-        return mean_of_units(
-            [embed_composition(tower, tokenizer, Composition.of(texts)) for texts in orders]
-        )
+        return averaged(self.sides(tower, queries, embedding, states), COMPOSED)
 
     def sides(
         self,

@@ -58,7 +58,8 @@ def diagnose_benchmark(
         job: what is searched, with a patch; what it writes is not written.
         questions: names in `QUESTIONS`; all of them by default.
         split: of the benchmark.
-        triplets: texts for what the benchmark has no captions for.
+        triplets: texts for what the benchmark has no captions for. Queries are composed of them, so
+            they need the projection even where the benchmark asks plain captions.
         say: told in a line what its user should know.
 
     Returns:
@@ -75,7 +76,7 @@ def diagnose_benchmark(
         raise UsageError("a diagnosis needs --patch: what is asked about.")
     patch = TextEncoderPatch.load(job.patch)
     texts = read_triplets(triplets) if triplets else ()
-    evaluation = load_evaluation(job, split, say)
+    evaluation = load_evaluation(job, split, say, composes=bool(texts))
     if not launched().is_main:
         return None
     subject = Subject(evaluation, patch, texts)

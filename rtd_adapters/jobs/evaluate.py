@@ -39,6 +39,7 @@ class EvalJob:
     backbone: str = DEFAULT
     pretrained: str | None = None
     projection: Path | None = None
+    """Opened where queries are composed."""
     method_options: Mapping[str, str] = field(default_factory=dict)
     """Chosen options of the method, by name."""
     options: EvalOptions = field(default_factory=EvalOptions)
@@ -130,8 +131,14 @@ def _patch(job: EvalJob) -> TextEncoderPatch | None:
     return TextEncoderPatch.load(job.patch) if job.patch else None
 
 
-def load_evaluation(job: EvalJob, split: str, say: Say) -> Evaluation:
+def load_evaluation(job: EvalJob, split: str, say: Say, *, composes: bool = False) -> Evaluation:
     """What a job evaluates, loaded and checked, its pictures embedded by all processes.
+
+    Args:
+        job: says what and how.
+        split: of the benchmark.
+        say: told in a line what its user should know.
+        composes: as in `prepare`.
 
     Raises:
         RtdError: an input is missing, damaged, or does not fit another.
@@ -146,14 +153,24 @@ def load_evaluation(job: EvalJob, split: str, say: Say) -> Evaluation:
         projection=job.projection,
         options=job.options,
         method_options=job.method_options,
+        composes=composes,
     )
-    parts = evaluation.method, evaluation.projection, evaluation.backbone
-    if job.projection and (note := scale_note(*parts)):
+    if job.projection and (note := _projection_note(evaluation)):
         say(note)
     evaluation = extract(evaluation)
     if note := left_out_note(evaluation.benchmark):
         say(note)
     return evaluation
+
+
+def _projection_note(evaluation: Evaluation) -> str | None:
+    """What to say of a projection that is given."""
+    if evaluation.projection is None:
+        return (
+            f"note: {evaluation.benchmark.name} asks plain captions, which are embedded without a "
+            "projection. --projection is not opened."
+        )
+    return scale_note(evaluation.method, evaluation.projection, evaluation.backbone)
 
 
 def _csv(result: Result) -> str:

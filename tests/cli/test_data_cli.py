@@ -19,6 +19,7 @@ COUNTS = {
     "coco-composition": {"": (60, 60)},
     "imagenet-r": dict.fromkeys(("cartoon", "origami", "toy", "sculpture"), (60, 20)),
     "custom": {"hats": (60, 10), "shoes": (60, 10)},
+    "lasco": {"": (60, 40)},
 }
 """Of the miniatures: pictures and queries."""
 
@@ -50,6 +51,13 @@ def test_a_whole_benchmark_is_counted(name, rtd, benchmark_folder):
             ["val2017_masked/000000000003.jpg"],
         ),
         ("imagenet-r", "imgnet/real/4.jpg", ["imgnet/real/4.jpg"]),
+        (
+            "lasco",
+            "val2014/COCO_val2014_000000000207.jpg",  # asked with, and not searched
+            ["val2014/COCO_val2014_000000000207.jpg"],
+        ),
+        ("lasco", "lasco_val_corpus.json", ["lasco_val_corpus.json"]),
+        ("lasco", "val2014", ["val2014"]),
         ("custom", "asked", [f"asked/{number}.png" for number in range(20)]),
         ("custom", "queries.csv", ["queries.csv or queries.jsonl"]),
     ],
@@ -72,6 +80,9 @@ def test_a_gallery_of_another_size_is_flagged(rtd, benchmark_folder):
     assert code == 0
     assert found["flags"][0].startswith("the gallery has 60 pictures, and 2,315 were published")
     assert found["flags"][1].startswith("the gallery has 40 queries, and 4,148 were published")
+    _, found = checked(rtd, "lasco", benchmark_folder("lasco"))
+    published = [flag.split(" and ")[1].split(" were")[0] for flag in found["flags"]]
+    assert published == ["39,826", "30,037"]
     _, found = checked(rtd, "fashioniq", benchmark_folder("fashioniq"))
     assert [flag.split(" has")[0] for flag in found["flags"][::2]] == ["dress", "shirt", "toptee"]
     shown = rtd("data", "check", "cirr", "--data", benchmark_folder("cirr")).stdout

@@ -226,6 +226,26 @@ def patterncom(root: Path) -> None:
         lines(root / f"PatternCom/{attribute}.csv", rows, ",")
 
 
+def lasco(root: Path) -> None:
+    """The last ten pictures are asked with, and not searched; questions make two queries each."""
+    files = [f"val2014/COCO_val2014_{3 * number:012d}.jpg" for number in range(PICTURES + 10)]
+    for number, file in enumerate(files):
+        draw(root / file, number)
+    pairs = [[3 * number, file] for number, file in enumerate(files)]
+    corpus = [{"id": number, "path": f"val/{file}"} for number, file in pairs[:PICTURES]]
+    write(root / "lasco_val_corpus.json", corpus)
+    asked = [
+        {
+            "qid": 1000 + number // 2,
+            "query-image": pair,
+            "query-text": text(number),
+            "target-image": pairs[(number * 7 + 1) % PICTURES],
+        }
+        for number, pair in enumerate(pairs[-40:])
+    ]
+    write(root / "lasco_val.json", asked)
+
+
 WRITERS = {
     "cirr": cirr,
     "circo": circo,
@@ -239,4 +259,5 @@ WRITERS = {
     "icir": icir,
     **{f"freedom-{dataset}": freedom for dataset in ("imagenet-r", "nico", "minidn", "ltll")},
     "patterncom": patterncom,
+    "lasco": lasco,
 }

@@ -22,11 +22,13 @@ CIRR = ("cirr/captions/cap.rc2.val.json", "cirr/image_splits/split.rc2.val.json"
 CIRCO = ("annotations/val.json", "COCO2017_unlabeled/annotations/image_info_unlabeled2017.json")
 FASHION = ("captions/cap.shirt.val.json", "image_splits/split.shirt.val.json")
 GENECIS = "genecis/focus_attribute.json"
+LASCO = ("lasco_val.json", "lasco_val_corpus.json")
 LISTS = {
     "cirr": (CIRR[0],),
     "circo": (CIRCO[0],),
     "fashioniq": FASHION,
     "genecis-focus-attribute": (GENECIS,),
+    "lasco": LASCO,
 }
 
 
@@ -106,6 +108,17 @@ def entry(number, **fields):
             entry(3, target={"image_id": 1, "instance_bbox": [1, 2, 3, float("nan")]}),
             "'instance_bbox' is not between",
         ),
+        ("lasco", LASCO[0], entry(3, qid=None), "'qid' is missing"),
+        ("lasco", LASCO[0], entry(3, **{"query-text": 5}), "'query-text' is a number"),
+        ("lasco", LASCO[0], entry(3, **{"query-image": None}), "'query-image' is missing"),
+        ("lasco", LASCO[0], entry(3, **{"query-image": 42}), "'query-image' is a number"),
+        ("lasco", LASCO[0], entry(3, **{"target-image": [42]}), "'target-image' has 1 parts"),
+        ("lasco", LASCO[0], entry(3, **{"target-image": [42, {}]}), "'target-image' is an empty"),
+        ("lasco", LASCO[0], entry(3, **{"query-image": ["../1", "x"]}), "'../1', no picture's"),
+        ("lasco", LASCO[1], entry(3, id=4.5), "'id' is a number, where a text or a whole"),
+        ("lasco", LASCO[1], entry(3, id=-9), "'id' is '-9', no picture's number"),
+        ("lasco", LASCO[1], entry(3, id=10**18), "no picture's number"),
+        ("lasco", LASCO[1], entry(3, path=9), "'path' is a number"),
     ],
 )
 def test_a_field_of_another_kind_is_named_with_its_entry(name, file, changed, word, copied):
@@ -329,7 +342,7 @@ def test_shares_of_several_right_answers(benchmark_folder):
 
 def test_the_fixtures_are_whole(benchmark_folder):
     """Undamaged, all of these are read: what is refused above is refused for its damage."""
-    for name in (*LISTS, "imagenet-r", "coco-composition"):
+    for name in (*LISTS, "imagenet-r", "coco-composition", "coco-captions"):
         benchmark = load_benchmark(name, benchmark_folder(name))
         assert benchmark.image_file is not None
         assert benchmark.image_file(benchmark.parts[0].gallery[0]).is_file()
@@ -405,6 +418,48 @@ def test_karpathys_lists(copied):
     load_benchmark("coco-captions", root)
     (root / file).unlink()
     refused("coco-captions", root, f"lacks {file}")
+
+
+OWN = "COCO_val2014_000000000009.jpg"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "val2014/COCO_val2014_000000000012.jpg",  # another's
+        f"train2014/{OWN}",
+        f"val2014/sub/{OWN}",
+        OWN,
+        f"val2014/{OWN}/..",
+        "val2014/COCO_val2014_9.jpg",
+        f"val2014\\{OWN}",
+        "",
+    ],
+)
+def test_a_path_of_lasco_says_what_its_number_says(path, copied):
+    root = copied("lasco")
+    whole = (root / LASCO[1]).read_bytes()
+    change(root / LASCO[1], entry(3, path=path))
+    said = f"it names {path!a} for picture 9, where val2014/{OWN} belongs"
+    refused("lasco", root, f"{root / LASCO[1]}, entry 3: {said}")
+    (root / LASCO[1]).write_bytes(whole)
+    for field in ("query-image", "target-image"):
+        asked = (root / LASCO[0]).read_bytes()
+        change(root / LASCO[0], entry(3, **{field: [9, path]}))
+        refused("lasco", root, f"{root / LASCO[0]}, entry 3: {said}")
+        (root / LASCO[0]).write_bytes(asked)
+
+
+def test_lists_of_lasco_that_do_not_belong_together(copied):
+    root = copied("lasco")
+    number = 207  # of a picture that is not searched
+    file = f"val2014/COCO_val2014_{number:012d}.jpg"
+    change(root / LASCO[0], entry(0, **{"target-image": [number, file]}))
+    refused("lasco", root, "lacks targets", f": {number}.")
+    change(root / LASCO[1], lambda rows: rows.append({"id": "0207", "path": f"./a/{file}"}))
+    assert load_benchmark("lasco", root).image_file("207") == root / file
+    change(root / LASCO[1], lambda rows: rows.append({"id": 207, "path": file}))
+    refused("lasco", root, "more than once: 207")
 
 
 def test_plain_captions_and_composed_queries_are_two_parts():

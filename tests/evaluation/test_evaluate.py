@@ -40,6 +40,7 @@ from rtd_adapters.evaluation.search import Gallery, rankings
 from rtd_adapters.evaluation.submissions import require_valid
 from rtd_adapters.hooks.registry import registry
 from rtd_adapters.jobs.evaluate import EvalJob, run_eval
+from rtd_adapters.methods.projections import load_projection
 from rtd_adapters.patch import TextEncoderPatch
 
 REAL = [name for name, source in registry().benchmarks.items() if source.needs_data]
@@ -62,6 +63,7 @@ PUBLISHED = {
     "freedom-minidn",
     "freedom-ltll",
     "patterncom",
+    "lasco",
 }
 SEVERAL = {"circo", "imagenet-r", "icir", "patterncom"} | {n for n in REAL if "freedom" in n}
 """Whose queries have several right answers."""
@@ -404,7 +406,8 @@ def test_the_worlds_captions_are_those_that_a_patch_is_judged_by():
     prepared = prepare(
         method="searle", benchmark="demo-captions", options=EvalOptions(cache=False, quiet=True)
     )
-    world = backbone_source("demo").world(prepared.method, prepared.projection, prepared.backbone)
+    projection, _ = load_projection(prepared.method, prepared.backbone, None)
+    world = backbone_source("demo").world(prepared.method, projection, prepared.backbone)
     wanted = world.evaluate(prepared.backbone.tower)
     found = compare(extract(prepared), None).base
     for k in (1, 5, 10):

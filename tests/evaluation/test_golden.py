@@ -1,7 +1,8 @@
 """Our loaders, search and metrics against what the benchmark authors' own code found.
 
 golden/figures.json holds what theirs finds on the miniatures of golden/folders.py, ranking with the
-made-up vectors of golden/vectors.py; golden/make.py ran it.
+made-up vectors of golden/vectors.py; golden/make.py ran it. LaSCo's authors publish none: its
+figures are a third party's.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from rtd_adapters import get_method
 from rtd_adapters.evaluation.benchmark import Benchmark, EvalQuery, Part, load_benchmark
-from rtd_adapters.evaluation.queries import QueryEmbedder
+from rtd_adapters.evaluation.queries import QueryEmbedder, embed_plain
 from rtd_adapters.evaluation.result import Outcome
 from rtd_adapters.evaluation.search import CountedRanking, Gallery, rankings
 from rtd_adapters.evaluation.submissions import write_submissions
@@ -81,9 +82,11 @@ def search(benchmark: Benchmark, part: Part) -> list[tuple[EvalQuery, CountedRan
         return torch.tensor(found, dtype=torch.float32).reshape(-1, WIDTH)
 
     method = get_method("pic2word" if benchmark.name in PIC2WORD else "searle")
-    shown = [query.reference for query in part.queries if query.reference]
-    references = vectors(shown) if shown else None
-    asked = QueryEmbedder(method, nn.Identity()).embed(Tower(), part.queries, references)
+    if benchmark.composes:
+        references = vectors([query.reference for query in part.queries])
+        asked = QueryEmbedder(method, nn.Identity()).embed(Tower(), part.queries, references)
+    else:
+        asked = embed_plain(method, Tower(), part.queries)
     gallery = Gallery(part.gallery, vectors(part.gallery))
     ranked = rankings(asked, gallery, part.queries, benchmark.depth)
     return list(zip(part.queries, ranked, strict=True))

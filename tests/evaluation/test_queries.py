@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from rtd_adapters.errors import EvaluationError, FileError
 from rtd_adapters.evaluation.benchmark import EvalQuery, Part, _require_whole
-from rtd_adapters.evaluation.queries import QueryEmbedder, embed_composed
+from rtd_adapters.evaluation.queries import QueryEmbedder, embed_composed, embed_plain
 
 
 @pytest.fixture
@@ -86,11 +86,11 @@ def test_sixty_four_at_a_time_by_default(
     assert F.cosine_similarity(found[0], found[69], dim=0) < 0.999
 
 
-def test_plain_captions_are_embedded_word_for_word(searle, toy_projection, toy_tower):
+def test_plain_captions_are_embedded_word_for_word(searle, toy_tower):
     """No prompt, no pseudo token, and no cleaning: a price keeps its sign, which is SEARLE's."""
     captions = ["a hat for $5", "Two dogs, asleep."]
     plain = [EvalQuery(text, "", (text,), ("t",)) for text in captions]
-    found = QueryEmbedder(searle, toy_projection, "bench").embed(toy_tower, plain, None)
+    found = embed_plain(searle, toy_tower, plain)
     with torch.no_grad():
         wanted = toy_tower(searle.tokenizer(toy_tower).encode(captions))
     torch.testing.assert_close(found, F.normalize(wanted, dim=-1))

@@ -29,6 +29,7 @@ FILES = {
     "icir": ("icir/query_files.csv", "icir/database_files.csv"),
     "freedom-nico": ("nico/query_files.csv", "nico/database_files.csv"),
     "patterncom": ("patternnet.csv", "PatternCom/shape.csv"),
+    "lasco": ("lasco_val.json", "lasco_val_corpus.json"),
 }
 KEPT = 6
 """Entries of a list that are damaged, so that much of the damage is to fields."""

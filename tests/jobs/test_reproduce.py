@@ -158,7 +158,7 @@ def test_a_kill_between_a_patch_and_its_notes_costs_the_seconds_alone(
     [
         ("short: {steps: 2}", "short: {steps: 3}", "settings"),
         ("short: {steps: 2}", "short: {steps: 2, kind: lora}", "kind, settings"),
-        ("searle: {}", "searle: {method: lincir}", "method, projection, training projection"),
+        ("searle: {}", "searle: {method: lincir}", "method, training projection"),
         ("strength: 0.5", "strength: 0.25", "search"),
         ("half: {benchmark: demo", "half: {benchmark: demo, preprocess: targetpad", "search"),
     ],

@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from rtd_adapters.errors import FileError
+from rtd_adapters.io.hashes import file_sha256
 from rtd_adapters.jobs.reproduce.config import read_config
+from rtd_adapters.jobs.reproduce.identity import Identities
 from rtd_adapters.jobs.reproduce.plan import make_plan
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "reproduce"
@@ -152,17 +154,18 @@ def test_an_own_name_is_only_for_backbones_that_bring_triplets(read, tmp_path):
 def real(read, tmp_path, benchmark_folder, monkeypatch):
     """A plan of one run on real inputs, given the files that are there."""
 
-    def plan(*there, method="searle", data="CIRR"):
+    def plan(*there, method="searle", data="CIRR", benchmarks=("cirr",), own="phi.pt"):
         for name in there:
             (tmp_path / name).touch()
         monkeypatch.setenv("CIRR_HERE", str(benchmark_folder("cirr")))
         values = copy.deepcopy(GOOD)
         values["methods"]["searle"] = {"projections": {"L": "phi.pt"}}
-        values["methods"]["reuse"]["projections"] = {"L": "phi.pt"}
+        values["methods"]["reuse"]["projections"] = {"L": own} if own else {}
         values["methods"]["reuse"]["training_projections"] = {"L": "searle.pt"}
         values["benchmarks"]["cirr"]["data"] = data
+        values["benchmarks"]["coco-captions"] = {"data": str(benchmark_folder("coco-captions"))}
         values["experiments"]["e"].update(
-            methods=[method], backbones=["L"], triplets=["mine"], benchmarks=["cirr"]
+            methods=[method], backbones=["L"], triplets=["mine"], benchmarks=[*benchmarks]
         )
         file = tmp_path / "c.yaml"
         file.write_text(yaml.safe_dump(values, sort_keys=False))
@@ -179,6 +182,13 @@ def test_what_is_missing_is_skipped_once_for_all_seeds(real, tmp_path):
     assert not plan.searches
 
 
+def test_what_a_run_lacks_is_said_where_no_benchmark_is_there_either(real, tmp_path):
+    plan = real("t.jsonl")
+    why = f"{tmp_path / 'phi.pt'} is not there"
+    assert ("searle, L, mine, short", why) in [(s.what, s.why) for s in plan.skipped]
+    assert len(plan.skipped) == 2
+
+
 def test_with_everything_there_nothing_is_skipped(real):
     plan = real("t.jsonl", "phi.pt", data="${CIRR_HERE}")
     assert not plan.skipped
@@ -188,6 +198,58 @@ def test_with_everything_there_nothing_is_skipped(real):
 def test_a_method_that_reuses_another_needs_both_projections(real, tmp_path):
     (skipped,) = real("t.jsonl", "phi.pt", method="reuse", data="${CIRR_HERE}").skipped
     assert skipped.why == f"{tmp_path / 'searle.pt'} is not there"
+
+
+@pytest.mark.parametrize("own", ["gone.pt", None])
+def test_plain_captions_are_searched_without_the_methods_own_projection(real, own, tmp_path):
+    """That training sees is another's, and there; what composes is not."""
+    given = {"method": "reuse", "data": "${CIRR_HERE}", "own": own}
+    why = "no projection of fti4cir for L is named"
+    if own:
+        why = f"{tmp_path / own} is not there"
+    plan = real("t.jsonl", "searle.pt", benchmarks=("cirr", "coco-captions"), **given)
+    cell = "reuse, L, mine, short"
+    assert [(s.what, s.why) for s in plan.skipped] == [(f"{cell} on cirr", why)]
+    assert [[c.name for c in asked] for asked in plan.searches.values()] == [["coco-captions"]] * 2
+    alone = real(benchmarks=("coco-captions",), **given)
+    assert not alone.skipped
+    assert len(alone.searches) == 2
+    none = real(benchmarks=("cirr",), **given)
+    assert [(s.what, s.why) for s in none.skipped] == [(cell, why)]
+    assert not none.searches
+
+
+def test_a_patch_of_plain_captions_needs_what_it_is_trained_with(real, tmp_path):
+    both = ("cirr", "coco-captions")
+    plan = real("t.jsonl", method="reuse", benchmarks=both, own="searle.pt", data="${CIRR_HERE}")
+    (skipped,) = plan.skipped
+    assert skipped.what == "reuse, L, mine, short"
+    assert skipped.why == f"{tmp_path / 'searle.pt'} is not there"
+    assert not plan.searches
+
+
+def test_a_result_is_known_by_the_projection_that_it_was_composed_with(real, tmp_path):
+    plan = real(
+        "t.jsonl",
+        "phi.pt",
+        "searle.pt",
+        method="reuse",
+        benchmarks=("cirr", "coco-captions"),
+        data="${CIRR_HERE}",
+    )
+    run, (composed, plain) = next(iter(plan.searches.items()))
+    (tmp_path / "phi.pt").write_text("mine")
+    before, trained = (
+        [Identities().of_search(run, c, plan.benchmarks[c.name]) for c in (composed, plain)],
+        Identities().of_run(run),
+    )
+    assert before[0]["projection"] == file_sha256(tmp_path / "phi.pt")
+    assert before[1]["projection"] is None
+    assert trained["training projection"] == file_sha256(tmp_path / "searle.pt")
+    (tmp_path / "phi.pt").write_text("another")
+    assert Identities().of_search(run, plain, plan.benchmarks["coco-captions"]) == before[1]
+    assert Identities().of_run(run) == trained
+    assert Identities().of_search(run, composed, plan.benchmarks["cirr"]) != before[0]
 
 
 def test_a_projection_that_nobody_names_is_missing(real):

@@ -85,6 +85,21 @@ def test_figures_are_those_of_eval(job, searched, miniature_clip, tmp_path):
     assert found.intervals.keys() == {"before", "noise-0", "noise-1"}
 
 
+def test_plain_captions_are_searched_without_the_projection_that_trains(
+    job, searched, benchmark_folder, tmp_path
+):
+    """--projection is that of SEARLE, which training sees in the place of the method's own."""
+    reuse = {"method": "fti4cir", "method_options": {"stand_in": "reuse"}}
+    captions = {"benchmark": "coco-captions", "data": benchmark_folder("coco-captions")}
+    (row,) = run_sweep(
+        replace(job, **reuse),
+        strength_changes([1.0]),
+        tmp_path / "s",
+        searched=replace(searched, **reuse, **captions),
+    )
+    assert row.before.keys() == row.after.keys() == {"recall@1", "recall@5", "recall@10"}
+
+
 def test_a_value_that_was_finished_is_neither_learned_nor_measured_again(
     job, searched, done, tmp_path, monkeypatch
 ):

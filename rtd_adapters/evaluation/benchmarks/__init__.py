@@ -25,6 +25,7 @@ OBJECTS = {"val": {"": PartSize(None, 1960)}}
 STYLES = dict.fromkeys(("cartoon", "origami", "toy", "sculpture"), PartSize(16_983, 10_000))
 CAPTIONED = {"COCO": PartSize(5000, 25_000), "Flickr30k": PartSize(1000, 5000)}
 """Karpathy's test splits, five captions a picture."""
+LASCO = {"val": {"": PartSize(39_826, 30_037)}}
 CONVERSIONS = {
     "imagenet-r": "ImageNet-R, in a style",
     "nico": "NICO++, in a context",
@@ -52,6 +53,8 @@ def register_benchmarks(register: Callable[[BenchmarkSource], None]) -> None:
     for dataset, what in CONVERSIONS.items():
         register(BenchmarkSource(f"freedom-{dataset}", f"FREEDOM: {what}", _in("freedom")))
     register(BenchmarkSource("icir", "i-CIR: one object among its look-alikes", _in("icir")))
+    lasco = "LaSCo: COCO, texts made of questions"
+    register(BenchmarkSource("lasco", lasco, _in("lasco"), sizes=LASCO))
     register(BenchmarkSource("patterncom", "PatternCom: places from above", _in("patterncom")))
     for dataset, size in CAPTIONED.items():
         summary = f"{dataset}: plain captions to pictures, Karpathy's test split"

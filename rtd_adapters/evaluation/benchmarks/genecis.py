@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtd_adapters.errors import FileError
-from rtd_adapters.evaluation.annotations import read_entries
+from rtd_adapters.evaluation.annotations import picture_number, read_entries
 from rtd_adapters.evaluation.benchmark import (
     Benchmark,
     EvalQuery,
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 CUTOFFS = (1, 2, 3)
 GROWTH = 0.7
-LONGEST_NUMBER = 18
 
 
 def load(name: str, root: Path, split: str) -> Benchmark:
@@ -75,10 +74,7 @@ def _query(row: int, entry: Entry, boxes: dict[str, list[float] | None]) -> Eval
 def _number(image: Entry) -> str:
     """Of the picture; a file is named by it."""
     name = "val_image_id" if "val_image_id" in image else "image_id"
-    number = image.identity(name)
-    if not (number.isascii() and number.isdecimal() and len(number) <= LONGEST_NUMBER):
-        image.refuse(f"{name!r} is {number[:40]!r}, no picture's number")
-    return number
+    return picture_number(image, name, image.identity(name))
 
 
 def _box(image: Entry) -> list[float] | None:

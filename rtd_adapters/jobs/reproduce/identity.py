@@ -11,13 +11,15 @@ from rtd_adapters.evaluation.benchmark import Benchmark
 from rtd_adapters.io.json_files import read_json
 from rtd_adapters.jobs.reproduce.config import BenchmarkChoice
 from rtd_adapters.jobs.reproduce.plan import PATCH, Run, projection_file
+from rtd_adapters.methods.method import Method
 from rtd_adapters.triplets.sources import source_identity
 
 ASKED = "asked.json"
 """Beside each patch: what was asked for when it was begun."""
 PROJECTION = "projection"
+"""That queries are composed with; plain captions have none."""
+TRAINED_WITH = "training projection"
 ANNOTATIONS = "annotations"
-PROJECTIONS = (PROJECTION, "training projection")
 Asked = dict[str, Any]
 
 
@@ -34,16 +36,13 @@ class Identities:
             FileError: a file cannot be read.
         """
         job = run.job(Path())
-        projections = {
-            name: self._file(projection_file(run.backbone, paths, method.name))
-            for name, (paths, method) in zip(PROJECTIONS, run.projections(), strict=True)
-        }
+        _, trained = run.projections()
         return {
             "method": job.method,
             "method options": dict(job.method_options),
             "backbone": job.backbone,
             "weights": self._file(run.backbone.weights) or run.backbone.tag,
-            **projections,
+            TRAINED_WITH: self._projection(run, *trained),
             "triplets": self._file(run.triplets.file),
             "columns": job.columns,
             "kind": job.kind,
@@ -51,13 +50,22 @@ class Identities:
             "settings": job.settings.to_dict(),
         }
 
-    def of_search(self, choice: BenchmarkChoice, benchmark: Benchmark) -> Asked:
-        """Everything that decides a result, the patch aside."""
+    def of_search(self, run: Run, choice: BenchmarkChoice, benchmark: Benchmark) -> Asked:
+        """Everything that decides a result, the patch aside.
+
+        Raises:
+            FileError: a file cannot be read.
+        """
+        own, _ = run.projections()
         return {
+            PROJECTION: self._projection(run, *own) if benchmark.composes else None,
             "benchmark": choice.benchmark,
             "search": dict(choice.search),
             ANNOTATIONS: benchmark.annotations_sha256,
         }
+
+    def _projection(self, run: Run, paths: Mapping[str, Path], method: Method) -> str | None:
+        return self._file(projection_file(run.backbone, paths, method.name))
 
     def _file(self, path: Path | None) -> str | None:
         if path is None:

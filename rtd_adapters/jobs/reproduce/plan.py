@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -118,6 +118,25 @@ class Plan:
         if note not in self.skipped:
             self.skipped.append(note)
 
+    def ask(self, experiment: str, run: Run, choices: Sequence[BenchmarkChoice]) -> None:
+        """Have a run search benchmarks, and note what it lacks for those that it cannot search.
+
+        Plain captions need less: a method that trains with another's projection goes without its
+        own there.
+        """
+        groups: dict[str, list[BenchmarkChoice]] = {} if choices else {_lacking(run): []}
+        for choice in choices:
+            why = _lacking(run, composes=self.benchmarks[choice.name].composes)
+            groups.setdefault(why, []).append(choice)
+        for why, skipped in groups.items():
+            names = ", ".join(choice.name for choice in skipped)
+            on = f" on {names}" if len(groups) > 1 else ""
+            if why:
+                self.skip(experiment, ", ".join(run.cell) + on, why)
+        if able := groups.get("", []):
+            asked = self.searches.setdefault(run, [])
+            asked += [choice for choice in able if choice not in asked]
+
 
 def make_plan(config: Config) -> Plan:
     """Lay out every experiment, and look for what it needs; no weights are loaded.
@@ -135,11 +154,7 @@ def make_plan(config: Config) -> Plan:
                 plan.skip(experiment.name, name, absent[name])
         for run in runs_of(config, experiment):
             _require_sound(config, experiment, run)
-            if lacking := " and ".join(dict.fromkeys(_lacking(run))):
-                plan.skip(experiment.name, ", ".join(run.cell), lacking)
-            elif there:
-                asked = plan.searches.setdefault(run, [])
-                asked += [choice for choice in there if choice not in asked]
+            plan.ask(experiment.name, run, there)
     return plan
 
 
@@ -197,24 +212,31 @@ def _require_sound(config: Config, experiment: Experiment, run: Run) -> None:
         ) from error
 
 
-def _lacking(run: Run) -> Iterator[str]:
-    """What is missing for a run, as far as can be seen without loading it."""
-    if run.backbone.weights and not run.backbone.weights.exists():
-        yield _not_there(run.backbone.weights)
-    if run.triplets.file and not run.triplets.file.exists():
-        yield _not_there(run.triplets.file)
-    for paths, method in run.projections():
-        if not method.needs_projection:
-            continue
-        try:
-            path = projection_file(run.backbone, paths, method.name)
-        except UsageError as error:
-            yield str(error)
-            continue
-        if path is None:
-            yield f"no projection of {method.name} for {run.backbone.name} is named"
-        elif not path.exists():
-            yield _not_there(path)
+def _lacking(run: Run, *, composes: bool = True) -> str:
+    """What is missing for a run, as far as can be seen without loading it; empty for nothing.
+
+    Args:
+        run: learned, and searched with.
+        composes: whether the method's own queries are composed then.
+    """
+    files = filter(None, (run.backbone.weights, run.triplets.file))
+    lacking = [_not_there(file) for file in files if not file.exists()]
+    own, trained = run.projections()
+    for paths, method in (own, trained) if composes else (trained,):
+        lacking += _lacking_projection(run, paths, method)
+    return " and ".join(dict.fromkeys(lacking))
+
+
+def _lacking_projection(run: Run, paths: Mapping[str, Path], method: Method) -> list[str]:
+    if not method.needs_projection:
+        return []
+    try:
+        path = projection_file(run.backbone, paths, method.name)
+    except UsageError as error:
+        return [str(error)]
+    if path is None:
+        return [f"no projection of {method.name} for {run.backbone.name} is named"]
+    return [] if path.exists() else [_not_there(path)]
 
 
 def projection_file(

@@ -234,7 +234,7 @@ class _Work:
 
     def asked(self, run: Run, choice: BenchmarkChoice) -> Asked:
         """Everything that decides a result."""
-        searched = self.identities.of_search(choice, self.plan.benchmarks[choice.name])
+        searched = self.identities.of_search(run, choice, self.plan.benchmarks[choice.name])
         return self.identities.of_run(run) | searched
 
     def place(self, run: Run, choice: BenchmarkChoice) -> Path:

@@ -290,6 +290,28 @@ def patterncom(root: Path) -> None:
         lines(root / f"PatternCom/{attribute}.csv", rows, ",")
 
 
+def lasco(root: Path) -> None:
+    """150 pictures, some of them twice, and two that are asked with and not searched."""
+    draw = Random("lasco")
+    ids = [7 * number for number in range(152)]
+    files = {image: f"val2014/COCO_val2014_{image:012d}.jpg" for image in ids}
+    for number, image in enumerate(ids):
+        paint(root / files[image], f"lasco {shown(number)}")
+    searched = ids[:150]
+    draw.shuffle(searched)
+    write(
+        root / "lasco_val_corpus.json",
+        [{"id": image, "path": f"val/{files[image]}"} for image in searched],
+    )
+    entries = []
+    for number in range(400):
+        reference, target = draw.choice(ids), draw.choice(searched)
+        entry = {"qid": 1000 * reference + number % 3, "query-image": [reference, files[reference]]}
+        entry |= {"query-text": caption(draw), "target-image": [target, files[target]]}
+        entries.append(entry)
+    write(root / "lasco_val.json", entries)
+
+
 WRITERS = {
     "cirr": cirr,
     "circo": circo,
@@ -302,6 +324,7 @@ WRITERS = {
     "icir": icir,
     "freedom": freedom,
     "patterncom": patterncom,
+    "lasco": lasco,
 }
 
 

@@ -1,7 +1,7 @@
 """Run the authors' evaluation code on the miniatures, and write down what it finds.
 
 RTD_UPSTREAMS names a folder with the checkouts SEARLE, composed_image_retrieval, genecis, vsepp,
-icir, freedom, rscir and CLIP.
+icir, freedom, rscir, CoIR and CLIP. CoIR (nrdyava/CoIR) is no author of LaSCo, who have none.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ DRIVERS = {
     "icir": ("icir", ""),
     "freedom": ("freedom", ""),
     "rscir": ("rscir", ""),
+    "coir": ("CoIR", ""),
 }
 
 

@@ -36,7 +36,8 @@ def _first(ordered: torch.return_types.sort, k: int) -> types.SimpleNamespace:
 
 
 def _in_this_process(self: object, *args: object, **options: object) -> None:
-    _loader(self, *args, **{**options, "num_workers": 0, "pin_memory": False})
+    alone = {"num_workers": 0, "pin_memory": False, "persistent_workers": False}
+    _loader(self, *args, **{**options, **alone})
 
 
 torch.utils.data.DataLoader.__init__ = _in_this_process
