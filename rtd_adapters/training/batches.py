@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import torch
 
@@ -112,5 +113,11 @@ class TripletStream:
 
     def _draw(self, position: int, purpose: int) -> Triplet:
         epoch, place = divmod(position, self.trained)
-        order = ShuffledOrder(self.trained, self._seed, purpose, epoch)
+        order = _order(self.trained, self._seed, purpose, epoch)
         return self._triplets[self._split[self.holdout + order[place]]]
+
+
+@lru_cache(maxsize=16)
+def _order(length: int, *seed: int) -> ShuffledOrder:
+    """A batch asks for the same few orders again and again."""
+    return ShuffledOrder(length, *seed)

@@ -39,7 +39,9 @@ def ranks(miniature_clip, benchmark_folder):
         gallery = {row["id"]: unit(seen(row["path"].removeprefix("val/"))) for row in corpus}
         for entry in json.loads((root / "lasco_val.json").read_text()):
             pseudo = projection(seen(entry["query-image"][1])[None])
-            ids = method.tokenizer(backbone.tower).encode([f"a photo of $ that {entry['query-text']}"])
+            ids = method.tokenizer(backbone.tower).encode(
+                [f"a photo of $ that {entry['query-text']}"]
+            )
             asked = unit(backbone.tower(ids, pseudo, 259)[0])
             scores = {
                 image: sum(a * b for a, b in zip(asked, vector, strict=True))

@@ -117,13 +117,13 @@ class Tokenizer:
         return self.vocabulary.words(kept, self.added_token)
 
     def _padded(self, texts: Sequence[str], rows: Sequence[tuple[int, ...]]) -> Tensor:
-        ids = torch.full((len(rows), self.context_length), self.vocabulary.pad_id)
-        for row, (text, whole) in enumerate(zip(texts, rows, strict=True)):
+        padded = []
+        for text, whole in zip(texts, rows, strict=True):
             if len(whole) > self.context_length:
                 self._note_truncated(text, len(whole))
             kept = self.vocabulary.cut(whole, self.context_length)
-            ids[row, : len(kept)] = torch.tensor(kept)
-        return ids
+            padded.append(kept + (self.vocabulary.pad_id,) * (self.context_length - len(kept)))
+        return torch.tensor(padded, dtype=torch.int64).view(len(rows), self.context_length)
 
     def _ids(self, text: str) -> tuple[int, ...]:
         return self.vocabulary.ids(text, self.added_token)

@@ -6,10 +6,8 @@ from abc import ABC, abstractmethod
 from functools import lru_cache
 from typing import Any
 
+from rtd_adapters.clip.text.byte_pairs import byte_pairs
 from rtd_adapters.errors import UsageError
-
-ADDED_ID = 49405
-"""Of the last merge of OpenAI's byte pairs, whose place a method's own token takes."""
 
 
 class Vocabulary(ABC):
@@ -112,7 +110,7 @@ class BytePairs(Vocabulary):
 
     def words(self, ids: tuple[int, ...], added_token: str | None = None) -> str:
         """Decoded, lower case."""
-        return str(_bpe(added_token).decode(ids[1:-1])).strip()
+        return byte_pairs(added_token).decode(ids[1:-1]).strip()
 
     def normal(self, text: str) -> str:
         """Repaired, unescaped, lower case."""
@@ -124,32 +122,9 @@ CLIP_BPE = BytePairs()
 
 @lru_cache(maxsize=1 << 16)
 def _token_ids(text: str, added_token: str | None) -> tuple[int, ...]:
-    bpe = _bpe(added_token)
-    return (bpe.sot_token_id, *bpe.encode(text), bpe.eot_token_id)
+    return byte_pairs(added_token).ids(text)
 
 
 @lru_cache(maxsize=1 << 16)
 def _normal(text: str) -> str:
-    return str(_bpe(None).clean_fn(text))
-
-
-@lru_cache(maxsize=4)
-def _bpe(added_token: str | None) -> Any:
-    from open_clip.tokenizer import SimpleTokenizer
-
-    bpe = SimpleTokenizer()
-    if added_token is not None:
-        _replace_last_merge(bpe, added_token)
-    return bpe
-
-
-def _replace_last_merge(bpe: Any, token: str) -> None:
-    import regex  # type: ignore[import-untyped]
-
-    last = max(bpe.bpe_ranks, key=bpe.bpe_ranks.__getitem__)
-    del bpe.bpe_ranks[last]
-    del bpe.encoder["".join(last)]
-    bpe.encoder[token] = ADDED_ID
-    bpe.decoder[ADDED_ID] = token
-    bpe.cache[token] = token
-    bpe.pat = regex.compile(f"{regex.escape(token)}|{bpe.pat.pattern}", bpe.pat.flags)
+    return byte_pairs().clean(text)
