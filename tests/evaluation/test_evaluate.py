@@ -591,7 +591,7 @@ def test_damaged_annotations_and_pictures(benchmark_folder, tmp_path, run, backb
 
 
 def record(text="is red"):
-    return QueryRecord("0", "", "a", text, ["b"], "kind", 9, 1, ["a"], ["b"])
+    return QueryRecord("0", "", "a", text, ["b"], "kind", 9, 1, ["a"], ["b"], 1)
 
 
 def test_a_result_comes_back_as_it_was(tmp_path):
@@ -617,6 +617,8 @@ def test_a_result_comes_back_as_it_was(tmp_path):
         ({"queries": [{"id": "1"}]}, "'queries', entry 0: 'part' is missing"),
         ({"queries": [asdict(record()) | {"base_rank": 0}]}, "'base_rank' is 0"),
         ({"queries": [asdict(record()) | {"targets": [5]}]}, "'targets' is a number"),
+        ({"queries": [asdict(record()) | {"answers": 0}]}, "'answers' is 0, and 'targets' names 1"),
+        ({"queries": [asdict(record()) | {"answers": 1.5}]}, "'answers' is 1.5"),
         ({"settings": {"a": ["\ud800"]}}, "half a character"),
     ],
 )
