@@ -11,6 +11,7 @@ from torch import Tensor
 from rtd_adapters.errors import EvaluationError, UsageError
 from rtd_adapters.evaluation.benchmark import DEPTH, EvalQuery
 from rtd_adapters.evaluation.blocks import OUT, Question, search_blocks
+from rtd_adapters.evaluation.rows import Rows
 
 
 def search_gallery(
@@ -43,8 +44,8 @@ class Gallery:
     """Pictures that queries are scored against."""
 
     ids: Sequence[str]
-    embeddings: Tensor
-    """[N, embed_dim] of them, normalised or not; it may be mapped from a file."""
+    embeddings: Rows
+    """[N, embed_dim] of them, normalised or not."""
 
     @cached_property
     def places(self) -> dict[str, int]:

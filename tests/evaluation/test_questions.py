@@ -162,7 +162,7 @@ def test_captions_and_their_pictures_by_hand(found, subject):
     captions = subject.benchmark.captions
     pairs = [(c, image) for image in gallery.ids for c in captions.get(image, ())]
     assert len(pairs) == 31
-    pictures = F.normalize(gallery.embeddings.double(), dim=-1)
+    pictures = F.normalize(gallery.embeddings[:].double(), dim=-1)
     figures = found["anchor-alignment"].figures
     for side, tower in (("before", subject.base), ("after", subject.patched)):
         cosines, hits = [], []
@@ -179,7 +179,7 @@ def test_captions_and_their_pictures_by_hand(found, subject):
 
 
 def test_centroids_by_hand(found, subject):
-    pictures = F.normalize(subject.gallery.embeddings, dim=-1).mean(0)
+    pictures = F.normalize(subject.gallery.embeddings[:], dim=-1).mean(0)
     captions = [
         text for image in subject.gallery.ids for text in subject.benchmark.captions.get(image, ())
     ]
@@ -206,7 +206,7 @@ def test_both_concatenations_by_hand(found, subject):
     """On those queries whose reference has a caption: 15 of 20."""
     captions, figures = subject.benchmark.captions, found["modality-gap"].figures
     tokenizer, module = subject.evaluation.method.tokenizer(77), subject.evaluation.projection
-    gallery = F.normalize(subject.gallery.embeddings, dim=-1)
+    gallery = F.normalize(subject.gallery.embeddings[:], dim=-1)
     for side, tower in (("before", subject.base), ("after", subject.patched)):
         averages = {"refined": [], "replaced": []}
         for part in subject.benchmark.parts:
