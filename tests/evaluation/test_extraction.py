@@ -349,6 +349,29 @@ def test_the_second_of_two_processes_embeds_its_share_of_each_shard_and_writes_n
         assert found.flatten().tolist() == [-1, -1, 2, 3, -1, -1, 6, 7, -1, -1, 10]
 
 
+def test_the_second_of_two_processes_hears_what_is_left_out_and_holds_nothing(pictures, photos):
+    (photos / "06.jpg").write_bytes(b"no picture")
+    made = replace(pictures, skip_broken=True)
+    embedded(made)
+    sent = []
+
+    class First(Processes):
+        def from_first(self, tensor):
+            sent.append(tensor)
+            return tensor
+
+    class Second(Processes):
+        def from_first(self, tensor):
+            first = sent.pop(0)
+            assert (tensor.shape, tensor.dtype) == (first.shape, first.dtype)
+            return first
+
+    assert replace(made, held={}).extract(IDS, First(0, 2)) == [6]
+    second = replace(made, held={}, folder=made.folder / "of its own")
+    assert second.extract(IDS, Second(1, 2)) == [6]
+    assert not (sent or second.held or second.folder.exists())
+
+
 def test_what_is_not_kept_on_disk_is_held(pictures):
     held = replace(pictures, folder=None)
     first = held.embeddings(IDS)
