@@ -99,19 +99,16 @@ class Pictures:
         def embed(batches: Sequence[range]) -> Iterator[Tensor]:
             return self._embedded(tower, ids, batches)
 
-        rows = self.held.get(key)
-        if rows is None:
-            rows = shards.embeddings(embed)
+        rows = shards.embeddings(embed)
         marks = torch.zeros(len(ids), dtype=torch.int, device=tower.device)
         if rows is not None:
             marks[lost_rows(rows)] = 1
-        lost = processes.from_first(marks).nonzero().flatten().tolist()
+        lost = processes.from_first(marks).nonzero().flatten().cpu()
         again = self._again(tower, ids, lost, processes)
-        sound = [number for number, row in enumerate(again) if not row.isnan().any()]
+        sound = ~again.isnan().any(1)
         if rows is not None:
-            places = [lost[number] for number in sound]
-            self.held[key] = replaced(rows, places, again[sound]) if sound else rows
-        return [place for number, place in enumerate(lost) if number not in sound]
+            self.held[key] = replaced(rows, lost[sound], again[sound]) if sound.any() else rows
+        return lost[~sound].tolist()
 
     def states(self, ids: Sequence[str]) -> ImageStates:
         """Embeddings and states of a few pictures, on their device; not kept, for they are large.
@@ -162,7 +159,7 @@ class Pictures:
             )
 
     def _again(
-        self, tower: ImageTower, ids: Sequence[str], lost: list[int], processes: Processes
+        self, tower: ImageTower, ids: Sequence[str], lost: Tensor, processes: Processes
     ) -> Tensor:
         """[K, embed_dim] of pictures that were left out, as far as they can be read by now.
 
@@ -170,10 +167,10 @@ class Pictures:
             FileError: one cannot, and nothing is to be left out.
         """
         again = torch.empty(len(lost), self.backbone.shape.embed_dim, device=tower.device)
-        if lost and processes.is_main:
-            alone = [range(place, place + 1) for place in lost]
+        if len(lost) and processes.is_main:
+            alone = [range(place, place + 1) for place in lost.tolist()]
             again[:] = torch.cat(list(self._embedded(tower, ids, alone)))
-        return processes.from_first(again).cpu() if lost else again
+        return processes.from_first(again).cpu() if len(lost) else again.cpu()
 
     def _tower(self) -> ImageTower:
         return ImageTower(self.backbone.images()[0], self.precision)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,21 +57,16 @@ class KeptEmbeddings:
         """
         write_rows(self._place(part), (len(part), self.shape[1]), [embeddings.numpy()])
 
-    def merge(self, parts: Sequence[range]) -> bool:
-        """Write all of the list from its shards, one after another; they go.
+    def merge(self, parts: Sequence[range]) -> None:
+        """Write all of the list from its shards, one after another, if all of them are there.
 
-        Returns:
-            Whether all of them were there; nothing is done otherwise, and damage is said.
+        Damage is said, as in `whole`, which tells what has become of it.
 
         Raises:
             FileError: the disk refuses.
         """
-        try:
+        with suppress(_Lost):
             write_rows(self._list, self.shape, map(self._required, parts))
-        except _Lost:
-            return False
-        self.drop_shards()
-        return True
 
     def drop_shards(self) -> None:
         """Remove the list's shards."""

@@ -63,10 +63,10 @@ class Joined:
         return found
 
 
-def replaced(rows: Rows, places: Sequence[int], others: Tensor) -> Joined:
-    """The rows, with others [K, embed_dim] in K places."""
+def replaced(rows: Rows, places: Tensor, others: Tensor) -> Joined:
+    """The rows, with others [K, embed_dim] in places [K]."""
     picked = torch.arange(len(rows))
-    picked[list(places)] = len(rows) + torch.arange(len(others))
+    picked[places] = len(rows) + torch.arange(len(others))
     return Joined([rows, others], picked)
 
 

@@ -22,7 +22,8 @@ def search_gallery(
     Args:
         queries: [Q, embed_dim] unit embeddings, as `embed_composed` gives them.
         gallery: [N, embed_dim] of the pictures, normalised or not, as `embed_pictures` gives them.
-            It is searched in blocks, so that it may be mapped from a file larger than memory.
+            It is searched in blocks, so that it may be mapped from a file larger than memory (by
+            `numpy.memmap` with mode "r": Linux refuses maps of that size that can be written to).
         ids: N names of the pictures.
         depth: how many are wanted; no more come than there are.
 

@@ -74,7 +74,7 @@ class Shards:
             whole = kept.whole() if reads else None
             if all(self._as_the_first([whole is not None])):
                 if reads:
-                    kept.drop_shards()  # of a run that was killed in the very end
+                    kept.drop_shards()
                 return whole
             there = self._as_the_first([reads and kept.has_shard(shard) for shard in shards])
             missing = [shard for shard, is_there in zip(shards, there, strict=True) if not is_there]

@@ -54,11 +54,11 @@ def map_rows(path: Path) -> np.ndarray:
     """
     tensors, metadata = read_header(path)
     dtype, shape = tensors.get(TENSOR, ("", []))
-    if len(tensors) == 1 and dtype == "F32" and len(shape) == 2:
+    if dtype == "F32" and len(shape) == 2:
         count, width = shape
         digest = _digest((count, width))
         try:
-            start = path.stat().st_size - 4 * count * width  # the only tensor is the last, too
+            start = path.stat().st_size - 4 * count * width  # the only tensor ends as the file does
             add_file(digest, path, start)
             # Of more than memory Linux refuses a map that could be written to, if only privately.
             rows = np.memmap(path, DTYPE, "r", start, (count, width))

@@ -24,6 +24,7 @@ from rtd_adapters.evaluation.benchmark import EvalQuery, Part, load_benchmark
 from rtd_adapters.evaluation.bootstrap import interval
 from rtd_adapters.evaluation.evaluate import compare, evaluate, submit
 from rtd_adapters.evaluation.extraction import extract
+from rtd_adapters.evaluation.features import Pictures
 from rtd_adapters.evaluation.inputs import EvalOptions, Evaluation, patched_tower, prepare
 from rtd_adapters.evaluation.metrics import (
     average_precision,
@@ -518,6 +519,25 @@ def test_embeddings_are_kept_and_found_again(run, tmp_path, monkeypatch):
     other = compare(run("cirr", cache=True, preprocess="targetpad"), None)
     assert len(list(tmp_path.rglob("*.safetensors"))) > len(kept)
     assert other.settings["preprocessing"] == "targetpad"
+
+
+def test_a_run_embeds_and_checks_each_list_once(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("RTD_CACHE", str(tmp_path))
+    asked, own = [], Pictures._extract
+
+    def counted(pictures, key, ids, processes):
+        asked.append(ids)
+        return own(pictures, key, ids, processes)
+
+    monkeypatch.setattr(Pictures, "_extract", counted)
+    prepared = run("freedom-nico", cache=True, device="cpu")
+    parts = prepared.benchmark.parts
+    assert len(parts) > len({part.gallery for part in parts})
+    evaluation = extract(prepared)
+    compare(evaluation, None)
+    compare(evaluation, None)
+    assert len(asked) == len(set(asked))
+    assert set(asked) == {ids for part in parts for ids in (part.gallery, part.references)}
 
 
 def test_target_padding():

@@ -41,9 +41,9 @@ def test_some_replaced(mapped):
     others = torch.ones(2, 3)
     whole = ROWS.clone()
     whole[[5, 17]] = others
-    found = replaced(mapped, [5, 17], others)
+    found = replaced(mapped, torch.tensor([5, 17]), others)
     assert torch.equal(found[:], whole)
-    assert torch.equal(replaced(found, [6], others[:1])[[5, 6, 7]][:2], others)
+    assert torch.equal(replaced(found, torch.tensor([6]), others[:1])[[5, 6, 7]][:2], others)
 
 
 def test_blocks_are_all_of_it_in_order(mapped):

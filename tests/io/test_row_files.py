@@ -75,6 +75,7 @@ def test_files_of_another_kind(tmp_path):
         map_rows(path)
     for write in (
         lambda: by_the_library(path, dtype=torch.float64),
+        lambda: by_the_library(path, rows=np.tile(ROWS, (50, 1)), dtype=torch.float16),
         lambda: by_the_library(path, rows=ROWS[0]),
         lambda: by_the_library(path, other=torch.ones(1)),
         lambda: save_file({"embeddings": torch.from_numpy(ROWS)}, path),
