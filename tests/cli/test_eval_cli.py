@@ -94,7 +94,7 @@ def test_method_options_that_are_none(command, option, words, rtd, tmp_path):
 def test_several_runs_are_compared(rtd, tmp_path):
     from rtd_adapters.evaluation.result import QueryRecord, Result
 
-    queries = [QueryRecord(str(n), "", "r", "x", ["t"], "", 1, 1, [], []) for n in range(2)]
+    queries = [QueryRecord(str(n), "", "r", "x", ["t"], "", 1, 1, [], [], 1) for n in range(2)]
     runs = [tmp_path / "a", tmp_path / "b"]
     for folder, benchmark in zip(runs, ("bench", "other"), strict=True):
         Result("m", benchmark, "val", {"r": 50.0}, queries=queries).save(folder / "result.json")
