@@ -33,6 +33,10 @@ class MissingFilesError(FileError):
         self.missing = tuple(missing)
         """All of them, as they are named."""
 
+    def __reduce__(self) -> tuple[type, tuple[str, Sequence[str]]]:
+        """How it comes to another process."""
+        return type(self), (str(self), self.missing)
+
 
 class BackboneError(RtdError):
     """A backbone or a projection does not exist, does not load, or does not fit its partner."""

@@ -15,8 +15,8 @@ from typing import NoReturn
 import click
 
 from rtd_adapters import __version__
-from rtd_adapters.cli.signals import Ended, signals_raised
 from rtd_adapters.cli.terminal import echo, printable
+from rtd_adapters.compute.signals import Ended, signals_raised
 from rtd_adapters.errors import INTERRUPTED, RtdError
 
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}

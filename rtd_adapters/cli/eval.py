@@ -9,9 +9,14 @@ import click
 
 from rtd_adapters.cli import options
 from rtd_adapters.cli.terminal import echo, echo_json
+from rtd_adapters.cli.ways import ways_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rtd_adapters.evaluation.result import Result
+    from rtd_adapters.jobs.evaluate import EvalJob
+    from rtd_adapters.jobs.say import Say
 
 
 @click.command("eval")
@@ -55,6 +60,16 @@ if TYPE_CHECKING:
     help="A further column: the patch at this strength. Repeatable.",
 )
 @click.option(
+    "--captions-benchmark",
+    "captions",
+    metavar="NAME",
+    help="Plain captions to search besides, such as demo-captions: a product's ways to search with "
+    "the patch are shown in one table.",
+)
+@click.option(
+    "--captions-data", type=options.FOLDER, help="The folder in which that benchmark was unpacked."
+)
+@click.option(
     "--rivals",
     is_flag=True,
     help="Ask the same queries by training-free rivals too: picture, text, their sum, Slerp, and "
@@ -77,12 +92,21 @@ if TYPE_CHECKING:
 @options.overwrite_option
 @options.json_option
 @options.quiet_option
-def evaluate(split: str, as_json: bool, quiet: bool, **given: Any) -> None:
+def evaluate(
+    split: str,
+    captions: str | None,
+    captions_data: Path | None,
+    as_json: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
     """Search a benchmark with the base encoder and with a patched one.
 
     \b
     Examples:
       rtd eval --method searle --patch weights.safetensors
+      rtd eval --method searle --patch weights.safetensors --captions-benchmark demo-captions \\
+          --also-strength 0.5
       rtd eval --method searle --benchmark cirr --data CIRR --backbone ViT-L-14 \\
           --pretrained openai --projection SEARLE_ViT-L14.pt --patch weights.safetensors --out run
 
@@ -102,6 +126,13 @@ def evaluate(split: str, as_json: bool, quiet: bool, **given: Any) -> None:
         if not how.quiet:
             echo(line, err=True)
 
+    if captions_data and not captions:
+        raise click.UsageError("--captions-data needs --captions-benchmark.")
+    if captions:
+        if split == "test":
+            raise click.UsageError("--captions-benchmark has figures, and --split test none.")
+        _show_ways(job, captions, captions_data, say, as_json)
+        return
     if split == "test":
         for path in run_submission(job, say):
             echo(f"wrote {path}")
@@ -117,6 +148,21 @@ def evaluate(split: str, as_json: bool, quiet: bool, **given: Any) -> None:
     echo(*_table(result))
     if job.out:
         echo("", f"See them: rtd report {shlex.quote(str(job.out))} --out report.html")
+
+
+def _show_ways(job: EvalJob, captions: str, data: Path | None, say: Say, as_json: bool) -> None:
+    from rtd_adapters.jobs.evaluate import run_ways
+
+    ways = run_ways(job, captions, data, say)
+    if ways is None:  # the first process prints it
+        return
+    if as_json:
+        echo_json(ways.to_dict())
+        return
+    echo(*ways_table(ways))
+    if job.out:
+        runs = " ".join(shlex.quote(str(folder)) for folder in (job.out, job.out / "captions"))
+        echo("", f"All metrics: rtd report {runs} --ways --out ways.html")
 
 
 def _table(result: Result) -> list[str]:

@@ -242,6 +242,15 @@ extraction_options = together(
 max_steps_option = click.option(
     "--max-steps", "steps", type=click.IntRange(0), help="Stop after this many optimiser steps."
 )
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many to learn and judge at once, each in a process of its own; fewer where memory "
+    "does not do. Processors are shared out, unless OMP_NUM_THREADS says how many threads each "
+    "process has.",
+)
 overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Replace outputs that exist already."
 )

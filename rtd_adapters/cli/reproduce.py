@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @options.device_option
 @options.workers_option
 @options.search_size_option
+@options.jobs_option
 @click.option(
     "--dry-run", is_flag=True, help="Say what would be done and what is missing; write nothing."
 )

@@ -52,6 +52,7 @@ HELD_OUT = ("anchor_recall@1", "anchor_recall@5", "caption_recall@1")
 @optimisation_options
 @options.seed_option
 @options.max_steps_option
+@options.jobs_option
 @click.option("-o", "--out", type=options.FOLDER, required=True, help="Folder of the patches.")
 @options.json_option
 def sweep(
@@ -59,6 +60,7 @@ def sweep(
     strengths: str | None,
     strategies: tuple[str, ...],
     ablation: bool,
+    jobs: int,
     out: Path,
     as_json: bool,
     **given: Any,
@@ -68,12 +70,13 @@ def sweep(
     Figures are taken on --benchmark; without it in the backbone's own world, or on held-out
     triplets. What is in --out already is neither learned nor measured again, and a patch that was
     cut off goes on from its last checkpoint, so a killed sweep goes on. A page with a chart is
-    written beside the patches (sweep.html).
+    written beside the patches (sweep.html). With --jobs several values are learned at once, on
+    the GPUs in turn, as far as memory allows, which is measured first.
 
     \b
     Examples:
       rtd sweep --method searle --noise-scale 0,0.25,0.5,1 --out noise
-      rtd sweep --method searle --ablation --out ablation
+      rtd sweep --method searle --ablation --jobs 2 --out ablation
       rtd sweep --method searle --strategy rules.jsonl --strategy llm.jsonl --backbone ViT-L-14 \\
           --pretrained openai --projection SEARLE_ViT-L14.pt --benchmark cirr --data CIRR --out s
     """
@@ -98,7 +101,7 @@ def sweep(
         raise click.UsageError(f"Pass one of {', '.join(asked)}.")
     searched = _searched(quiet=as_json, **given)
     job = _job(out, strategies, **given)
-    rows = run_sweep(job, chosen[0], out, lambda line: echo(line, err=True), searched)
+    rows = run_sweep(job, chosen[0], out, lambda line: echo(line, err=True), searched, jobs)
     answer = reading(rows)
     where = given["benchmark"] or f"what {given['backbone']} is measured on by rtd patch"
     write_diagnoses([answer], f"{job.method}: {answer.name}", out / "sweep.html", where)

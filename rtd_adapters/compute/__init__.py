@@ -1,1 +1,1 @@
-"""What a run computes on: its device, its precision, and the processes that share it."""
+"""What a run computes on: its device, its precision, and its processes."""

@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rtd_adapters.clip.onednn import FastLinear
+from rtd_adapters.evaluation.rows import BLOCK, Rows, in_blocks
 
-PICTURES, QUERIES = 8000, 1000
+PICTURES, QUERIES = BLOCK, 1000
 """Pictures of a block, and queries that are scored against it at a time. Both bound the memory:
 beside the gallery it takes a copy of one block, and some 100 MB for scores."""
 OUT = torch.finfo(torch.float32).min
@@ -65,7 +66,7 @@ class Block:
 
 @torch.no_grad()
 def search_blocks(
-    queries: Tensor, gallery: Tensor, questions: Sequence[Question], depth: int
+    queries: Tensor, gallery: Rows, questions: Sequence[Question], depth: int
 ) -> Found:
     """Score queries against a gallery that may be larger than memory.
 
@@ -98,10 +99,9 @@ def _split(questions: Sequence[Question]) -> list[Sequence[Question]]:
     return [questions[start : start + QUERIES] for start in starts]
 
 
-def _blocks(gallery: Tensor, device: torch.device) -> Iterator[Block]:
-    for start in range(0, len(gallery), PICTURES):
-        pictures = gallery[start : start + PICTURES].to(device)
-        yield Block(start, F.normalize(pictures.float(), dim=-1))
+def _blocks(gallery: Rows, device: torch.device) -> Iterator[Block]:
+    for start, pictures in in_blocks(gallery, PICTURES):
+        yield Block(start, F.normalize(pictures.to(device).float(), dim=-1))
 
 
 class _Chunk:

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from rtd_adapters.errors import EvaluationError
-from rtd_adapters.evaluation.result import BASE, PATCHED, Result
+from rtd_adapters.evaluation.result import BASE, PATCHED, SHOWN, QueryRecord, Result
 from rtd_adapters.evaluation.scores import Scores, intervals, p_values, scores
 
 SIGNIFICANT = 0.05
@@ -131,8 +131,13 @@ def _compared(first: Result, other: Result) -> Iterator[tuple[str, tuple[Any, An
     yield "gallery", (first.settings.get("gallery"), other.settings.get("gallery"))
     yield "number of queries", (len(first.queries), len(other.queries))
     for own, found in zip(first.queries, other.queries, strict=True):
-        yield "queries", ((own.part, own.id, own.targets), (found.part, found.id, found.targets))
+        yield "queries", (_asked(own), _asked(found))
     yield "metrics", (list(first.base), list(other.base))
     files = [result.settings.get("annotations_sha256") for result in (first, other)]
     if all(files):  # files of earlier versions have none
         yield "annotations", (files[0], files[1])
+
+
+def _asked(query: QueryRecord) -> tuple[str, str, list[str], int]:
+    """What two results say alike of one query: its right answers as far as both name them."""
+    return query.part, query.id, query.targets[:SHOWN], query.answers

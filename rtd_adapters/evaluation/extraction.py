@@ -35,9 +35,9 @@ def extract(evaluation: Evaluation) -> Evaluation:
     with accelerator_on(evaluation.options.device) as accelerator:
         processes = Processes(accelerator.process_index, accelerator.num_processes)
         evaluation.to(accelerator.device)
-        for ids in _lists(evaluation):
-            lost = pictures.embeddings(ids, processes).isnan().any(1).nonzero().flatten()
-            broken.update(dict.fromkeys(ids[place] for place in lost.tolist()))
+        for ids in dict.fromkeys(_lists(evaluation)):
+            lost = pictures.extract(ids, processes)
+            broken.update(dict.fromkeys(ids[place] for place in lost))
     if not broken:
         return evaluation
     return replace(evaluation, benchmark=without(evaluation.benchmark, broken))

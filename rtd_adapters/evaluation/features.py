@@ -20,6 +20,7 @@ from rtd_adapters.evaluation.image_tower import ImageTower
 from rtd_adapters.evaluation.kept import KeptEmbeddings, pictures_folder
 from rtd_adapters.evaluation.loading import PictureFiles
 from rtd_adapters.evaluation.pictures import picture_transform
+from rtd_adapters.evaluation.rows import Rows, lost_rows, replaced
 from rtd_adapters.evaluation.shards import Shards
 
 if TYPE_CHECKING:
@@ -38,12 +39,13 @@ class Pictures:
         benchmark: opens the pictures.
         preprocess: as in `embed_pictures`.
         batch_size: pictures at a time.
-        folder: where embeddings are kept; None keeps them in memory, in `held`.
+        folder: where embeddings are kept; None keeps them in memory.
         quiet: no progress bar.
         workers: processes that read pictures; with 0 this one does.
         precision: of the image tower, one of `PRECISIONS`.
         skip_broken: whether a picture that cannot be read is NaN instead of an error.
-        held: embeddings of whole lists, by key.
+        held: embeddings of whole lists, by key: in memory, or mapped from where they are kept,
+            which has been checked once.
     """
 
     backbone: Backbone
@@ -55,37 +57,58 @@ class Pictures:
     workers: int = 0
     precision: str = "no"
     skip_broken: bool = False
-    held: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
+    held: dict[str, Rows] = field(default_factory=dict, repr=False, compare=False)
 
-    def embeddings(self, ids: Sequence[str], processes: Processes = ALONE) -> Tensor:
+    def embeddings(self, ids: Sequence[str]) -> Rows:
         """[N, embed_dim] in fp32 on the CPU, unnormalised; NaN for a picture that is left out.
+
+        What is kept on disk is not read into memory but for the rows that are taken of it.
+
+        Args:
+            ids: of the pictures; they are embedded where `extract` has not done so.
+
+        Raises:
+            FileError, EvaluationError: as `extract`.
+        """
+        key = self._key(ids)
+        if key not in self.held:
+            self._extract(key, ids, ALONE)
+        return self.held[key]
+
+    def extract(self, ids: Sequence[str], processes: Processes) -> list[int]:
+        """Embed a list as far as it is not kept; returns the places of what is left out.
 
         Args:
             ids: of the pictures.
-            processes: who share the work; all of them ask for the same.
+            processes: who share the work; all of them ask for the same. Of what is kept on disk
+                the first one alone has the embeddings then.
 
         Raises:
             FileError: a picture is missing or damaged, or the disk refuses.
             EvaluationError: an embedding is not finite, or memory does not do.
             TrainingError: another process has ended.
         """
-        key = self._key(ids)
-        if self.folder is None and key in self.held:
-            return self.held[key]
+        return self._extract(self._key(ids), ids, processes)
+
+    def _extract(self, key: str, ids: Sequence[str], processes: Processes) -> list[int]:
         tower, shape = self._tower(), (len(ids), self.backbone.shape.embed_dim)
-        kept = KeptEmbeddings(self.folder, key) if self.folder else None
+        kept = KeptEmbeddings(self.folder, key, shape) if self.folder else None
         quiet = self.quiet or not processes.is_main
         shards = Shards(shape, self.batch_size, kept, processes, tower.device, quiet)
 
         def embed(batches: Sequence[range]) -> Iterator[Tensor]:
             return self._embedded(tower, ids, batches)
 
-        embeddings = shards.embeddings(embed)
-        if embeddings.isnan().any():
-            self._retry(tower, ids, embeddings)
-        if self.folder is None:
-            self.held[key] = embeddings
-        return embeddings
+        rows = shards.embeddings(embed)
+        marks = torch.zeros(len(ids), dtype=torch.int, device=tower.device)
+        if rows is not None:
+            marks[lost_rows(rows)] = 1
+        lost = processes.from_first(marks).nonzero().flatten().cpu()
+        again = self._again(tower, ids, lost, processes)
+        sound = ~again.isnan().any(1)
+        if rows is not None:
+            self.held[key] = replaced(rows, lost[sound], again[sound]) if sound.any() else rows
+        return lost[~sound].tolist()
 
     def states(self, ids: Sequence[str]) -> ImageStates:
         """Embeddings and states of a few pictures, on their device; not kept, for they are large.
@@ -135,16 +158,19 @@ class Pictures:
                 f"--precision {self.precision}. Pass --precision bf16 or no."
             )
 
-    def _retry(self, tower: ImageTower, ids: Sequence[str], embeddings: Tensor) -> None:
-        """Fill in pictures that were left out and can be read by now.
+    def _again(
+        self, tower: ImageTower, ids: Sequence[str], lost: Tensor, processes: Processes
+    ) -> Tensor:
+        """[K, embed_dim] of pictures that were left out, as far as they can be read by now.
 
         Raises:
             FileError: one cannot, and nothing is to be left out.
         """
-        lost = embeddings.isnan().any(1).nonzero().flatten().tolist()
-        alone = [range(place, place + 1) for place in lost]
-        for place, row in zip(lost, self._embedded(tower, ids, alone), strict=True):
-            embeddings[place] = row[0]
+        again = torch.empty(len(lost), self.backbone.shape.embed_dim, device=tower.device)
+        if len(lost) and processes.is_main:
+            alone = [range(place, place + 1) for place in lost.tolist()]
+            again[:] = torch.cat(list(self._embedded(tower, ids, alone)))
+        return processes.from_first(again).cpu() if len(lost) else again.cpu()
 
     def _tower(self) -> ImageTower:
         return ImageTower(self.backbone.images()[0], self.precision)

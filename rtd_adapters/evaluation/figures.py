@@ -11,12 +11,18 @@ from typing import Any
 
 from rtd_adapters.evaluation.benchmark import Benchmark, EvalQuery, Part
 from rtd_adapters.evaluation.inputs import Evaluation
-from rtd_adapters.evaluation.result import BASE, PATCHED, Column, Outcome, QueryRecord, Result
+from rtd_adapters.evaluation.result import (
+    BASE,
+    PATCHED,
+    SHOWN,
+    Column,
+    Outcome,
+    QueryRecord,
+    Result,
+)
 from rtd_adapters.evaluation.scores import Scores, figures, intervals, p_values, scores
 from rtd_adapters.patch import TextEncoderPatch
 
-SHOWN = 10
-"""Places of a ranking that a record keeps."""
 LIBRARIES = ("rtd-adapters", "torch", "open_clip_torch", "transformers", "pillow")
 
 
@@ -92,17 +98,21 @@ def _queries(
 
 
 def _record(part: Part, query: EvalQuery, old: Outcome, new: Outcome) -> QueryRecord:
+    before, after = old.top[:SHOWN], new.top[:SHOWN]
+    shown = {*before, *after}
     return QueryRecord(
         query.id,
         part.name,
         query.reference,
         query.texts[0],
-        list(query.targets),
+        # All of them would make files of some hundred megabytes, where they are whole classes.
+        [image for n, image in enumerate(query.targets) if n < SHOWN or image in shown],
         query.category,
         old.rank,
         new.rank,
-        old.top[:SHOWN],
-        new.top[:SHOWN],
+        before,
+        after,
+        len(query.targets),
     )
 
 

@@ -109,13 +109,10 @@ def _to_anchors(subject: Subject, measures: Measures) -> str:
 
 def _distance(subject: Subject, what: str, both: Sequence[Tensor], measures: Measures) -> str:
     """Between the centroid of unit texts, before and after, and that of the unit pictures."""
-    rows = subject.gallery.embeddings
-    sound = rows[~rows.isnan().any(1)]
-    pictures = F.normalize(sound.double(), dim=-1).mean(0)
 
     def distance(texts: Tensor) -> Callable[[Tensor], Tensor]:
         units = texts.double()
-        return lambda weights: (weights @ units - pictures).norm(dim=1)
+        return lambda weights: (weights @ units - subject.centre).norm(dim=1)
 
     before, after = map(distance, both)
     name, count = f"{what}_to_pictures", len(both[0])

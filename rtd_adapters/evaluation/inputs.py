@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rtd_adapters.clip.backbones import DEFAULT, Backbone, load_backbone
 from rtd_adapters.clip.text import TextTower, require_strength
@@ -18,6 +18,7 @@ from rtd_adapters.evaluation.benchmark import Benchmark, get_benchmark, load_ben
 from rtd_adapters.evaluation.image_tower import require_precision
 from rtd_adapters.evaluation.pictures import require_preprocessing
 from rtd_adapters.evaluation.queries import require_opening
+from rtd_adapters.evaluation.rows import Rows
 from rtd_adapters.hooks.registry import registry
 from rtd_adapters.methods.installed import get_method
 from rtd_adapters.methods.method import Method
@@ -71,8 +72,8 @@ class Evaluation:
     benchmark: Benchmark
     backbone: Backbone
     options: EvalOptions
-    held: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
-    """Picture embeddings that are not kept on disk."""
+    held: dict[str, Rows] = field(default_factory=dict, repr=False, compare=False)
+    """Picture embeddings, in memory or mapped from disk; as in `Pictures`."""
 
     def to(self, device: torch.device) -> None:
         """Move towers and projection to a device, in place."""

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from rtd_adapters.errors import FileError
-from rtd_adapters.io.atomic import PART, sweep, whole_file
+from rtd_adapters.evaluation.rows import Mapped
+from rtd_adapters.io.atomic import PART, sweep
 from rtd_adapters.io.cache import cache_root
-from rtd_adapters.io.checkpoints import read_safetensors
+from rtd_adapters.io.row_files import map_rows, write_rows
 
-EMBEDDINGS, CONTENT = "embeddings", "sha256"
-"""Names within a kept file: of the tensor, and of its hash."""
 WHOLE, SHARD = ".safetensors", ".shard"
 """How the names of files end."""
+
+
+class _Lost(Exception):
+    """A shard is gone or damaged."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +32,22 @@ class KeptEmbeddings:
     Args:
         folder: of all lists.
         key: of this one, and of everything its embeddings depend on.
+        shape: number of pictures, and embed_dim.
     """
 
     folder: Path
     key: str
+    shape: tuple[int, int]
 
-    def whole(self) -> Tensor | None:
-        """As `keep` wrote it; None where there is nothing, or something damaged, which is said."""
-        return _read(self.folder / f"{self.key}{WHOLE}")
+    def whole(self) -> Mapped | None:
+        """All of the list, once it is merged; None where there is nothing, or something damaged,
+        which is said."""
+        rows = self._read(self._list, self.shape[0])
+        return None if rows is None else Mapped(rows)
 
-    def shard(self, part: range) -> Tensor | None:
-        """As `keep_shard` wrote it; None as in `whole`."""
-        return _read(self._place(part))
+    def has_shard(self, part: range) -> bool:
+        """Whether the embeddings of the pictures at some places are there; damage is said."""
+        return self._read(self._place(part), len(part)) is not None
 
     def keep_shard(self, part: range, embeddings: Tensor) -> None:
         """Write the embeddings of the pictures at some places of the list.
@@ -47,24 +55,53 @@ class KeptEmbeddings:
         Raises:
             FileError: the disk refuses.
         """
-        _write(self._place(part), embeddings)
+        write_rows(self._place(part), (len(part), self.shape[1]), [embeddings.numpy()])
 
-    def keep(self, embeddings: Tensor) -> None:
-        """Write all of the list, whose shards go.
+    def merge(self, parts: Sequence[range]) -> None:
+        """Write all of the list from its shards, one after another, if all of them are there.
+
+        Damage is said, as in `whole`, which tells what has become of it.
 
         Raises:
             FileError: the disk refuses.
         """
-        _write(self.folder / f"{self.key}{WHOLE}", embeddings)
-        self.drop_shards()
+        with suppress(_Lost):
+            write_rows(self._list, self.shape, map(self._required, parts))
 
     def drop_shards(self) -> None:
         """Remove the list's shards."""
         for path in self.folder.glob(f"{self.key}.*{SHARD}"):
             path.unlink(missing_ok=True)
 
+    @property
+    def _list(self) -> Path:
+        return self.folder / f"{self.key}{WHOLE}"
+
     def _place(self, part: range) -> Path:
         return self.folder / f"{self.key}.{part.start}-{part.stop}{SHARD}"
+
+    def _required(self, part: range) -> np.ndarray:
+        rows = self._read(self._place(part), len(part))
+        if rows is None:
+            raise _Lost
+        return rows
+
+    def _read(self, path: Path, length: int) -> np.ndarray | None:
+        """[length, embed_dim] of a file; None as in `whole`."""
+        if not path.is_file():
+            return None
+        try:
+            rows = map_rows(path)
+        except FileError:
+            rows = None
+        if rows is not None and rows.shape == (length, self.shape[1]):
+            return rows
+        warnings.warn(
+            f"{path} does not hold what was written there; its pictures are embedded again. "
+            "Check the disk.",
+            stacklevel=7,  # whoever asks `Pictures`
+        )
+        return None
 
 
 @dataclass(frozen=True)
@@ -115,36 +152,3 @@ def _key(path: Path) -> str:
 
 def _megabytes(files: list[Path]) -> float:
     return sum(path.stat().st_size for path in files) / 1e6
-
-
-def _read(path: Path) -> Tensor | None:
-    if not path.is_file():
-        return None
-    try:
-        tensors, metadata = read_safetensors(path)
-    except FileError:
-        tensors, metadata = {}, {}
-    embeddings = tensors.get(EMBEDDINGS)
-    if embeddings is not None and metadata.get(CONTENT) == _content(embeddings):
-        return embeddings
-    warnings.warn(
-        f"{path} does not hold what was written there; its pictures are embedded again. "
-        "Check the disk.",
-        stacklevel=6,  # whoever asks `Pictures`
-    )
-    return None
-
-
-def _write(path: Path, embeddings: Tensor) -> None:
-    from safetensors.torch import save_file
-
-    whole = embeddings.contiguous()
-    with whole_file(path) as temporary:
-        save_file({EMBEDDINGS: whole}, temporary, metadata={CONTENT: _content(whole)})
-
-
-def _content(embeddings: Tensor) -> str:
-    """sha256 of a tensor's form and bytes."""
-    digest = hashlib.sha256(f"{embeddings.dtype} {list(embeddings.shape)}".encode())
-    digest.update(embeddings.contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()

@@ -14,6 +14,8 @@ REMEDY = "This is no result of rtd eval; evaluate again."
 
 BASE, PATCHED = "base", "patched"
 """The first two columns of every table."""
+SHOWN = 10
+"""Places of a ranking that a record keeps, and right answers that it keeps wherever they stand."""
 PER_CENT, COSINE, DISTANCE = "per cent", "cosine", "distance"
 """Units of a diagnosis; a change of one is a unit of its own."""
 
@@ -43,6 +45,8 @@ class QueryRecord:
     reference: str
     text: str
     targets: list[str]
+    """Ids of the first ten right answers, the annotated one first, and of all those among the
+    places below: an id there is a right answer if it is here."""
     category: str
     base_rank: int | None
     """Of the best right answer, 1 is the top; None where the server keeps the answers."""
@@ -50,6 +54,8 @@ class QueryRecord:
     base_top: list[str]
     """Ids of the first ten."""
     patched_top: list[str]
+    answers: int
+    """How many right answers there are."""
 
 
 @dataclass(frozen=True)
@@ -242,7 +248,19 @@ def _query(read: Entry) -> QueryRecord:
         _rank(read, "patched_rank"),
         list(read.texts("base_top")),
         list(read.texts("patched_top")),
+        _answers(read),
     )
+
+
+def _answers(read: Entry) -> int:
+    """In files of earlier versions all right answers are named, and not counted."""
+    named = len(read.texts("targets"))
+    if "answers" not in read:
+        return named
+    answers = read.number("answers")
+    if answers < named or answers != int(answers):
+        read.refuse(f"'answers' is {answers}, and 'targets' names {named}")
+    return int(answers)
 
 
 def _rank(read: Entry, name: str) -> int | None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from rtd_adapters.errors import EvaluationError, UsageError
 from rtd_adapters.evaluation.benchmark import DEPTH, EvalQuery
 from rtd_adapters.evaluation.blocks import OUT, Question, search_blocks
+from rtd_adapters.evaluation.rows import Rows
 
 
 def search_gallery(
@@ -21,7 +22,8 @@ def search_gallery(
     Args:
         queries: [Q, embed_dim] unit embeddings, as `embed_composed` gives them.
         gallery: [N, embed_dim] of the pictures, normalised or not, as `embed_pictures` gives them.
-            It is searched in blocks, so that it may be mapped from a file larger than memory.
+            It is searched in blocks, so that it may be mapped from a file larger than memory (by
+            `numpy.memmap` with mode "r": Linux refuses maps of that size that can be written to).
         ids: N names of the pictures.
         depth: how many are wanted; no more come than there are.
 
@@ -43,8 +45,8 @@ class Gallery:
     """Pictures that queries are scored against."""
 
     ids: Sequence[str]
-    embeddings: Tensor
-    """[N, embed_dim] of them, normalised or not; it may be mapped from a file."""
+    embeddings: Rows
+    """[N, embed_dim] of them, normalised or not."""
 
     @cached_property
     def places(self) -> dict[str, int]:

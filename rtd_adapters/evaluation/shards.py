@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import NoReturn
 
 import torch
@@ -12,10 +11,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rtd_adapters.compute.processes import Processes
+from rtd_adapters.errors import FileError
 from rtd_adapters.evaluation.kept import KeptEmbeddings
+from rtd_adapters.evaluation.rows import Rows
 
 LONGEST = 4096
 """Pictures of a shard, as far as whole batches allow: what a killed run loses at most."""
+ROUNDS = 3
+"""How often shards are made that somebody clears away, or a disk damages, in the meantime."""
 
 Embed = Callable[[Sequence[range]], Iterable[Tensor]]
 """Embeddings [B, embed_dim] of the pictures at the places of each batch, batch after batch."""
@@ -44,47 +47,60 @@ class Shards:
     device: torch.device
     quiet: bool
 
-    def embeddings(self, embed: Embed) -> Tensor:
-        """[N, embed_dim] of all pictures, on the CPU, in every process.
+    def embeddings(self, embed: Embed) -> Rows | None:
+        """[N, embed_dim] of all pictures: mapped from what is kept, or on the CPU.
+
+        None in the processes that do not read where embeddings are kept.
 
         Args:
             embed: computes what is not kept.
 
         Raises:
-            FileError: the disk refuses.
+            FileError: the disk refuses, or keeps nothing.
             TrainingError: another process has ended.
         """
-        kept, (length, embed_dim) = self.kept, self.shape
-        if kept and (found := self._found(kept.whole, length)) is not None:
-            if self.processes.is_main:
-                kept.drop_shards()  # of a run that was killed in the very end
-            return found
-        done = {}
-        shards = _cut(range(length), max(LONGEST // self.batch_size, 1) * self.batch_size)
-        for shard in shards:
-            if kept and (found := self._found(partial(kept.shard, shard), len(shard))) is not None:
-                done[shard] = found
-        self._complete(done, [shard for shard in shards if shard not in done], embed)
-        whole = torch.cat([torch.empty(0, embed_dim), *(done[shard] for shard in shards)])
-        if kept and self.processes.is_main:
-            kept.keep(whole)
+        shards = _cut(range(self.shape[0]), max(LONGEST // self.batch_size, 1) * self.batch_size)
+        if self.kept is not None:
+            return self._kept(self.kept, shards, embed)
+        whole = torch.empty(self.shape)
+        for shard, rows in self._computed(shards, embed):
+            whole[shard.start : shard.stop] = rows
         return whole
 
-    def _complete(self, done: dict[range, Tensor], missing: list[range], embed: Embed) -> None:
-        """Add the embeddings of the missing shards."""
-        batches = {shard: _cut(shard, self.batch_size) for shard in missing}
+    def _kept(self, kept: KeptEmbeddings, shards: list[range], embed: Embed) -> Rows | None:
+        """The list's one file, made of its shards where it is not there."""
+        reads = self.processes.is_main
+        for _ in range(ROUNDS):
+            whole = kept.whole() if reads else None
+            if all(self._as_the_first([whole is not None])):
+                if reads:
+                    kept.drop_shards()
+                return whole
+            there = self._as_the_first([reads and kept.has_shard(shard) for shard in shards])
+            missing = [shard for shard, is_there in zip(shards, there, strict=True) if not is_there]
+            for shard, rows in self._computed(missing, embed):
+                if reads:
+                    kept.keep_shard(shard, rows)
+            if reads:
+                kept.merge(shards)
+        raise FileError(
+            f"{kept.folder} does not keep the embeddings of pictures that are written there. Check "
+            "the disk, and let nothing clear it meanwhile; or pass --no-cache."
+        )
+
+    def _computed(self, shards: list[range], embed: Embed) -> Iterator[tuple[range, Tensor]]:
+        """The embeddings of some shards, on the CPU, one after another."""
+        batches = {shard: _cut(shard, self.batch_size) for shard in shards}
         mine = {shard: all_[self.processes.share(len(all_))] for shard, all_ in batches.items()}
         embedded = iter(embed([batch for own in mine.values() for batch in own]))
-        with self._bar(sum(map(len, done))) as bar:
-            for shard in missing:
+        with self._bar(self.shape[0] - sum(map(len, shards))) as bar:
+            for shard in shards:
                 rows = [torch.empty(0, self.shape[1], device=self.device)]
                 for batch in mine[shard]:
                     rows.append(next(embedded))
                     bar.update(len(batch))
-                done[shard] = self._together(torch.cat(rows), len(batches[shard]))[: len(shard)]
+                yield shard, self._together(torch.cat(rows), len(batches[shard]))[: len(shard)]
                 bar.update(len(shard) - sum(map(len, mine[shard])))
-                if self.kept and self.processes.is_main:
-                    self.kept.keep_shard(shard, done[shard])
 
     def _bar(self, done: int) -> tqdm[NoReturn]:
         return tqdm(
@@ -103,16 +119,10 @@ class Shards:
         shared = whole.view(own, self.batch_size, self.shape[1])
         return self.processes.gather(shared, batches).flatten(0, 1).cpu()
 
-    def _found(self, read: Callable[[], Tensor | None], length: int) -> Tensor | None:
-        """What the first process finds on its disk, in all of them."""
-        shape = length, self.shape[1]
-        rows = read() if self.processes.is_main else None
-        if rows is not None and rows.shape != shape:
-            rows = None
-        if not self.processes.from_first(torch.tensor([int(rows is not None)], device=self.device)):
-            return None
-        sent = torch.empty(shape) if rows is None else rows
-        return self.processes.from_first(sent.to(self.device)).cpu()
+    def _as_the_first(self, known: list[bool]) -> list[bool]:
+        """What the first process knows, in all of them."""
+        sent = torch.tensor(known, dtype=torch.int, device=self.device)
+        return [bool(value) for value in self.processes.from_first(sent).tolist()]
 
 
 def _cut(places: range, length: int) -> list[range]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rtd_adapters.clip.text import TextTower
@@ -15,6 +16,7 @@ from rtd_adapters.evaluation.features import pictures_of
 from rtd_adapters.evaluation.inputs import Evaluation, patched_tower
 from rtd_adapters.evaluation.measures import headline
 from rtd_adapters.evaluation.outcomes import embed_part, search_parts
+from rtd_adapters.evaluation.rows import Joined, in_blocks, lost_rows
 from rtd_adapters.evaluation.search import Gallery
 from rtd_adapters.patch import TextEncoderPatch
 from rtd_adapters.triplets import Triplet
@@ -67,18 +69,26 @@ class Subject:
         lists = tuple(dict.fromkeys(part.gallery for part in self.benchmark.parts))
         if len(lists) == 1:
             return Gallery(lists[0], pictures.embeddings(lists[0]))
-        rows = {
-            image: row
-            for ids in lists
-            for image, row in zip(ids, pictures.embeddings(ids), strict=True)
-        }
-        return Gallery(tuple(rows), torch.stack(list(rows.values())))
+        every = (image for ids in lists for image in ids)
+        picked = {image: place for place, image in enumerate(every)}
+        sources = [pictures.embeddings(ids) for ids in lists]
+        return Gallery(tuple(picked), Joined(sources, torch.tensor(list(picked.values()))))
 
     @cached_property
     def broken(self) -> frozenset[str]:
         """Pictures of the gallery that could not be read."""
-        rows = self.gallery.embeddings.isnan().any(1).nonzero().flatten().tolist()
+        rows = lost_rows(self.gallery.embeddings)
         return frozenset(self.gallery.ids[row] for row in rows)
+
+    @cached_property
+    def centre(self) -> Tensor:
+        """[embed_dim] the mean of the unit pictures that could be read, in fp64."""
+        total, count = torch.zeros(self.evaluation.backbone.shape.embed_dim).double(), 0
+        for _, block in in_blocks(self.gallery.embeddings):
+            sound = block[~block.isnan().any(1)].double()
+            total += F.normalize(sound, dim=-1).sum(0)
+            count += len(sound)
+        return total / count
 
     def lacks_figures(self) -> str:
         """Why there are no figures; empty where there are."""

@@ -23,7 +23,7 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str
     Raises:
         FileError: the file is missing, empty, truncated or no safetensors file.
     """
-    with _opened(path) as file:
+    with _opened(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return tensors, file.metadata() or {}
 
@@ -34,19 +34,19 @@ def read_header(path: str | Path) -> tuple[dict[str, tuple[str, list[int]]], dic
     Raises:
         FileError: as `read_safetensors`.
     """
-    with _opened(path) as file:
+    with _opened(path, "np") as file:  # torch would map the whole file, to write to it
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         shapes = {name: (part.get_dtype(), part.get_shape()) for name, part in slices.items()}
         return shapes, file.metadata() or {}
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Any]:
+def _opened(path: str | Path, framework: str) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     path = _require_content(path)
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with safe_open(path, framework=framework, device="cpu") as file:
             yield file
     except (SafetensorError, OSError, ValueError) as error:
         raise FileError(

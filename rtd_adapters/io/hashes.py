@@ -17,10 +17,20 @@ def file_sha256(path: Path) -> str:
         FileError: it cannot be read.
     """
     digest = hashlib.sha256()
+    add_file(digest, path)
+    return digest.hexdigest()
+
+
+def add_file(digest: hashlib._Hash, path: Path, start: int = 0) -> None:
+    """Add a file's bytes from some place on to what a hash is taken of.
+
+    Raises:
+        FileError: it cannot be read.
+    """
     try:
         with path.open("rb") as stream:
+            stream.seek(start)
             while block := stream.read(BLOCK):
                 digest.update(block)
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
-    return digest.hexdigest()

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from rtd_adapters.clip.backbones import DEFAULT
 from rtd_adapters.compute.processes import launched
 from rtd_adapters.errors import UsageError
+from rtd_adapters.evaluation.benchmark import load_benchmark
 from rtd_adapters.evaluation.evaluate import EvalOptions, Evaluation, compare, prepare, submit
 from rtd_adapters.evaluation.extraction import extract, left_out_note
-from rtd_adapters.evaluation.inputs import require_patch
+from rtd_adapters.evaluation.inputs import require_partners, require_patch
 from rtd_adapters.evaluation.report.strips import choose, keep_pictures, pictures_of
 from rtd_adapters.evaluation.result import Result
+from rtd_adapters.evaluation.ways import CAPTIONS, Ways, require_asks, three_ways
 from rtd_adapters.io.atomic import require_writable, whole_file
 from rtd_adapters.io.locks import claimed
 from rtd_adapters.jobs.say import Say, silent
@@ -67,7 +70,44 @@ def run_eval(job: EvalJob, say: Say = silent) -> Result | None:
         RtdError: an input is missing, damaged, or does not fit another.
     """
     with claimed(*_places(job)):
-        return _evaluate(job, say)
+        result = _evaluate(job, say)
+        if result and job.csv_file:
+            _write_csv(job.csv_file, result.records())
+        return result
+
+
+def run_ways(job: EvalJob, captions: str, data: Path | None, say: Say = silent) -> Ways | None:
+    """Search composed queries and plain captions, and show a product's ways to do both.
+
+    Arguments and errors as in `run_eval`.
+
+    Args:
+        job: of composed queries, with a patch. Rivals are theirs alone.
+        captions: a benchmark of plain captions; its result goes into `captions` in the job's
+            folder.
+        data: the folder in which that was unpacked.
+        say: told in a line what its user should know.
+
+    Raises:
+        UsageError: there is no patch, or a benchmark asks the other kind of questions.
+    """
+    if job.patch is None:
+        raise UsageError("--captions-benchmark shows ways to search with a patch. Pass --patch.")
+    folder = job.out / CAPTIONS if job.out else None
+    how = replace(job.options, rivals=False)
+    plain = replace(job, benchmark=captions, data=data, out=folder, options=how, csv_file=None)
+    for one in (job, plain):
+        require_partners(one.benchmark, one.backbone)
+        require_asks(load_benchmark(one.benchmark, one.data), plain=one is plain)
+    with claimed(*_places(job)):
+        _require_writable(plain, (RESULT,))
+        results = [_evaluate(one, say) for one in (job, plain)]
+        if results[0] is None or results[1] is None:
+            return None
+        ways = three_ways(results[0], results[1])
+        if job.csv_file:
+            _write_csv(job.csv_file, ways.records())
+        return ways
 
 
 def _evaluate(job: EvalJob, say: Say) -> Result | None:
@@ -84,9 +124,6 @@ def _evaluate(job: EvalJob, say: Say) -> Result | None:
     if job.out:
         keep_pictures(evaluation.benchmark, pictures_of(choose(result)), job.out)
         result.save(job.out / RESULT)
-    if job.csv_file:
-        with whole_file(job.csv_file) as temporary:
-            temporary.write_text(_csv(result), encoding="utf-8")
     return result
 
 
@@ -173,10 +210,10 @@ def _projection_note(evaluation: Evaluation) -> str | None:
     return scale_note(evaluation.method, evaluation.projection, evaluation.backbone)
 
 
-def _csv(result: Result) -> str:
-    records = result.records()
+def _write_csv(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(records[0]))
     writer.writeheader()
     writer.writerows(records)
-    return text.getvalue()
+    with whole_file(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")

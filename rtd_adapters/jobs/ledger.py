@@ -118,7 +118,8 @@ class Ledger:
         self._save()
 
     def _save(self) -> None:
-        found = {name: asdict(figures) for name, figures in self.found.items()}
+        # In the order asked, whichever was found first.
+        found = {name: asdict(self.found[name]) for name in self.asked if name in self.found}
         write_json(self.path, {"asked": self.asked, "found": found})
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rtd_adapters.clip.text import require_strength
+from rtd_adapters.compute.at_once import at_once
+from rtd_adapters.compute.processes import launched
 from rtd_adapters.errors import FileError, UsageError
 from rtd_adapters.io.locks import claimed
 from rtd_adapters.io.names import stem
@@ -18,6 +20,7 @@ from rtd_adapters.jobs.ledger import Ledger, content_of, request_of, search_of
 from rtd_adapters.jobs.patch import run_patch
 from rtd_adapters.jobs.recipe import checkpoint_interval
 from rtd_adapters.jobs.say import Say, silent
+from rtd_adapters.jobs.slots import slots
 from rtd_adapters.patch import TextEncoderPatch
 from rtd_adapters.training import RunOptions
 from rtd_adapters.training.run_folder import has_checkpoint, remove_run
@@ -87,6 +90,7 @@ def run_sweep(
     folder: Path,
     say: Say = silent,
     searched: EvalJob | None = None,
+    jobs: int = 1,
 ) -> list[SweepRow]:
     """Learn a patch for each change, into `folder`/NAME.safetensors, and take its figures.
 
@@ -102,17 +106,63 @@ def run_sweep(
         say: told in a line what happens next.
         searched: the benchmark on which figures are taken; without it they are those of
             `run_patch`.
+        jobs: values at once, as far as memory allows, each in a process of its own. Their files
+            and figures are those of one at a time with as many threads. More than one want `if
+            __name__ == "__main__":` in a script, as `multiprocessing` does.
 
     Raises:
+        UsageError: several are asked for, and this process is one of several itself.
         FileError: the folder holds something of other settings, or another sweep is at work.
         RtdError: as `run_patch` and `run_eval`.
     """
+    if jobs > 1 and launched().count > 1:
+        raise UsageError("--jobs starts processes itself. Leave it out, or start without torchrun.")
     values = [_value(job, name, change, folder) for name, change in changes.items()]
-    judge = BenchmarkJudge(searched, say) if searched else OwnJudge(say)
     with claimed(folder):
         ledger = Ledger.opened(folder)
         _begin(ledger, job, values, search_of(searched) if searched else {})
-        return [_row(value, ledger, judge, say) for value in values]
+        left = [value for value in values if value.name not in ledger.found]
+        for value in values:
+            if value not in left:
+                say(f"{value.name}: known")
+        if min(jobs, len(left)) > 1:
+            _several(left, ledger, searched, min(jobs, len(left)), say)
+        else:
+            judge = _judge(searched, say)
+            for value in left:
+                ledger.note(value.name, _figures(value, judge, say))
+        return [SweepRow.of(value.name, ledger.found[value.name]) for value in values]
+
+
+def _judge(searched: EvalJob | None, say: Say) -> Judge:
+    return BenchmarkJudge(searched, say) if searched else OwnJudge(say)
+
+
+def _several(
+    left: Sequence[_Value], ledger: Ledger, searched: EvalJob | None, jobs: int, say: Say
+) -> None:
+    """Learn and judge values at once; figures are noted here alone, as they come."""
+    free = slots(jobs, {left[0].name: (left[0].job, [searched] if searched else [])}, say)
+
+    def note(name: str, figures: SweepFigures) -> None:
+        ledger.note(name, figures)
+        say(f"{name}: done, {sum(value.name in ledger.found for value in left)} of {len(left)}")
+
+    # Of values that share a patch, one learns it, and the others come after.
+    owners = {value.job.out: value for value in reversed(left) if not value.job.out.exists()}
+    later = [value for value in left if owners.get(value.job.out, value) is not value]
+    for values in ([value for value in left if value not in later], later):
+        pieces = {value.name: (value, searched) for value in values}
+        at_once(_figures_of, pieces, free, note, say)
+
+
+def _figures_of(asked: tuple[_Value, EvalJob | None], say: Say) -> SweepFigures:
+    """A value's figures, by a process of its own. What is to be known of the inputs has been said
+    where memory was measured."""
+    value, searched = asked
+    if searched:  # bars of several would write over each other
+        searched = replace(searched, options=replace(searched.options, quiet=True))
+    return _figures(value, _judge(searched, silent), say)
 
 
 def _begin(
@@ -149,14 +199,10 @@ def _value(job: PatchJob, name: str, change: Mapping[str, Any], folder: Path) ->
     return _Value(name, learned, 1.0 if strength is None else strength)
 
 
-def _row(value: _Value, ledger: Ledger, judge: Judge, say: Say) -> SweepRow:
-    if value.name not in ledger.found:
-        patch = _learned(value, say)
-        say(f"{value.name}: taking figures")
-        ledger.note(value.name, judge.figures(value.job, patch, value.strength))
-    else:
-        say(f"{value.name}: known")
-    return SweepRow.of(value.name, ledger.found[value.name])
+def _figures(value: _Value, judge: Judge, say: Say) -> SweepFigures:
+    patch = _learned(value, say)
+    say(f"{value.name}: taking figures")
+    return judge.figures(value.job, patch, value.strength)
 
 
 def _learned(value: _Value, say: Say) -> TextEncoderPatch:

@@ -64,6 +64,12 @@ def sweep_job(place: Path) -> Job:
     return Job("sweep", arguments, (NOTES, f"noise/{NOTES}"), "noise/sweep.html")
 
 
+def sweep_at_once_job(place: Path) -> Job:
+    """The same, both at once: processes of its own, which end with it."""
+    one = sweep_job(place)
+    return Job("at-once", (*one.arguments, "--jobs", "2"), one.foreign, one.out)
+
+
 def rules_job(place: Path, captions: Path) -> Job:
     """Triplets of some thousand captions."""
     out = place / "t.jsonl"

@@ -17,6 +17,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.campaign.jobs import (
@@ -29,7 +30,10 @@ from tests.campaign.jobs import (
     leftovers,
     load_all,
     put_foreign_files,
+    sweep_at_once_job,
 )
+
+JOBS = ("patch", "rules", "export", "sweep", "at-once")
 
 AGAIN = 0.3
 """How often a restart is killed, too."""
@@ -38,9 +42,10 @@ AGAIN = 0.3
 class Campaign:
     """Kills and restarts, counted."""
 
-    def __init__(self, root: Path, seed: int) -> None:
+    def __init__(self, root: Path, seed: int, names: Sequence[str]) -> None:
         self.place = root / "place"
-        self.jobs = all_jobs(self.place, root / "inputs")
+        every = [*all_jobs(self.place, root / "inputs"), sweep_at_once_job(self.place)]
+        self.jobs = [job for job in every if job.name in names]
         self._draw = random.Random(seed)
         self._runner = Runner(root / "log")
         self._known: dict[str, tuple[Contents, float]] = {}
@@ -125,10 +130,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--job", choices=JOBS, nargs="*", default=JOBS)
     given = parser.parse_args()
     load_all()
     with tempfile.TemporaryDirectory() as root:
-        campaign = Campaign(Path(root), given.seed)
+        campaign = Campaign(Path(root), given.seed, given.job)
         campaign.run(given.count)
     for name, count in sorted(campaign.counts.items()):
         print(f"{name:<20} {count:5}")

@@ -243,6 +243,7 @@ def _vocabulary() -> bytes:
 def _result() -> bytes:
     record = {"id": "1", "part": "", "reference": "a", "text": "is red", "targets": ["b"]}
     record |= {"category": "", "base_rank": 1, "patched_rank": 2, "base_top": [], "patched_top": []}
+    record["answers"] = 1
     result = {"method": "m", "benchmark": "b", "split": "val", "base": {"recall@1": 50.0}}
     result |= {"patched": {"recall@1": 60.0}, "intervals": {"recall@1": [1.0, 2.0]}}
     return json.dumps(result | {"queries": [record], "settings": {"prompt": "p"}}).encode()

@@ -7,6 +7,8 @@ import json
 
 import pytest
 
+PLAIN = ("--captions-benchmark", "demo-captions")
+
 
 @pytest.mark.slow
 def test_json_csv_and_a_run_folder(rtd, tmp_path):
@@ -94,7 +96,7 @@ def test_method_options_that_are_none(command, option, words, rtd, tmp_path):
 def test_several_runs_are_compared(rtd, tmp_path):
     from rtd_adapters.evaluation.result import QueryRecord, Result
 
-    queries = [QueryRecord(str(n), "", "r", "x", ["t"], "", 1, 1, [], []) for n in range(2)]
+    queries = [QueryRecord(str(n), "", "r", "x", ["t"], "", 1, 1, [], [], 1) for n in range(2)]
     runs = [tmp_path / "a", tmp_path / "b"]
     for folder, benchmark in zip(runs, ("bench", "other"), strict=True):
         Result("m", benchmark, "val", {"r": 50.0}, queries=queries).save(folder / "result.json")
@@ -109,3 +111,79 @@ def test_several_runs_are_compared(rtd, tmp_path):
     assert "2 results" in done.stdout
     assert "<title>2 results on bench</title>" in out.read_text()
     assert rtd("report", *runs, "--out", out, "--training", "m.jsonl").returncode == 2
+
+
+@pytest.fixture
+def asked(miniature_clip, benchmark_folder, tmp_path):
+    """`rtd eval` of a patch of the miniature CLIP, on composed queries."""
+    import torch
+
+    from rtd_adapters import TextEncoderPatch, get_method, load_backbone
+
+    backbone = load_backbone(miniature_clip["backbone"], miniature_clip["pretrained"])
+    made = TextEncoderPatch.create("full", backbone, get_method("searle"))
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for parameter in made.student.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    made.save(tmp_path / "w.safetensors")
+    clip = [word for name, value in miniature_clip.items() for word in (f"--{name}", value)]
+    given = ("--patch", tmp_path / "w.safetensors", "--no-cache", "--quiet", "--device", "cpu")
+    benchmark = ("--benchmark", "custom", "--data", benchmark_folder("custom"))
+    return ("eval", "--method", "searle", *clip, *given, *benchmark)
+
+
+def test_one_command_shows_the_ways_to_search_and_finds_what_two_find(
+    rtd, asked, benchmark_folder, tmp_path
+):
+    run, table = tmp_path / "run", tmp_path / "ways.csv"
+    plain = ("coco-captions", benchmark_folder("coco-captions"))
+    both = ("--captions-benchmark", plain[0], "--captions-data", plain[1], "--also-strength", 0.5)
+    shown = rtd(*asked, *both, "--rivals", "--out", run, "--csv", table)
+    assert shown.returncode == 0, shown.stderr
+    assert [line.split("  ")[0] for line in shown.stdout.splitlines()[1:6]] == [
+        "queries by", "base", "patched", "patched", "strength 0.5"
+    ]  # fmt: skip
+    assert f"rtd report {run} {run}/captions --ways" in shown.stdout
+    alone = [json.loads(rtd(*asked[:-4], *to, "--also-strength", 0.5, "--json").stdout) for to in (
+        ("--benchmark", "custom", "--data", asked[-1]),
+        ("--benchmark", plain[0], "--data", plain[1]),
+    )]  # fmt: skip
+    values = json.loads(rtd(*asked, *both, "--json").stdout)
+    assert [values[what]["benchmark"] for what in ("composed", "captions")] == ["custom", plain[0]]
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(values["ways"]) == 4 * sum(len(own["base"]) for own in alone)
+    for row, value in zip(rows, values["ways"], strict=True):
+        own = alone[row["asked"] == "captions"]
+        by = row["captions_by" if row["asked"] == "captions" else "queries_by"]
+        column = own["columns"][by]["figures"] if by.startswith("strength") else own[by]
+        assert float(row["figure"]) == value["figure"] == column[row["metric"]]
+        if by == "patched":
+            assert [value["low"], value["high"]] == own["intervals"][row["metric"]]
+    page = rtd("report", run, run / "captions", "--ways", "--out", tmp_path / "ways.html")
+    assert page.returncode == 0, page.stderr
+    again = rtd(*asked, *both, "--out", run)
+    assert (again.returncode, "exists already" in again.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("--captions-data", "."), "--captions-data needs --captions-benchmark"),
+        (PLAIN, "Pass --patch."),
+        ((*PLAIN, "--split", "test"), "--split test none"),
+        (("--captions-benchmark", "demo", "--patch", "w"), "demo asks composed queries"),
+        ((*PLAIN, "--benchmark", "demo-captions", "--patch", "w"), "asks plain captions"),
+        (("--captions-benchmark", "coco-captions", "--patch", "w"), "do not go together"),
+    ],
+)
+def test_captions_that_cannot_be_asked_besides(given, words, rtd, tmp_path):
+    refused = rtd("eval", "--method", "searle", *given)
+    assert (refused.returncode, words in refused.stderr) == (2, True), refused.stderr
+
+
+def test_ways_are_of_two_runs(rtd, tmp_path):
+    refused = rtd("report", tmp_path, "--ways", "--out", tmp_path / "w.html")
+    assert refused.returncode == 2
+    assert "--ways is of two runs" in refused.stderr

@@ -51,16 +51,18 @@ def test_wrong_usage(given, words, rtd, tmp_path):
 def test_options_of_the_extraction_reach_it(rtd, monkeypatch, tmp_path):
     seen = []
 
-    def asked(job, changes, folder, say, searched):
-        seen.append((job, searched))
+    def asked(job, changes, folder, say, searched, jobs):
+        seen.append((job, searched, jobs))
         raise UsageError("seen")
 
     monkeypatch.setattr("rtd_adapters.jobs.sweep.run_sweep", asked)
     given = ("--workers", 3, "--precision", "bf16", "--device", "cpu", "--batch-size", 7)
+    given = (*given, "--jobs", 3)
     benchmark = ("--benchmark", "cirr", "--data", tmp_path, "--skip-broken", "--json")
     out = ("--ablation", "--out", tmp_path / "s")
     assert "seen" in rtd("sweep", "--method", "searle", *given, *benchmark, *out).stderr
-    ((job, searched),) = seen
+    ((job, searched, jobs),) = seen
+    assert jobs == 3
     how = EvalOptions(workers=3, precision="bf16", device="cpu", skip_broken=True, quiet=True)
     assert searched.options == how
     assert (searched.benchmark, searched.data) == ("cirr", tmp_path)

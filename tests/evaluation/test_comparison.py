@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def figures(column):
 def result(base, patched, **columns):
     """A result of one metric, from every query's values."""
     queries = [
-        QueryRecord(str(n), part, "ref", "text", ["t"], "", 1, 1, [], [])
+        QueryRecord(str(n), part, "ref", "text", ["t"], "", 1, 1, [], [], 1)
         for n, part in enumerate(PARTS)
     ]
     nothing = dict.fromkeys(figures(base), (0.0, 0.0))
@@ -132,7 +132,9 @@ def test_other_queries_and_other_annotations_are_refused(results):
     strong = results["strong"]
     named = replace(strong.queries[7], targets=["u"])
     results["strong"] = replace(strong, queries=[*strong.queries[:7], named, *strong.queries[8:]])
-    with pytest.raises(EvaluationError, match=r"same queries: \('dress', '7', \['t'\]\) against"):
+    with pytest.raises(
+        EvaluationError, match=r"same queries: \('dress', '7', \['t'\], 1\) against"
+    ):
         require_comparable(results)
     other = {**strong.settings, "annotations_sha256": "b"}
     results["strong"] = replace(strong, settings=other)
@@ -140,6 +142,25 @@ def test_other_queries_and_other_annotations_are_refused(results):
         require_comparable(results)
     del other["annotations_sha256"]
     require_comparable(results)
+
+
+def test_a_file_that_names_all_right_answers_and_one_that_names_the_first_are_comparable(results):
+    """Earlier versions named all, and counted none."""
+    several = [f"t{n}" for n in range(30)]
+    strong = results["strong"]
+    first, *others = strong.queries
+    capped = replace(first, targets=[*several[:10], "t20"], answers=30)
+    results["strong"] = replace(strong, queries=[capped, *others])
+    earlier = asdict(replace(first, targets=several))
+    del earlier["answers"]
+    weak = results["weak"].to_dict()
+    results["weak"] = Result.from_dict(weak | {"queries": [earlier, *weak["queries"][1:]]})
+    assert results["weak"].queries[0].answers == 30
+    require_comparable(results)
+    for changed in ({"answers": 31}, {"targets": ["u", *several[1:10]]}):
+        results["strong"] = replace(strong, queries=[replace(capped, **changed), *others])
+        with pytest.raises(EvaluationError, match="not of the same queries"):
+            require_comparable(results)
 
 
 def written(results, folder):

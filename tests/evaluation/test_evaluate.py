@@ -24,6 +24,7 @@ from rtd_adapters.evaluation.benchmark import EvalQuery, Part, load_benchmark
 from rtd_adapters.evaluation.bootstrap import interval
 from rtd_adapters.evaluation.evaluate import compare, evaluate, submit
 from rtd_adapters.evaluation.extraction import extract
+from rtd_adapters.evaluation.features import Pictures
 from rtd_adapters.evaluation.inputs import EvalOptions, Evaluation, patched_tower, prepare
 from rtd_adapters.evaluation.metrics import (
     average_precision,
@@ -523,6 +524,25 @@ def test_embeddings_are_kept_and_found_again(run, tmp_path, monkeypatch):
     assert other.settings["preprocessing"] == "targetpad"
 
 
+def test_a_run_embeds_and_checks_each_list_once(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("RTD_CACHE", str(tmp_path))
+    asked, own = [], Pictures._extract
+
+    def counted(pictures, key, ids, processes):
+        asked.append(ids)
+        return own(pictures, key, ids, processes)
+
+    monkeypatch.setattr(Pictures, "_extract", counted)
+    prepared = run("freedom-nico", cache=True, device="cpu")
+    parts = prepared.benchmark.parts
+    assert len(parts) > len({part.gallery for part in parts})
+    evaluation = extract(prepared)
+    compare(evaluation, None)
+    compare(evaluation, None)
+    assert len(asked) == len(set(asked))
+    assert set(asked) == {ids for part in parts for ids in (part.gallery, part.references)}
+
+
 def test_target_padding():
     from PIL import Image
 
@@ -594,7 +614,7 @@ def test_damaged_annotations_and_pictures(benchmark_folder, tmp_path, run, backb
 
 
 def record(text="is red"):
-    return QueryRecord("0", "", "a", text, ["b"], "kind", 9, 1, ["a"], ["b"])
+    return QueryRecord("0", "", "a", text, ["b"], "kind", 9, 1, ["a"], ["b"], 1)
 
 
 def test_a_result_comes_back_as_it_was(tmp_path):
@@ -620,6 +640,8 @@ def test_a_result_comes_back_as_it_was(tmp_path):
         ({"queries": [{"id": "1"}]}, "'queries', entry 0: 'part' is missing"),
         ({"queries": [asdict(record()) | {"base_rank": 0}]}, "'base_rank' is 0"),
         ({"queries": [asdict(record()) | {"targets": [5]}]}, "'targets' is a number"),
+        ({"queries": [asdict(record()) | {"answers": 0}]}, "'answers' is 0, and 'targets' names 1"),
+        ({"queries": [asdict(record()) | {"answers": 1.5}]}, "'answers' is 1.5"),
         ({"settings": {"a": ["\ud800"]}}, "half a character"),
     ],
 )

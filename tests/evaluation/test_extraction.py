@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 
@@ -22,6 +24,7 @@ from rtd_adapters.evaluation.extraction import left_out_note, without
 from rtd_adapters.evaluation.features import Pictures
 from rtd_adapters.evaluation.image_tower import ImageTower
 from rtd_adapters.evaluation.kept import KeptEmbeddings, clear_pictures, kept_pictures
+from rtd_adapters.evaluation.rows import Mapped
 from rtd_adapters.evaluation.shards import Shards
 from rtd_adapters.io import atomic
 
@@ -66,9 +69,14 @@ def plainly(backbone, photos, batch_size=4):
     return torch.cat(rows)
 
 
+def embedded(pictures, ids=IDS):
+    """All of them, as a run of its own has them."""
+    return replace(pictures, held={}).embeddings(ids)[:]
+
+
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_they_are_the_librarys_bit_for_bit_whoever_reads(workers, pictures, backbone, photos):
-    found = replace(pictures, workers=workers).embeddings(IDS)
+    found = embedded(replace(pictures, workers=workers))
     assert torch.equal(found, plainly(backbone, photos))
     assert found.dtype == torch.float32
 
@@ -85,7 +93,7 @@ def test_states_are_the_towers_own(pictures, backbone, photos):
 def test_reading_draws_none_of_the_runs_random_numbers(pictures):
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    replace(pictures, workers=1).embeddings(IDS[:2])
+    embedded(replace(pictures, workers=1), IDS[:2])
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -103,15 +111,15 @@ def test_a_broken_picture_is_named_and_what_came_before_is_kept(
     path.unlink() if fault == "missing" else path.write_bytes(whole[: len(whole) // 2])
     made = replace(pictures, workers=workers)
     with pytest.raises(FileError) as caught:
-        made.embeddings(IDS)
+        embedded(made)
     assert str(caught.value).startswith(f"{path} is missing or no picture")
     assert "Traceback" not in str(caught.value)
     assert [shard.suffix for shard in made.folder.iterdir()] == [".shard"]
-    left = replace(made, skip_broken=True).embeddings(IDS)
+    left = embedded(replace(made, skip_broken=True))
     assert left.isnan().any(1).nonzero().flatten().tolist() == [6]
     assert left.isnan().all(1).sum() == 1
     with pytest.raises(FileError, match=r"06\.jpg is missing or no picture"):
-        made.embeddings(IDS)
+        embedded(made)
 
 
 @pytest.mark.parametrize("skip_broken", [True, False])
@@ -128,9 +136,11 @@ def test_a_picture_that_was_left_out_and_can_be_read_by_now_is_there(
 
     benchmark = replace(pictures.benchmark, open_image=open_image, image_file=None)
     made = replace(pictures, benchmark=benchmark, skip_broken=True)
-    assert made.embeddings(IDS).isnan().any(1).nonzero().flatten().tolist() == [3, 7]
+    assert embedded(made).isnan().any(1).nonzero().flatten().tolist() == [3, 7]
     trouble.clear()
-    found = replace(made, skip_broken=skip_broken).embeddings(IDS)
+    made = replace(made, skip_broken=skip_broken)
+    assert replace(made, held={}).extract(IDS, Processes()) == []
+    found = embedded(made)
     torch.testing.assert_close(found, plainly(backbone, photos), atol=1e-5, rtol=0)
 
 
@@ -146,8 +156,8 @@ def test_a_worker_that_dies_is_told_of(pictures):
         pictures, benchmark=replace(pictures.benchmark, open_image=open_image), folder=None
     )
     with pytest.raises(EvaluationError, match=r"a process that reads pictures died .*--workers 0"):
-        replace(made, workers=1).embeddings(IDS)
-    assert replace(made, workers=0).embeddings(IDS).isfinite().all()
+        embedded(replace(made, workers=1))
+    assert embedded(replace(made, workers=0)).isfinite().all()
 
 
 def test_other_errors_of_opening_stay_what_they_are(pictures):
@@ -156,13 +166,13 @@ def test_other_errors_of_opening_stay_what_they_are(pictures):
 
     made = replace(pictures, benchmark=replace(pictures.benchmark, open_image=open_image))
     with pytest.raises(RuntimeError, match="mine"):
-        made.embeddings(IDS)
+        embedded(made)
 
 
 def test_workers_need_a_system_that_forks(pictures, monkeypatch):
     monkeypatch.setattr(loading.multiprocessing, "get_all_start_methods", lambda: ["spawn"])
     with pytest.raises(UsageError, match="Pass --workers 0"):
-        replace(pictures, workers=1).embeddings(IDS)
+        embedded(replace(pictures, workers=1))
 
 
 def test_an_embedding_that_is_not_finite_is_an_error(pictures, backbone, monkeypatch):
@@ -173,20 +183,20 @@ def test_an_embedding_that_is_not_finite_is_an_error(pictures, backbone, monkeyp
 
     monkeypatch.setattr("rtd_adapters.evaluation.image_tower.image_embeddings", seen)
     with pytest.raises(EvaluationError, match=r"no finite embedding of the picture '01' .*bf16"):
-        replace(pictures, precision="fp16").embeddings(IDS)
+        embedded(replace(pictures, precision="fp16"))
 
 
 # Precision and memory
 
 
 def test_half_precision_is_another_result_kept_in_fp32_beside_the_first(pictures):
-    exact = pictures.embeddings(IDS)
-    half = replace(pictures, precision="bf16").embeddings(IDS)
+    exact = embedded(pictures)
+    half = embedded(replace(pictures, precision="bf16"))
     assert half.dtype == torch.float32
     assert not torch.equal(half, exact)
     assert torch.cosine_similarity(half, exact).min() > 0.99
     assert len(list(pictures.folder.iterdir())) == 2
-    assert torch.equal(pictures.embeddings(IDS), exact)
+    assert torch.equal(embedded(pictures), exact)
 
 
 class Narrow(torch.nn.Module):
@@ -238,7 +248,7 @@ def killed(pictures, monkeypatch):
 
     made = replace(pictures, benchmark=replace(pictures.benchmark, open_image=open_image))
     with pytest.raises(KeyboardInterrupt):
-        made.embeddings(IDS)
+        embedded(made)
     opened[:] = ["08"]
     return made, opened
 
@@ -252,7 +262,7 @@ def test_a_killed_run_goes_on_at_its_shards(killed, backbone, photos, monkeypatc
     about = kept_pictures()
     assert (about.lists, about.unfinished) == (0, 1)
     assert about.megabytes == sum(p.stat().st_size for p in made.folder.iterdir()) / 1e6
-    assert torch.equal(made.embeddings(IDS), plainly(backbone, photos))
+    assert torch.equal(embedded(made), plainly(backbone, photos))
     assert opened[1:] == ["08", "09", "10"]
     (path,) = made.folder.iterdir()
     assert path.suffix == ".safetensors"
@@ -269,10 +279,10 @@ def test_a_killed_run_goes_on_at_its_shards(killed, backbone, photos, monkeypatc
 def test_shards_that_were_left_beside_the_whole_go(killed):
     made, _ = killed
     left = {path: path.read_bytes() for path in made.folder.iterdir()}
-    made.embeddings(IDS)
+    embedded(made)
     for path, content in left.items():
         path.write_bytes(content)
-    made.embeddings(IDS)
+    embedded(made)
     assert [path.suffix for path in made.folder.iterdir()] == [".safetensors"]
 
 
@@ -283,7 +293,7 @@ def test_a_damaged_shard_is_said_and_computed_again(killed, backbone, photos):
     content[-3] ^= 1
     path.write_bytes(content)
     with pytest.warns(UserWarning, match=f"{path.name} does not hold what was written there"):
-        assert torch.equal(made.embeddings(IDS), plainly(backbone, photos))
+        assert torch.equal(embedded(made), plainly(backbone, photos))
     assert opened[1:] == ["00", "01", "02", "03", "08", "09", "10"]
 
 
@@ -298,7 +308,7 @@ def test_a_bar_counts_pictures_from_where_the_last_run_ended(killed, monkeypatch
 
     counted = []
     monkeypatch.setattr(shards, "tqdm", bar)
-    replace(made, quiet=False).embeddings(IDS)
+    embedded(replace(made, quiet=False))
     ((options, _),) = bars
     assert {name: options[name] for name in ("initial", "total", "unit", "disable")} == {
         "initial": 8,
@@ -309,15 +319,17 @@ def test_a_bar_counts_pictures_from_where_the_last_run_ended(killed, monkeypatch
     assert sum(counted) == 3
 
 
+@pytest.mark.parametrize("keeps", [True, False])
 def test_the_second_of_two_processes_embeds_its_share_of_each_shard_and_writes_nothing(
-    tmp_path, monkeypatch
+    keeps, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(shards, "LONGEST", 5)
     asked, sent = [], []
 
     class Second(Processes):
         def from_first(self, tensor):
-            return tensor
+            """The first process finds no shard, and the list's file after the first round."""
+            return torch.tensor([len(sent)]) if len(tensor) == 1 else torch.zeros_like(tensor)
 
         def gather(self, mine, length):
             sent.append(mine)
@@ -327,13 +339,39 @@ def test_the_second_of_two_processes_embeds_its_share_of_each_shard_and_writes_n
         asked.extend(batches)
         return [torch.tensor(batch)[:, None].float() for batch in batches]
 
-    kept = KeptEmbeddings(tmp_path / "kept", "key")
+    kept = KeptEmbeddings(tmp_path / "kept", "key", (11, 1)) if keeps else None
     split = Shards((11, 1), 2, kept, Second(1, 2), torch.device("cpu"), quiet=True)
-    found = split.embeddings(embed).flatten().tolist()
+    found = split.embeddings(embed)
     assert asked == [range(2, 4), range(6, 8), range(10, 11)]
     assert [rows.flatten().tolist() for rows in sent] == [[2, 3], [6, 7], [10, 0]]
-    assert found == [-1, -1, 2, 3, -1, -1, 6, 7, -1, -1, 10]
-    assert not kept.folder.exists()
+    assert not (tmp_path / "kept").exists()
+    if keeps:
+        assert found is None  # it reads nothing either
+    else:
+        assert found.flatten().tolist() == [-1, -1, 2, 3, -1, -1, 6, 7, -1, -1, 10]
+
+
+def test_the_second_of_two_processes_hears_what_is_left_out_and_holds_nothing(pictures, photos):
+    (photos / "06.jpg").write_bytes(b"no picture")
+    made = replace(pictures, skip_broken=True)
+    embedded(made)
+    sent = []
+
+    class First(Processes):
+        def from_first(self, tensor):
+            sent.append(tensor)
+            return tensor
+
+    class Second(Processes):
+        def from_first(self, tensor):
+            first = sent.pop(0)
+            assert (tensor.shape, tensor.dtype) == (first.shape, first.dtype)
+            return first
+
+    assert replace(made, held={}).extract(IDS, First(0, 2)) == [6]
+    second = replace(made, held={}, folder=made.folder / "of its own")
+    assert second.extract(IDS, Second(1, 2)) == [6]
+    assert not (sent or second.held or second.folder.exists())
 
 
 def test_what_is_not_kept_on_disk_is_held(pictures):
@@ -341,6 +379,96 @@ def test_what_is_not_kept_on_disk_is_held(pictures):
     first = held.embeddings(IDS)
     assert held.embeddings(IDS) is first
     assert not pictures.folder.exists()
+
+
+def test_what_is_kept_is_mapped_and_checked_once_a_run(pictures, monkeypatch):
+    first = pictures.embeddings(IDS)
+    assert isinstance(first, Mapped)
+    assert not first.file.flags.writeable
+    clear_away(pictures.folder)
+    assert pictures.embeddings(IDS) is first
+    assert torch.equal(first[[10, 0, 10]], embedded(replace(pictures, folder=None))[[10, 0, 10]])
+
+
+def clear_away(folder):
+    """As `rtd cache clear` does."""
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def test_a_cache_that_is_cleared_meanwhile_does_not_end_a_run(
+    pictures, backbone, photos, monkeypatch
+):
+    monkeypatch.setattr(shards, "LONGEST", 5)
+    cleared, own = [], pictures.benchmark.open_image
+
+    def open_image(image):
+        if image == "08" and not cleared:
+            cleared.extend(pictures.folder.iterdir())
+            clear_away(pictures.folder)
+        return own(image)
+
+    made = replace(pictures, benchmark=replace(pictures.benchmark, open_image=open_image))
+    assert torch.equal(embedded(made), plainly(backbone, photos))
+    assert len(cleared) == 2
+    assert [path.suffix for path in made.folder.iterdir()] == [".safetensors"]
+
+
+def test_a_disk_that_keeps_nothing_is_an_error(pictures, monkeypatch):
+    own = KeptEmbeddings.keep_shard
+
+    def keep_shard(kept, part, rows):
+        own(kept, part, rows)
+        clear_away(kept.folder)
+
+    monkeypatch.setattr(KeptEmbeddings, "keep_shard", keep_shard)
+    with pytest.raises(FileError, match=r"kept does not keep .* pass --no-cache"):
+        embedded(pictures)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def test_a_list_larger_than_memory_is_embedded_merged_and_searched():
+    """96 MB of embeddings in a process that may take 75 MB more than its imports."""
+    done = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["[70000]", "99999", "3"]
+
+
+LARGE = """
+import pathlib, resource, tempfile
+import torch
+from rtd_adapters.compute.processes import Processes
+from rtd_adapters.evaluation import blocks
+from rtd_adapters.evaluation.kept import KeptEmbeddings
+from rtd_adapters.evaluation.rows import lost_rows, replaced
+from rtd_adapters.evaluation.shards import Shards
+
+SHAPE = 120_000, 200
+
+def embed(batches):
+    for batch in batches:
+        rows = torch.full((len(batch), SHAPE[1]), -1.0)
+        for place, value in ((3, 1.0), (70_000, torch.nan), (99_999, 1.0)):
+            if place in batch:
+                rows[batch.index(place)] = value
+                rows[batch.index(place), 0] = place != 3
+        yield rows
+
+torch.ones(64, 64) @ torch.ones(64, 64)
+(taken,) = [l for l in pathlib.Path("/proc/self/status").read_text().splitlines() if "VmData" in l]
+most = int(taken.split()[1]) * 1024 + 75_000_000
+resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+with tempfile.TemporaryDirectory() as folder:
+    kept = KeptEmbeddings(pathlib.Path(folder), "key", SHAPE)
+    shards = Shards(SHAPE, 64, kept, Processes(), torch.device("cpu"), quiet=True)
+    rows = shards.embeddings(embed)
+    print(lost_rows(rows))
+    sound = replaced(rows, torch.tensor([70_000]), -torch.ones(1, SHAPE[1]))
+    blocks.PICTURES = 1000
+    asked = [blocks.Question(wanted=[5])] * 4
+    found = blocks.search_blocks(torch.ones(4, SHAPE[1]), sound, asked, 2)
+    print(*found.places[0].tolist())
+"""
 
 
 # Broken pictures left out

@@ -7,21 +7,25 @@ import random
 import re
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from rtd_adapters import EvalOptions, TextEncoderPatch, evaluate, get_method
+from rtd_adapters import BackboneShape, EvalOptions, TextEncoderPatch, evaluate, get_method
 from rtd_adapters.errors import UsageError
 from rtd_adapters.evaluation.benchmark import EvalQuery, Part
 from rtd_adapters.evaluation.captions import captioned_pictures
+from rtd_adapters.evaluation.features import pictures_of
 from rtd_adapters.evaluation.inputs import patched_tower
 from rtd_adapters.evaluation.measures import Measures
 from rtd_adapters.evaluation.perturbations import CHANGES, SEED, perturbed
 from rtd_adapters.evaluation.questions import QUESTIONS
 from rtd_adapters.evaluation.report.page import write_diagnoses
 from rtd_adapters.evaluation.report.whiskers import whisker_chart
+from rtd_adapters.evaluation.rows import in_blocks
+from rtd_adapters.evaluation.search import Gallery
 from rtd_adapters.evaluation.subject import Subject
 from rtd_adapters.jobs.diagnose import diagnose_benchmark
 from rtd_adapters.jobs.evaluate import EvalJob, load_evaluation
@@ -162,7 +166,7 @@ def test_captions_and_their_pictures_by_hand(found, subject):
     captions = subject.benchmark.captions
     pairs = [(c, image) for image in gallery.ids for c in captions.get(image, ())]
     assert len(pairs) == 31
-    pictures = F.normalize(gallery.embeddings.double(), dim=-1)
+    pictures = F.normalize(gallery.embeddings[:].double(), dim=-1)
     figures = found["anchor-alignment"].figures
     for side, tower in (("before", subject.base), ("after", subject.patched)):
         cosines, hits = [], []
@@ -179,15 +183,13 @@ def test_captions_and_their_pictures_by_hand(found, subject):
 
 
 def test_centroids_by_hand(found, subject):
-    pictures = F.normalize(subject.gallery.embeddings, dim=-1).mean(0)
+    pictures = F.normalize(subject.gallery.embeddings[:], dim=-1).mean(0)
     captions = [
         text for image in subject.gallery.ids for text in subject.benchmark.captions.get(image, ())
     ]
     figures = found["modality-gap"].figures
     tokenizer = subject.evaluation.method.tokenizer(subject.base)
     module = subject.evaluation.projection
-    from rtd_adapters.evaluation.features import pictures_of
-
     parts = subject.benchmark.parts
     queries = [query for part in parts for query in part.queries]
     for side, tower in (("before", subject.base), ("after", subject.patched)):
@@ -203,12 +205,43 @@ def test_centroids_by_hand(found, subject):
         assert figures[f"queries_to_pictures_{side}"] == pytest.approx(wanted, abs=1e-5)
 
 
+def test_the_galleries_of_several_parts_are_one_with_each_picture_once(
+    job, benchmark_folder, patch
+):
+    evaluation = load_evaluation(job("fashioniq", benchmark_folder("fashioniq")), "val", print)
+    first, *others = evaluation.benchmark.parts
+    again = replace(first, gallery=(*others[0].gallery[3:5], *first.gallery[1::2]))
+    benchmark = replace(evaluation.benchmark, parts=(first, *others, again))
+    gallery = Subject(
+        replace(evaluation, benchmark=benchmark), TextEncoderPatch.load(patch)
+    ).gallery
+    rows = {}
+    for part in benchmark.parts:
+        rows |= zip(part.gallery, pictures_of(evaluation).embeddings(part.gallery)[:], strict=True)
+    assert gallery.ids == tuple(rows)
+    assert len(gallery.embeddings) == len(rows)
+    assert torch.equal(gallery.embeddings[:], torch.stack(list(rows.values())))
+
+
+def test_the_pictures_centre_is_that_of_what_could_be_read(monkeypatch):
+    monkeypatch.setattr(
+        "rtd_adapters.evaluation.subject.in_blocks", lambda rows: in_blocks(rows, 7)
+    )
+    rows = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    rows[8, 1] = torch.nan
+    subject = Subject(SimpleNamespace(backbone=SimpleNamespace(shape=BackboneShape(3, 3, 3))), None)
+    subject.__dict__["gallery"] = Gallery(list(map(str, range(20))), rows)
+    assert subject.broken == {"8"}
+    sound = [row / row.norm() for n, row in enumerate(rows.double()) if n != 8]
+    torch.testing.assert_close(subject.centre, sum(sound) / 19, rtol=0, atol=1e-15)
+
+
 def test_both_concatenations_by_hand(found, subject):
     """On those queries whose reference has a caption: 15 of 20."""
     captions, figures = subject.benchmark.captions, found["modality-gap"].figures
     tokenizer = subject.evaluation.method.tokenizer(subject.base)
     module = subject.evaluation.projection
-    gallery = F.normalize(subject.gallery.embeddings, dim=-1)
+    gallery = F.normalize(subject.gallery.embeddings[:], dim=-1)
     for side, tower in (("before", subject.base), ("after", subject.patched)):
         averages = {"refined": [], "replaced": []}
         for part in subject.benchmark.parts:

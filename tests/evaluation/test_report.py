@@ -26,9 +26,8 @@ BEFORE, AFTER = list("abcdefg"), list("tuvwxyz")
 
 
 def record(name, base=9, patched=2, *, category="", targets=("x", "b"), reference="b"):
-    return QueryRecord(
-        name, "", reference, f"text {name}", list(targets), category, base, patched, BEFORE, AFTER
-    )
+    asked = name, "", reference, f"text {name}", list(targets), category
+    return QueryRecord(*asked, base, patched, BEFORE, AFTER, len(targets))
 
 
 def result(*records, patched=True, **settings):

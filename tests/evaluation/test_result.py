@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from types import SimpleNamespace
 
 import pytest
@@ -97,6 +98,28 @@ def test_one_part_has_plain_names_and_records_keep_ten_places():
         100.0,
     )
     assert (row["low"], row["high"]) == (100.0, 100.0)
+
+
+def test_a_record_of_many_right_answers_is_small_and_its_places_can_be_counted_again(tmp_path):
+    """Each of five queries has a thousand, of which its rankings find some."""
+    draw = random.Random(0)
+    pictures = [f"images/grass/bear/{n:06}.jpg" for n in range(3000)]
+    asked = [EvalQuery(str(n), "r", ("x",), tuple(draw.sample(pictures, 1000))) for n in range(5)]
+    tops = [[draw.sample(pictures, 50) for _ in asked] for _ in range(2)]
+    searches = [[[outcome(0.5, 2, top) for top in side]] for side in tops]
+    result = make_result(evaluation(Part("", tuple(pictures), tuple(asked))), *searches, PATCH)
+    result.save(tmp_path / "result.json")
+    assert (tmp_path / "result.json").stat().st_size < 5 * 3000
+    assert Result.load(tmp_path / "result.json") == result
+    for number, (query, record) in enumerate(zip(asked, result.queries, strict=True)):
+        assert record.answers == 1000
+        assert tuple(record.targets[:10]) == query.targets[:10]
+        assert set(record.targets) <= set(query.targets)
+        assert len(record.targets) == len(set(record.targets)) <= 30
+        for side, found in enumerate((record.base_top, record.patched_top)):
+            right = [image in query.targets for image in tops[side][number][:10]]
+            assert [image in record.targets for image in found] == right
+            assert True in right
 
 
 def test_without_a_patch_nothing_is_said_of_one():

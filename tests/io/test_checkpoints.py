@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import sys
 import zipfile
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -33,6 +35,22 @@ def test_safetensors_come_with_their_metadata(tmp_path):
     save_file(STATE, path)
     assert read_safetensors(str(path))[1] == {}
     assert read_header(str(path)) == (header, {})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the rule is Linux's")
+def test_the_header_of_a_file_larger_than_memory(tmp_path):
+    """Which torch's own reader cannot map."""
+    rows = 2 * (psutil.virtual_memory().total + psutil.swap_memory().total) // 4096
+    about = {"rows": {"dtype": "F32", "shape": [rows, 1024], "data_offsets": [0, 4096 * rows]}}
+    header = json.dumps(about).encode()
+    path = tmp_path / "large.safetensors"
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + 4096 * rows)  # of holes, which take no disk
+    try:
+        assert read_header(path)[0] == {"rows": ("F32", [rows, 1024])}
+    finally:
+        path.unlink()
 
 
 @pytest.mark.parametrize("name", ["a.safetensors", "a.pt", "a.bin"])

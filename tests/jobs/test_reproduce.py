@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -227,6 +228,39 @@ def test_several_processes_are_refused(config, done, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match="without torchrun"):
         reproduce(config(), tmp_path / "out")
+
+
+def test_runs_at_once_are_those_of_one_at_a_time(config, done, tmp_path, monkeypatch):
+    """Each from what goes to its process alone, and the last one first."""
+    asked = []
+
+    def measured(jobs, examples, say):
+        asked.append((jobs, examples))
+        return [{}] * jobs
+
+    def at_once(do, pieces, slots, finished, say):
+        assert len(slots) == 4
+        for name in reversed(pieces):
+            finished(name, do(pickle.loads(pickle.dumps(pieces[name])), say))
+
+    monkeypatch.setattr(work, "slots", measured)
+    monkeypatch.setattr(work, "at_once", at_once)
+    one = reproduce(config(), tmp_path / "one")
+    done.learned.clear()
+    said = []
+    assert reproduce(config(), tmp_path / "s", Means(jobs=4), said.append) == one
+    assert done.learned == LEARNED[::-1]
+    for name in ("results.csv", "results.tex"):
+        assert (tmp_path / "s" / name).read_text() == (tmp_path / "one" / name).read_text()
+    assert said[-1] == "searle, demo, own, short, seed 0: done"
+    ((jobs, examples),) = asked
+    assert jobs == 4
+    trainings = [title.split(", ")[3] for title in examples]
+    assert trainings == ["short", "no_noise"]
+    searched = [[job.options.strength for job in jobs] for _, jobs in examples.values()]
+    assert searched == [[1.0, 0.5], [1.0]]
+    assert reproduce(config(), tmp_path / "s", Means(jobs=4)) == one
+    assert len(asked) == 1  # nothing is left to measure
 
 
 def test_weights_that_cannot_be_had_are_tried_once_and_skipped(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from rtd_adapters import (
     EvalOptions,
@@ -16,7 +17,7 @@ from rtd_adapters import (
     evaluate,
     run_patch,
 )
-from rtd_adapters.errors import FileError, UsageError
+from rtd_adapters.errors import FileError, TripletError, UsageError
 from rtd_adapters.jobs import judges, sweep
 from rtd_adapters.jobs.evaluate import EvalJob
 from rtd_adapters.jobs.inputs import load_inputs
@@ -261,3 +262,88 @@ def test_ties_are_called_ties(job, searched, tmp_path):
         "A tie with whole: no-refined-batch, no-noise, text-for-token. One seed."
     )
     assert rows[0].after == rows[0].before
+
+
+@pytest.fixture
+def one_thread(monkeypatch):
+    """Here and in all processes that are started: bytes are those of as many threads."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_several_at_once_leave_the_bytes_of_one_at_a_time(job, searched, tmp_path):
+    changes, told = noise_changes([0, 1]), []
+    rows = run_sweep(job, changes, tmp_path / "s", told.append, searched, jobs=2)
+    assert told[0] == "noise-0: measuring how much memory it takes"
+    for name in changes:
+        own = [line for line in told if line.startswith(f"{name}: ")]
+        assert own[-3:-1] == [f"{name}: learning", f"{name}: taking figures"]
+    assert told[-1].endswith(": done, 2 of 2")
+    assert run_sweep(job, changes, tmp_path / "one", searched=searched) == rows
+    assert files_of(tmp_path / "s") == files_of(tmp_path / "one")
+
+
+@pytest.fixture
+def backwards(monkeypatch):
+    """What begins first is done last, all in this process; notes what began together."""
+    together = []
+
+    def do(work, pieces, slots, done, tell):
+        if pieces:
+            together.append(list(pieces))
+        for name in reversed(pieces):
+            done(name, work(pieces[name], tell))
+
+    monkeypatch.setattr(sweep, "at_once", do)
+    monkeypatch.setattr(sweep, "slots", lambda jobs, examples, say: [{}] * jobs)
+    return together
+
+
+def test_whichever_is_done_first_the_ledger_is_the_same(job, backwards, tmp_path):
+    changes = noise_changes([0, 0.5, 1])
+    rows = run_sweep(job, changes, tmp_path / "s", jobs=3)
+    assert backwards == [["noise-0", "noise-0.5", "noise-1"]]
+    assert run_sweep(job, changes, tmp_path / "one") == rows
+    assert files_of(tmp_path / "s") == files_of(tmp_path / "one")
+
+
+def test_one_value_learns_the_patch_that_several_share(job, backwards, done, tmp_path):
+    changes = strength_changes([1.0, 0.5, 0.25])
+    rows = run_sweep(job, changes, tmp_path / "s", jobs=2)
+    assert backwards == [["strength-1"], ["strength-0.5", "strength-0.25"]]
+    assert done == ["whole.safetensors"]
+    assert run_sweep(job, changes, tmp_path / "one") == rows
+    backwards.clear()
+    run_sweep(job, strength_changes([0.75, 0.9]), tmp_path / "s", jobs=2)
+    assert backwards == [["strength-0.75", "strength-0.9"]]  # the patch is there
+
+
+def test_a_value_that_fails_ends_a_sweep_of_several_and_what_is_found_is_kept(
+    job, backwards, tmp_path
+):
+    (tmp_path / "bad.jsonl").write_text("no triplet")
+    changes = {"never": {}, "bad": {"triplets": str(tmp_path / "bad.jsonl")}, "good": {}}
+    with pytest.raises(TripletError, match=r"bad\.jsonl"):
+        run_sweep(job, changes, tmp_path / "s", jobs=2)
+    assert list(json.loads((tmp_path / "s/sweep.json").read_text())["found"]) == ["good"]
+    backwards.clear()
+    (row, _) = run_sweep(job, {"good": {}, "never": {}}, tmp_path / "s", jobs=2)
+    assert row.name == "good"
+    assert not backwards  # one is left, which needs no process
+
+
+def test_several_processes_start_no_further_ones(job, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(UsageError, match="--jobs starts processes itself"):
+        run_sweep(job, noise_changes([0, 1]), tmp_path / "s", jobs=2)
+    assert not (tmp_path / "s").exists()

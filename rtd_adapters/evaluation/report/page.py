@@ -21,7 +21,9 @@ from rtd_adapters.evaluation.report.sections import (
     figures_section,
 )
 from rtd_adapters.evaluation.report.strips import Strip, choose
+from rtd_adapters.evaluation.report.ways import ways_section
 from rtd_adapters.evaluation.result import Diagnosis, Result
+from rtd_adapters.evaluation.ways import three_ways
 from rtd_adapters.io.atomic import whole_file
 from rtd_adapters.io.entries import Entry
 from rtd_adapters.io.json_files import parse_json
@@ -75,6 +77,33 @@ def write_comparison(folders: Sequence[Path], out: Path) -> None:
         "CURVES": "",
         "STRIPS": "",
         "SETTINGS": settings_sections(about),
+    }
+    with whole_file(out) as temporary:
+        temporary.write_text(filled(parts), encoding="utf-8", errors="backslashreplace")
+
+
+def write_ways(composed: Path, captions: Path, out: Path) -> None:
+    """Write a page of a product's ways to search with a patch.
+
+    Args:
+        composed, captions: folders that `rtd eval --out` left, one of composed queries and one of
+            plain captions.
+        out: the HTML file.
+
+    Raises:
+        FileError: a folder holds no result, or the disk refuses.
+        EvaluationError: they are not of those questions by the same encoders.
+    """
+    ways = three_ways(*(Result.load(folder / "result.json") for folder in (composed, captions)))
+    of = {"composed queries": ways.composed, "plain captions": ways.captions}
+    asked = (f"{len(one.queries):,} {what}" for what, one in of.items())
+    parts = {
+        "TITLE": escape(f"{ways.composed.method}: ways to search with a patch"),
+        "SUBTITLE": escape(f"{' and '.join(asked)}."),
+        "FIGURES": ways_section(ways),
+        "CURVES": "",
+        "STRIPS": "",
+        "SETTINGS": settings_sections({what: one.settings for what, one in of.items()}),
     }
     with whole_file(out) as temporary:
         temporary.write_text(filled(parts), encoding="utf-8", errors="backslashreplace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from rtd_adapters.clip.backbones import load_backbone
 from rtd_adapters.clip.image_fingerprint import image_fingerprint
 from rtd_adapters.clip.sources import backbone_source
+from rtd_adapters.compute.at_once import at_once
 from rtd_adapters.compute.processes import launched
 from rtd_adapters.errors import BackboneError, FileError, UsageError
 from rtd_adapters.evaluation.evaluate import EvalOptions, Evaluation, compare
@@ -36,6 +38,7 @@ from rtd_adapters.jobs.reproduce.page import write_page
 from rtd_adapters.jobs.reproduce.plan import PATCH, Plan, Run, make_plan, runs_of
 from rtd_adapters.jobs.reproduce.tables import write_tables
 from rtd_adapters.jobs.say import Say, silent
+from rtd_adapters.jobs.slots import Example, slots
 from rtd_adapters.patch import PatchMetadata, TextEncoderPatch
 from rtd_adapters.training.run_folder import has_checkpoint, remove_run
 
@@ -57,6 +60,8 @@ class Means:
     """Pictures, and queries, at a time."""
     quiet: bool = False
     """No progress bars."""
+    jobs: int = 1
+    """Runs at once, as far as memory allows, each in a process of its own; as in `run_sweep`."""
 
 
 def reproduce(config: Config, out: Path, means: Means | None = None, say: Say = silent) -> Findings:
@@ -79,10 +84,14 @@ def reproduce(config: Config, out: Path, means: Means | None = None, say: Say = 
         raise UsageError("rtd reproduce is one process. Start it without torchrun.")
     with claimed(out):
         _require_ours(out)
-        work = _Work(config, out, make_plan(config), means or Means(), say)
+        work = _Work(config, out, make_plan(config), means or Means(), say, say)
         work.check()
-        for run, choices in work.plan.searches.items():
-            work.do(run, choices)
+        runs = work.left()
+        if min(work.means.jobs, len(runs)) > 1:
+            _at_once(work, runs)
+        else:
+            for run in runs:
+                work.do(run)
         findings = Findings(config, tuple(work.findings()), tuple(work.plan.skipped))
         write_tables(findings, out)
         write_page(findings, out / "index.html")
@@ -103,6 +112,28 @@ def _require_ours(out: Path) -> None:
     write_json(out / MARK, {"is": "rtd reproduce"})
 
 
+def _at_once(work: _Work, runs: Sequence[Run]) -> None:
+    """Do runs at once; one of each backbone and training is measured, and embeds the pictures."""
+    alike: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        alike.setdefault((run.backbone.name, run.training.name), []).append(run)
+    examples: dict[str, Example] = {}
+    for first, *others in alike.values():
+        choices = (choice for run in (first, *others) for choice in work.plan.searches[run])
+        searches = [work.searched(first, choice) for choice in dict.fromkeys(choices)]
+        examples[first.title] = first.job(work.out, work.means.device), searches
+    free = slots(min(work.means.jobs, len(runs)), examples, work.say)
+    means = replace(work.means, quiet=True)  # bars of several would write over each other
+    pieces = {run.title: (work.config, work.out, means, run) for run in runs}
+    at_once(_do, pieces, free, lambda title, _: work.say(f"{title}: done"), work.say)
+
+
+def _do(asked: tuple[Config, Path, Means, Run], say: Say) -> None:
+    """Do one run, in a process of its own."""
+    config, out, means, run = asked
+    _Work(config, out, make_plan(config), means, say).do(run)
+
+
 @dataclass
 class _Work:
     """The runs of a plan, and where their pieces lie."""
@@ -112,6 +143,9 @@ class _Work:
     plan: Plan
     means: Means
     say: Say
+    """Of what is done next."""
+    details: Say = silent
+    """What is to be known of a run's inputs."""
     identities: Identities = field(default_factory=Identities)
     weights: dict[str, str | None] = field(default_factory=dict)
     """Why a backbone's weights cannot be had; None where they can."""
@@ -123,20 +157,36 @@ class _Work:
             for choice in choices:
                 self.kept(run, choice)
 
-    def do(self, run: Run, choices: list[BenchmarkChoice]) -> None:
+    def left(self) -> list[Run]:
+        """Runs of which something is still to be done, and whose weights can be had."""
+        return [run for run in self.plan.searches if not self.is_done(run) and self.can_do(run)]
+
+    def is_done(self, run: Run) -> bool:
+        """Whether a run was done before, which is said."""
+        if self.searches_left(run) or not (run.folder(self.out) / PATCH).exists():
+            return False
+        self.say(f"{run.title}: done before")
+        return True
+
+    def can_do(self, run: Run) -> bool:
+        """Whether a run's weights can be had; else it is skipped, and said why."""
+        why = self.unavailable(run.backbone)
+        if why is None:
+            return True
+        for experiment in self.config.experiments:
+            if run in runs_of(self.config, experiment):
+                self.plan.skip(experiment.name, ", ".join(run.cell), why)
+        self.say(f"{run.title}: skipped, {why}")
+        return False
+
+    def searches_left(self, run: Run) -> list[BenchmarkChoice]:
+        """Benchmarks on which a run has no result yet."""
+        return [choice for choice in self.plan.searches[run] if self.kept(run, choice) is None]
+
+    def do(self, run: Run) -> None:
         """Learn a patch and search with it, or what of that is still to be done."""
-        patch = run.folder(self.out) / PATCH
-        left = [choice for choice in choices if self.kept(run, choice) is None]
-        if not left and patch.exists():
-            self.say(f"{run.title}: done before")
-            return
-        if why := self.unavailable(run.backbone):
-            for experiment in self.config.experiments:
-                if run in runs_of(self.config, experiment):
-                    self.plan.skip(experiment.name, ", ".join(run.cell), why)
-            self.say(f"{run.title}: skipped, {why}")
-            return
-        if not patch.exists():
+        left = self.searches_left(run)
+        if not (run.folder(self.out) / PATCH).exists():
             self.say(f"{run.title}: learning")
             self.learn(run)
         for choice in left:
@@ -149,7 +199,7 @@ class _Work:
         job = run.job(self.out, self.means.device)
         write_json(folder / ASKED, self.identities.of_run(run))
         resumed = has_checkpoint(job.run_folder)
-        result = run_patch(replace(job, options=replace(job.options, resume=resumed)), self.say)
+        result = run_patch(replace(job, options=replace(job.options, resume=resumed)), self.details)
         seconds = None if resumed else round(result.seconds, 3)
         write_json(folder / TRAINED, {"seconds": seconds, "card": _card(self.means.device)})
 
@@ -158,17 +208,7 @@ class _Work:
         started = time.perf_counter()
         folder = run.folder(self.out)
         remove_run(run.job(self.out).run_folder)  # a kill may have come between the patch and this
-        job = EvalJob(
-            run.method.method,
-            choice.benchmark,
-            choice.data,
-            backbone=run.backbone.model,
-            pretrained=run.backbone.pretrained,
-            projection=run.method.projections.get(run.backbone.name),
-            method_options=run.method.options,
-            options=self.options(choice),
-        )
-        evaluation = load_evaluation(job, "val", self.say)
+        evaluation = load_evaluation(self.searched(run, choice), "val", self.details)
         patch = TextEncoderPatch.load(folder / PATCH)
         result = compare(evaluation, patch)
         asked = self.asked(run, choice)
@@ -184,6 +224,19 @@ class _Work:
             "asked": asked,
         }
         return replace(result, settings=result.settings | conditions)
+
+    def searched(self, run: Run, choice: BenchmarkChoice) -> EvalJob:
+        """A benchmark, as a run searches it."""
+        return EvalJob(
+            run.method.method,
+            choice.benchmark,
+            choice.data,
+            backbone=run.backbone.model,
+            pretrained=run.backbone.pretrained,
+            projection=run.method.projections.get(run.backbone.name),
+            method_options=run.method.options,
+            options=self.options(choice),
+        )
 
     def options(self, choice: BenchmarkChoice) -> EvalOptions:
         """How a benchmark is searched."""
