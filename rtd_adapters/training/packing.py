@@ -35,7 +35,7 @@ class Pack:
     own: Tensor
     """[U] a text of the batch that is this one."""
     shared: Tensor | None = None
-    """[B] which of the U texts each text of the batch is; None where they are the batch, in order."""
+    """[B] which of the U texts each text of the batch is; None where they are the batch itself."""
 
     @property
     def width(self) -> int:
