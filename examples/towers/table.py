@@ -76,19 +76,24 @@ class Row:
     def cells(self) -> list[str]:
         """As they stand in the table."""
         name, *parity, engines, applied, reverted, half = astuple(self)[:8]
-        differences = [f"{value:.0e}" for value in (*parity, engines, applied)]
+        differences = [_digit(value) for value in (*parity, engines, applied)]
         return [
             name,
             *differences,
             "yes" if reverted else "NO",
-            f"{half:.0e}",
+            _digit(half),
             f"{self.first_loss:.2f} to {self.last_loss:.2f}",
-            f"{self.moved:.0e}",
-            f"{self.reloaded:.0e}",
+            _digit(self.moved),
+            _digit(self.reloaded),
             f"{self.reference:.2f}",
             f"{self.fast:.2f}",
             f"{self.times:.1f}",
         ]
+
+
+def _digit(value: float) -> str:
+    """A difference to one digit; 0 is bit for bit."""
+    return f"{value:.0e}" if value else "0"
 
 
 def row(maker: Maker, batch_size: int, rounds: int, rate: float) -> Row:
