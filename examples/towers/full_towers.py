@@ -31,9 +31,6 @@ TEXT_MODELS: dict[str, Any] = {
     "roberta-base": transformers.RobertaConfig(
         vocab_size=50265, max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5
     ),
-    "xlm-roberta-base": transformers.XLMRobertaConfig(
-        vocab_size=250002, max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5
-    ),
     "google/mt5-base": transformers.MT5Config(
         vocab_size=250112, d_model=768, d_ff=2048, num_layers=12, num_heads=12, d_kv=64
     ),
@@ -101,13 +98,9 @@ _MAKERS: dict[str, Any] = {
         "ViT-L-14-CLIPA", partial(WordIds, 32000, begin=101, end=0)
     ),
     "open_clip `ViT-L-14-worldwide`": _open_clip("ViT-L-14-worldwide", partial(T5, 250100)),
-    "open_clip `ViT-B-16-SigLIP`": _open_clip("ViT-B-16-SigLIP", SIGLIP),
     "open_clip `ViT-B-16-SigLIP2`": _open_clip("ViT-B-16-SigLIP2", GEMMA),
     "open_clip `coca_ViT-B-32`": _open_clip("coca_ViT-B-32", CLIP),
     "open_clip `roberta-ViT-B-32`": _open_clip("roberta-ViT-B-32", partial(ROBERTA, 50265)),
-    "open_clip `xlm-roberta-base-ViT-B-32`": _open_clip(
-        "xlm-roberta-base-ViT-B-32", partial(ROBERTA, 250002)
-    ),
     "open_clip `mt5-base-ViT-B-32`": _open_clip("mt5-base-ViT-B-32", partial(T5, 250112)),
     "Long-CLIP, base": lambda name: openai_case(
         name, long_clip(512, 8, 12, 512, 49408), CLIP(), 248
