@@ -69,7 +69,9 @@ def open_clip_case(
     is_coca = "multimodal_cfg" in config
     encode = partial(model.encode_text, normalize=False) if is_coca else model.encode_text
     if text_model is not None:
-        return Case(name, model, encode, model.text.transformer.get_input_embeddings(), words, 77)
+        inner = model.text.transformer
+        embedding = getattr(inner, "embed_tokens", None) or inner.embeddings.word_embeddings
+        return Case(name, model, encode, embedding, words, 77)
     tower = getattr(model, "text", model)
     length = text.get("context_length", 77)
     return Case(name, model, encode, tower.token_embedding, words, length)

@@ -16,6 +16,8 @@ from rtd_adapters.patch.text_encoder_patch import TrainablePatch
 
 def fresh(name: str) -> Case:
     """A model of its own, the same weights for one name."""
+    if name not in TINY:
+        pytest.skip(f"this version of transformers has no {name}")
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return TINY[name]()

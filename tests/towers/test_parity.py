@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_towers import TINY
+from tiny_towers import NEW, TINY
 from tower_case import PLACEHOLDER
 from tower_cells import difference, parity
 
@@ -54,5 +54,5 @@ def test_more_tokens_than_the_context_are_refused(name, case, tower):
 
 
 def test_every_family_is_among_them(fresh_case):
-    found = {find_tower(fresh_case(name).model).family.name for name in TINY}
+    found = {find_tower(fresh_case(name).model).family.name for name in [*TINY, *NEW]}
     assert found == {family.name for family in FAMILIES}

@@ -61,18 +61,25 @@ def _hf_encoder(words: Any, text_model: Any, **text: Any) -> Any:
 
 def _whole(kind: str, words: Any, **text: Any) -> Any:
     """A model of transformers with both towers."""
-    config = getattr(transformers, f"{kind}Config")(
-        text_config={**LAYERS, **text}, vision_config=SMALL_VIT, projection_dim=24
-    )
-    model = getattr(transformers, f"{kind}Model")
-    return lambda name: transformers_case(name, model(config), words(), 20)
+
+    def make(name: str) -> Case:
+        config = getattr(transformers, f"{kind}Config")(
+            text_config={**LAYERS, **text}, vision_config=SMALL_VIT, projection_dim=24
+        )
+        return transformers_case(name, getattr(transformers, f"{kind}Model")(config), words(), 20)
+
+    return make
 
 
 def _text_only(kind: str, words: Any, **text: Any) -> Any:
     """The text side of one alone."""
-    config = getattr(transformers, f"{kind}TextConfig")(**LAYERS, **text)
-    model = getattr(transformers, f"{kind}TextModelWithProjection")
-    return lambda name: transformers_case(name, model(config), words(), 20)
+
+    def make(name: str) -> Case:
+        config = getattr(transformers, f"{kind}TextConfig")(**LAYERS, **text)
+        model = getattr(transformers, f"{kind}TextModelWithProjection")(config)
+        return transformers_case(name, model, words(), 20)
+
+    return make
 
 
 def _blip(name: str) -> Case:
@@ -163,5 +170,17 @@ _MAKERS = {
     "transformers BLIP-2": partial(_blip2, pictures=True),
     "transformers BLIP-2, text alone": partial(_blip2, pictures=False),
 }
-TINY: dict[str, Maker] = {name: partial(make, name) for name, make in _MAKERS.items()}
+NEW = {
+    "transformers SigLIP 2": "Siglip2Model",
+    "transformers MetaCLIP 2": "MetaClip2Model",
+    "transformers MetaCLIP 2, text alone": "MetaClip2TextModelWithProjection",
+    "transformers BLIP-2": "Blip2ForImageTextRetrieval",
+    "transformers BLIP-2, text alone": "Blip2TextModelWithProjection",
+}
+"""What the lowest version of transformers does not have."""
+TINY: dict[str, Maker] = {
+    name: partial(make, name)
+    for name, make in _MAKERS.items()
+    if hasattr(transformers, NEW.get(name, "CLIPModel"))
+}
 """By name."""
