@@ -79,16 +79,19 @@ def described_tower(metadata: PatchMetadata, state: Mapping[str, Tensor]) -> Tow
 
 
 def require_same_shapes(patched: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> None:
-    """Check that a tower has all of the patch's tensors, in their shapes.
+    """Check that a tower has the patch's tensors, in their shapes, and no others.
 
     Raises:
         PatchError: it has not; the first difference is named.
     """
-    for name, tensor in patched.items():
-        there = base.get(name)
-        if there is None or there.shape != tensor.shape:
-            size = "absent" if there is None else str(list(there.shape))
+    for name in [*patched, *(name for name in base if name not in patched)]:
+        here, there = _shape(patched.get(name)), _shape(base.get(name))
+        if here != there:
             raise PatchError(
-                f"the patch does not fit this model: {name} is {list(tensor.shape)} in the "
-                f"patch and {size} in the model."
+                f"the patch does not fit this model: {name} is {here} in the patch and {there} in "
+                "the model."
             )
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "absent" if tensor is None else str(list(tensor.shape))

@@ -35,7 +35,7 @@ class Pack:
     own: Tensor
     """[U] a text of the batch that is this one."""
     shared: Tensor | None = None
-    """[B] which of the U texts each text of the batch is; None where none is there twice."""
+    """[B] which of the U texts each text of the batch is; None where they are the batch itself."""
 
     @property
     def width(self) -> int:
@@ -102,8 +102,7 @@ def share_texts(keys: Tensor, seen: Tensor, ends: Tensor) -> Pack:
     unfold = torch.where(seen, nodes, first).flatten()
     spare = _spare(len(fold))
     fold = torch.cat([fold, spare])
-    again = None if len(distinct) == len(keys) else shared
-    return Pack(fold % seen.shape[1], unfold, fold, ends, own, again)
+    return Pack(fold % seen.shape[1], unfold, fold, ends, own, shared)
 
 
 def _spare(count: int) -> Tensor:

@@ -8,6 +8,10 @@ from rtd_adapters.errors import TrainingError
 from rtd_adapters.training.parameters import trained_tensors
 
 STEPS_UNTIL_REACHED = 2  # LoRA's A sees no gradient before B has moved away from zero
+ZERO_FOR_ALL = ("k_proj.bias",)
+"""A key bias shifts all scores of a row alike, so its true gradient is zero."""
+ZERO_FOR_SOME = ("positional_embedding_res",)
+"""Only texts of more than 20 tokens reach Long-CLIP's second table of positions."""
 
 
 class Reach:
@@ -41,5 +45,4 @@ class Reach:
 def _reached(name: str, parameter: nn.Parameter) -> bool:
     if parameter.grad is None:
         return False
-    # A key bias shifts all scores of a row alike, so its true gradient is zero.
-    return name.endswith("k_proj.bias") or bool(parameter.grad.abs().sum())
+    return name.endswith(ZERO_FOR_ALL + ZERO_FOR_SOME) or bool(parameter.grad.abs().sum())

@@ -221,7 +221,9 @@ def test_a_patch_is_called_by_twelve_digits_of_its_fingerprint(trained):
 def test_a_tensor_that_is_absent_or_of_another_shape_is_named(there, size):
     with pytest.raises(PatchError, match=rf"a is \[2\] in the patch and {size} in the model"):
         require_same_shapes({"a": torch.zeros(2)}, there)
-    require_same_shapes({"a": torch.zeros(2)}, {"a": torch.ones(2), "b": torch.ones(1)})
+    with pytest.raises(PatchError, match=r"b is absent in the patch and \[1\] in the model"):
+        require_same_shapes({"a": torch.zeros(2)}, {"a": torch.ones(2), "b": torch.ones(1)})
+    require_same_shapes({"a": torch.zeros(2)}, {"a": torch.ones(2)})
 
 
 def test_the_seed_is_0_unless_given(toy_backbone, searle):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import nn
+
 from rtd_adapters.clip.text.activations import recognise_activation
 from rtd_adapters.clip.text.families.family import Description
 from rtd_adapters.clip.text.families.reading import common_eps
@@ -27,13 +29,13 @@ def parts(attention: str) -> dict[str, str]:
     return inside | OUTSIDE
 
 
-def describe(encoder: Any, config: Any) -> Description:
-    """What BERT's blocks and their settings say; padding is masked."""
-    layer = encoder.layer[0]
+def describe(encoder: Any, norm: nn.Module, config: Any) -> Description:
+    """What BERT's blocks, the norm of its embeddings and its settings say; padding is masked."""
+    norms = [part for layer in encoder.layer for part in (layer.attention, layer.output)]
     return {
         "heads": config.num_attention_heads,
-        "activation": recognise_activation(layer.intermediate.intermediate_act_fn),
-        "eps": common_eps(encoder),
+        "activation": recognise_activation(encoder.layer[0].intermediate.intermediate_act_fn),
+        "eps": common_eps(norm, *norms),
         "block": "post-norm",
         "embedding_norm": True,
         "mask": "padding",

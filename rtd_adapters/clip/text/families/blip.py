@@ -30,7 +30,7 @@ LAYOUT = Layout(
 def _describe(model: Any) -> Description:
     text = model.text_encoder
     return {
-        **bert.describe(text.encoder, text.config),
+        **bert.describe(text.encoder, text.embeddings.LayerNorm, text.config),
         "pooling": "first",
         "projection": "linear",
         "context_length": TOKENS,

@@ -29,8 +29,9 @@ LAYOUT = Layout(
 
 
 def _describe(model: Any) -> Description:
+    former = model.qformer
     return {
-        **bert.describe(model.qformer.encoder, model.qformer.config),
+        **bert.describe(former.encoder, former.layernorm, former.config),
         "pooling": "first",
         "projection": "linear",
         "context_length": TOKENS,

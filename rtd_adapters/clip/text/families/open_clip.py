@@ -54,15 +54,15 @@ def describe(text: Any) -> Description:
 
 
 def _mask(text: Any, block: Any) -> Description:
-    if getattr(text, "cls_emb", None) is not None:
-        if text.correct_cls_mask:
-            raise BackboneError(
-                "The text tower masks padding for an appended token at its own place "
-                "(correct_cls_mask); rtd knows CoCa's mask, a place late."
-            )
-        return {"mask": "coca", "pad_id": text.pad_id}
     mask = getattr(text, "attn_mask", None)
     mask = getattr(block, "attn_mask", None) if mask is None else mask
+    if getattr(text, "cls_emb", None) is not None:
+        if text.correct_cls_mask or mask is None:
+            raise BackboneError(
+                "The text tower masks padding for an appended token at its own place "
+                "(correct_cls_mask), or looks ahead; rtd knows CoCa's causal mask, a place late."
+            )
+        return {"mask": "coca", "pad_id": text.pad_id}
     if mask is not None:
         return {"mask": "causal"}
     if getattr(text, "use_pad_mask", False):

@@ -34,8 +34,9 @@ def _describe(model: Any) -> Description:
             f"The text tower behind open_clip's HFTextEncoder is a {kind}; rtd knows "
             f"{', '.join(MODEL_TYPES)} and mt5."
         )
+    inner = text.transformer
     return {
-        **bert.describe(text.transformer.encoder, text.config),
+        **bert.describe(inner.encoder, inner.embeddings.LayerNorm, text.config),
         **hf_encoder.describe(text),
         "first_position": text.config.pad_token_id + 1,
         "token_types": text.config.type_vocab_size,
