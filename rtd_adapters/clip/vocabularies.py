@@ -13,6 +13,8 @@ from rtd_adapters.errors import BackboneError
 
 KNOWN_ARGUMENTS = ("clean", "strip_sep_token")
 """Of open_clip's `tokenizer_kwargs`."""
+DEFAULT_LENGTH = 77
+"""Tokens that open_clip's tokenizers read where a config says nothing."""
 CLEANING = ("whitespace", "lower", "canonicalize")
 """Of open_clip's `clean`."""
 
@@ -40,10 +42,11 @@ def open_clip_vocabulary(name: str, pretrained: str | None, config: TowerConfig)
     if not source and "siglip" not in name.lower():
         return _fitting(CLIP_BPE, config, name)
     arguments = text.get("tokenizer_kwargs") or {}
-    if use := _unknown_use(text, arguments):
+    if use := _unknown_use(text, arguments, config):
         raise BackboneError(
             f"{name} uses its tokenizer in a way rtd does not know ({use}). Name its tokenizer in "
-            f"a model config (hf_tokenizer_name), with {' and '.join(KNOWN_ARGUMENTS)} only."
+            f"a model config (hf_tokenizer_name), with {' and '.join(KNOWN_ARGUMENTS)} only; clean "
+            f"is one of {', '.join(CLEANING)}."
         )
     tokenizer = load_tokenizer(_tokenizer_folder(pretrained) or source)
     return _hub_vocabulary(
@@ -79,12 +82,14 @@ def _hub_vocabulary(tokenizer: Any, name: str, config: TowerConfig, **how: Any) 
     return _fitting(build(tokenizer, name, **how), config, name)
 
 
-def _unknown_use(text: dict[str, Any], arguments: dict[str, Any]) -> str:
+def _unknown_use(text: dict[str, Any], arguments: dict[str, Any], config: TowerConfig) -> str:
     """What open_clip does with a tokenizer that rtd does not; empty where there is nothing."""
     if not text.get("hf_tokenizer_name"):
         return "a SigLIP without hf_tokenizer_name"
     if text.get("tokenizer_mode"):
         return f"tokenizer_mode {text['tokenizer_mode']}"
+    if (length := text.get("context_length", DEFAULT_LENGTH)) != config.context_length:
+        return f"context_length {length} where the tower reads {config.context_length}"
     if unknown := [key for key in arguments if key not in KNOWN_ARGUMENTS]:
         return unknown[0]
     clean = arguments.get("clean", CLEANING[0])
