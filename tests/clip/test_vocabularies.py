@@ -41,7 +41,7 @@ WORDS = st.sampled_from(
         "🐶",
         "&amp;",
         "&#36;",
-        "＄",
+        "\uff04",
         "</s>",
         "<mask>",
         "[SEP]",

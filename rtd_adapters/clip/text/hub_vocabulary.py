@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from typing import Any
 
 from rtd_adapters.clip.text.vocabulary import Vocabulary
-from rtd_adapters.errors import BackboneError, TripletError, UsageError, first_line
+from rtd_adapters.errors import BackboneError, RtdError, TripletError, UsageError, first_line
 
 RESERVED = ("[unused0]", "<unused0>", "<extra_id_0>", "[MASK]", "<mask>")
 """Rows that no cleaned text comes to, for placeholders that the vocabulary has not, in order."""
@@ -17,10 +18,29 @@ TAKEN = ("pad", "unk", "bos", "eos", "cls", "sep")
 """Special tokens whose rows mean something, so that no placeholder may take them."""
 KEPT = 1 << 16
 """Texts, and parts of prompts, whose ids are remembered."""
+AGAIN = "Fetch its files again."
 SHOWN = 60
 """Characters of a text in a message."""
 STRIPPED = 0
 """What open_clip puts in the place of the token that ends a text, where it strips that."""
+
+
+@contextmanager
+def said_as(what: str, remedy: str) -> Iterator[None]:
+    """Say whatever a tokenizer's library raises in a BackboneError, between what failed and what to
+    do.
+
+    Files of tokenizers are other people's data, and libraries fail on damaged ones as they like:
+    one is written in Rust, whose panics are no Exception.
+    """
+    try:
+        yield
+    except BaseException as error:
+        panic = type(error).__name__ == "PanicException"
+        if not panic and (isinstance(error, RtdError) or not isinstance(error, Exception)):
+            raise
+        reason = first_line(error).rstrip(".")
+        raise BackboneError(f"{what} ({reason}). {remedy}") from error
 
 
 class HubVocabulary(Vocabulary):
@@ -148,16 +168,16 @@ class HubVocabulary(Vocabulary):
     def _read_ends(self) -> None:
         """What begins and ends every text, read off one."""
         ids = self._encoded("a")
-        try:
+        with said_as(f"The tokenizer of {self.name} makes no token of a letter", AGAIN):
             mask = self._tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
-            self.prefix = mask.index(0)
-            self.suffix = mask[::-1].index(0)
-        except Exception as error:  # a damaged tokenizer fails in its own ways
-            raise BackboneError(
-                f"The tokenizer of {self.name} makes no token of a letter ({first_line(error)}). "
-                "Fetch its files again."
-            ) from error
+            self.prefix, self.suffix = mask.index(0), mask[::-1].index(0)
         self._begin, self._end = ids[: self.prefix], ids[len(ids) - self.suffix :]
+        # transformers builds a tokenizer that knows nothing where it misses a file.
+        if {*ids[self.prefix : len(ids) - self.suffix]} == {self._tokenizer.unk_token_id}:
+            raise BackboneError(
+                f"The tokenizer of {self.name} does not know the letter a: it lacks the file with "
+                f"its vocabulary. {AGAIN}"
+            )
 
     def _text_ids(self, text: str) -> tuple[int, ...]:
         return self._encoded(self._clean(text))
@@ -170,13 +190,8 @@ class HubVocabulary(Vocabulary):
         return ids[self.prefix : len(ids) - self.suffix]
 
     def _encoded(self, text: str) -> tuple[int, ...]:
-        try:
+        with said_as(f"The tokenizer of {self.name} fails on {text[:SHOWN]!r}", AGAIN):
             ids = self._tokenizer(text, verbose=False)["input_ids"]
-        except Exception as error:  # tokenizers are other people's data, and fail as they like
-            raise BackboneError(
-                f"The tokenizer of {self.name} fails on {text[:SHOWN]!r} ({first_line(error)}). "
-                "Fetch its files again."
-            ) from error
         if self._strip_sep:
             end = self._tokenizer.sep_token_id
             ids = [STRIPPED if i == end else i for i in ids]
