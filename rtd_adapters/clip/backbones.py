@@ -82,7 +82,7 @@ class Backbone:
             UsageError: there is no image tower; why not is said.
         """
         if self.model is None or self.preprocess is None:
-            raise UsageError(f"the backbone {self.label} has no image tower: {self.without_images}")
+            raise UsageError(f"{self.label} has no image tower for rtd: {self.without_images}")
         return self.model, self.preprocess
 
     @torch.no_grad()
@@ -119,7 +119,7 @@ def load_backbone(name: str = DEFAULT, pretrained: str | None = None) -> Backbon
     require_agreement(live, tower, name)
     embed_dim, text_width = tower.config.embed_dim, tower.config.width
     if preprocess is None:
-        blind = UnknownHead(f"{name} has no image tower: {why_not}")
+        blind = UnknownHead(f"{name} has no image tower for rtd: {why_not}")
         shape = BackboneShape(embed_dim, text_width, 0)
         return Backbone(name, pretrained, tower, shape, None, None, blind, live.layout, why_not)
     head, width = _image_end(model)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,9 +100,10 @@ def load_transformers(folder: Path) -> tuple[nn.Module, Callable[[Any], Tensor] 
     config = _config(folder)
     kind = _kind(config, folder)
     try:
-        model, report = getattr(transformers, kind.model).from_pretrained(
-            folder, local_files_only=True, output_loading_info=True
-        )
+        with _without_bar():
+            model, report = getattr(transformers, kind.model).from_pretrained(
+                folder, local_files_only=True, output_loading_info=True
+            )
     except Exception as error:
         raise BackboneError(
             f"{folder} does not load as a transformers {kind.model}: {first_line(error)}"
@@ -116,6 +118,20 @@ def load_transformers(folder: Path) -> tuple[nn.Module, Callable[[Any], Tensor] 
     if kind.without_images:
         return model, None, kind.without_images
     return model, Processed(_processor(folder, config, kind)), ""
+
+
+@contextmanager
+def _without_bar() -> Iterator[None]:
+    """Loading takes seconds at most, and commands say themselves what they do."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _processor(folder: Path, config: Any, kind: FolderKind) -> Any:

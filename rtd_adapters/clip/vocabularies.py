@@ -48,10 +48,10 @@ def open_clip_vocabulary(name: str, pretrained: str | None, config: TowerConfig)
             f"a model config (hf_tokenizer_name), with {' and '.join(KNOWN_ARGUMENTS)} only; clean "
             f"is one of {', '.join(CLEANING)}."
         )
-    tokenizer = load_tokenizer(_tokenizer_folder(pretrained) or source)
+    place = str(_tokenizer_folder(pretrained) or source)
     return _hub_vocabulary(
-        tokenizer,
-        source,
+        load_tokenizer(place),
+        place,
         config,
         clean=get_clean_fn(arguments.get("clean", CLEANING[0])),
         strip_sep=bool(arguments.get("strip_sep_token")),
@@ -116,8 +116,8 @@ def _fitting(vocabulary: Vocabulary, config: TowerConfig, name: str) -> Vocabula
         wrong = f"pads texts with token {pad}, and the tower looks for {config.pad_id}"
     if wrong is not None:
         raise BackboneError(
-            f"The tokenizer of {name} ({vocabulary.name}) {wrong}. They are not of one model: use "
-            "the model's own tokenizer."
+            f"The tokenizer of {name} {wrong}. They are not of one model: use the model's own "
+            "tokenizer."
         )
     return vocabulary
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from rtd_adapters.clip.text import require_strength
+from rtd_adapters.clip.text import TowerConfig, require_strength
 from rtd_adapters.errors import PatchError, UsageError
 from rtd_adapters.export.exporter import ExportJob, get_exporter
 from rtd_adapters.io.atomic import require_new_folder, require_writable
@@ -39,6 +39,7 @@ def export_patch(job: ExportJob, target: str) -> Exported:
     """
     exporter = get_exporter(target)
     require_strength(job.strength)
+    _require_clip(job.patch, target)
     if job.strength != 1 and not exporter.strengths:
         raise UsageError(f"{target} exports whole patches only. Leave --strength at 1.")
     require_free = require_new_folder if exporter.folder else require_writable
@@ -54,6 +55,18 @@ def export_patch(job: ExportJob, target: str) -> Exported:
         surviving = surviving_share(base.tower, state, torch.float16, exporter.rounded)
     words = {"out": shlex.quote(str(job.out)), "name": shlex.quote(job.out.name)}
     return Exported(job.out, exporter.use.format(**words), surviving)
+
+
+def _require_clip(patch: TextEncoderPatch, target: str) -> None:
+    """Check that the patch is of a tower that repositories for CLIP can build."""
+    tower = TowerConfig.from_dict(patch.metadata.tower)
+    if not tower.is_clip:
+        raise PatchError(
+            f"{target} builds its text tower as CLIP's; this patch is for "
+            f"{patch.metadata.backbone}, whose tower is another (mask {tower.mask}, pooling "
+            f"{tower.pooling}). Load its file into the model itself (load_state_dict, "
+            "strict=False), or apply it (rtd_adapters.apply)."
+        )
 
 
 def _require_openai_builder(patch: TextEncoderPatch, target: str) -> None:
