@@ -86,7 +86,7 @@ def require_number(
     raise UsageError(f"{name} is {value}; it must be {wanted}.")
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What a library's exception says, in a line: its type where it says nothing."""
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__

@@ -16,7 +16,13 @@ from rtd_adapters.clip.images import image_width
 from rtd_adapters.clip.open_clip_models import known_name, load_open_clip, open_clip_shape
 from rtd_adapters.clip.shapes import BackboneShape
 from rtd_adapters.clip.sources import backbone_source
-from rtd_adapters.clip.text import TextTower, Vocabulary, find_tower, tower_from_model
+from rtd_adapters.clip.text import (
+    TextTower,
+    TowerConfig,
+    Vocabulary,
+    find_tower,
+    tower_from_model,
+)
 from rtd_adapters.clip.transformers_models import load_transformers, transformers_shape
 from rtd_adapters.clip.vocabularies import folder_vocabulary, open_clip_vocabulary
 from rtd_adapters.errors import BackboneError, UsageError
@@ -76,7 +82,7 @@ class Backbone:
             UsageError: there is no image tower; why not is said.
         """
         if self.model is None or self.preprocess is None:
-            raise UsageError(f"the backbone {self.label} has no image tower: {self.without_images}")
+            raise UsageError(f"{self.label} has no image tower for rtd: {self.without_images}")
         return self.model, self.preprocess
 
     @torch.no_grad()
@@ -105,38 +111,40 @@ def load_backbone(name: str = DEFAULT, pretrained: str | None = None) -> Backbon
             or the text tower is none that rtd knows, exactly.
         FileError: a local file is missing or damaged.
     """
-    model, preprocess = _load_model(name, pretrained)
+    model, preprocess, why_not = _load_model(name, pretrained)
     model = model.float().eval().requires_grad_(False)
     live = find_tower(model)
     tower = tower_from_model(model).requires_grad_(False)
-    tower.vocabulary = _vocabulary(name, pretrained, tower.config.vocab_size)
+    tower.vocabulary = _vocabulary(name, pretrained, tower.config)
     require_agreement(live, tower, name)
+    embed_dim, text_width = tower.config.embed_dim, tower.config.width
+    if preprocess is None:
+        blind = UnknownHead(f"{name} has no image tower for rtd: {why_not}")
+        shape = BackboneShape(embed_dim, text_width, 0)
+        return Backbone(name, pretrained, tower, shape, None, None, blind, live.layout, why_not)
     head, width = _image_end(model)
-    if preprocess is None:
-        head, width = UnknownHead(f"{name} has no image tower: {TEXT_ONLY}"), 0
-    shape = BackboneShape(tower.config.embed_dim, tower.config.width, width)
-    if preprocess is None:
-        return Backbone(name, pretrained, tower, shape, None, None, head, live.layout, TEXT_ONLY)
+    shape = BackboneShape(embed_dim, text_width, width)
     return Backbone(name, pretrained, tower, shape, model, preprocess, head, live.layout)
 
 
 def _load_model(
     name: str, pretrained: str | None
-) -> tuple[nn.Module, Callable[[Any], Tensor] | None]:
+) -> tuple[nn.Module, Callable[[Any], Tensor] | None, str]:
+    """The live model, its image transform, and why it has none where it has none."""
     source = backbone_source(name)
     if source is None and not Path(name).is_dir():
-        return load_open_clip(name, pretrained)
+        return (*load_open_clip(name, pretrained), TEXT_ONLY)
     if pretrained is not None:
         raise BackboneError(f"{name} brings its own weights. Leave --pretrained out.")
-    return source.load() if source else load_transformers(Path(name))
+    return (*source.load(), "") if source else load_transformers(Path(name))
 
 
-def _vocabulary(name: str, pretrained: str | None, vocab_size: int) -> Vocabulary:
+def _vocabulary(name: str, pretrained: str | None, config: TowerConfig) -> Vocabulary:
     if source := backbone_source(name):
         return source.vocabulary()
     if Path(name).is_dir():
-        return folder_vocabulary(Path(name), vocab_size)
-    return open_clip_vocabulary(known_name(name), pretrained)
+        return folder_vocabulary(Path(name), config)
+    return open_clip_vocabulary(known_name(name), pretrained, config)
 
 
 def _image_end(model: nn.Module) -> tuple[ImageHead, int]:

@@ -13,11 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rtd_adapters.clip.images import has_attention_pool, image_states, image_width
+from rtd_adapters.clip.images import (
+    ImageStates,
+    has_attention_pool,
+    image_states,
+    image_width,
+)
 from rtd_adapters.errors import BackboneError
 
 NOISE_SEED = 0
 """Of the picture of noise whose states give the scale."""
+ALIKE = 0.999
+"""Cosine of an embedding to what the head makes of the first state; half precision costs 1e-5."""
 
 
 class ImageHead(nn.Module):
@@ -105,7 +112,8 @@ def image_head(model: nn.Module) -> ImageHead:
     Its scale is that of the states of a picture of noise.
 
     Raises:
-        BackboneError: the image tower is of a kind rtd does not know.
+        BackboneError: the image tower is of a kind rtd does not know, or computes something else
+            than that kind.
     """
     image_width(model)  # refuses what has no such head
     parts: Any = model
@@ -119,9 +127,23 @@ def image_head(model: nn.Module) -> ImageHead:
         size = parts.visual.image_size
     height, width = (size, size) if isinstance(size, int) else size
     noise = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(NOISE_SEED))
-    states = image_states(model, noise.to(weight.device, weight.dtype)).tokens[:, 1:]
-    scale = states.float().square().mean().sqrt().item()
-    return ImageHead(copy.deepcopy(norm).float(), weight, scale, states.shape[1])
+    seen = image_states(model, noise.to(weight.device, weight.dtype))
+    states = seen.tokens[:, 1:].float()
+    scale = states.square().mean().sqrt().item()
+    head = ImageHead(copy.deepcopy(norm).float(), weight, scale, states.shape[1])
+    _require_agreement(head, seen)
+    return head
+
+
+def _require_agreement(head: ImageHead, seen: ImageStates) -> None:
+    """Check that a tower's own embedding is what the head makes of its first state."""
+    made, given = head(seen.tokens[:, 0].float()), seen.embedding.float()
+    if not F.cosine_similarity(made, given).min() >= ALIKE:
+        raise BackboneError(
+            "the image tower makes its embedding of something else than its first state, so a "
+            "method that reads its states cannot work with it. Use a ViT or ResNet of CLIP's own "
+            "kind."
+        )
 
 
 def way_back(gain: Tensor, weight: Tensor) -> Tensor:

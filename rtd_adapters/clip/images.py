@@ -51,8 +51,11 @@ def image_states(model: nn.Module, pictures: Tensor) -> ImageStates:
 
 def image_embeddings(model: nn.Module, pictures: Tensor) -> Tensor:
     """[B, embed_dim] of preprocessed pictures [B, 3, H, W], not normalised, by any image tower of
-    open_clip or transformers."""
+    open_clip, or of transformers' CLIP, SigLIP, MetaCLIP 2 or BLIP."""
     parts: Any = model
+    if hasattr(parts, "vision_proj"):  # BLIP, which has no method for one side alone
+        states = parts.vision_model(pixel_values=pictures).last_hidden_state
+        return cast(Tensor, parts.vision_proj(states[:, 0]))
     if not hasattr(parts, "get_image_features"):
         return parts.encode_image(pictures)
     features = parts.get_image_features(pixel_values=pictures)
@@ -70,11 +73,12 @@ def image_width(model: nn.Module) -> int:
         return parts.visual_projection.in_features
     if has_attention_pool(model):
         return parts.visual.attnpool.c_proj.out_features
-    if isinstance(getattr(parts.visual, "proj", None), Tensor) and hasattr(parts.visual, "ln_post"):
+    if _is_plain(getattr(parts, "visual", None)):
         return parts.visual.proj.shape[0]
     raise BackboneError(
-        f"the image tower {type(parts.visual).__name__} has no projection rtd knows, so a method "
-        "that reads its states cannot work with it. Use a ViT or ResNet of CLIP's own kind."
+        f"the image tower {_tower_name(model)} has no projection rtd knows of its first state, so "
+        "a method that reads its states cannot work with it. Use a ViT or ResNet of CLIP's own "
+        "kind."
     )
 
 
@@ -83,17 +87,33 @@ def has_attention_pool(model: nn.Module) -> bool:
     return hasattr(getattr(model, "visual", None), "attnpool")
 
 
+def _is_plain(visual: Any) -> bool:
+    """Whether an image tower is CLIP's own vision transformer: a LayerNorm and a projection make
+    the embedding of its first state alone."""
+    return (
+        isinstance(getattr(visual, "proj", None), Tensor)
+        and all(hasattr(visual, part) for part in ("transformer", "ln_post"))
+        and getattr(visual, "attn_pool", None) is None
+        and getattr(visual, "pool_type", "tok") == "tok"
+    )
+
+
+def _tower_name(model: nn.Module) -> str:
+    for name in ("visual", "vision_model"):
+        if hasattr(model, name):
+            return type(getattr(model, name)).__name__
+    return f"of {type(model).__name__}"
+
+
 def _last_module(model: nn.Module) -> nn.Module:
     parts: Any = model
-    if hasattr(parts, "vision_model"):
+    if hasattr(parts, "visual_projection"):
         return parts.vision_model.encoder
     if has_attention_pool(model):
         return parts.visual.attnpool
-    if hasattr(parts.visual, "transformer") and hasattr(parts.visual, "ln_post"):
+    if _is_plain(getattr(parts, "visual", None)):
         return parts.visual.transformer
-    raise BackboneError(
-        f"the image tower {type(parts.visual).__name__} has no patch states rtd knows."
-    )
+    raise BackboneError(f"the image tower {_tower_name(model)} has no patch states rtd knows.")
 
 
 def _joint_cells(pool: Any, cells: Tensor) -> Tensor:

@@ -10,7 +10,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from rtd_adapters.clip.hub import local_first
 from rtd_adapters.clip.model_configs import read_model_config
+from rtd_adapters.clip.open_clip_pictures import picture_settings
 from rtd_adapters.clip.shapes import BackboneShape
 from rtd_adapters.clip.text import find_tower, from_layout, holds_tower, to_layout
 from rtd_adapters.errors import BackboneError, first_line
@@ -43,10 +45,13 @@ def load_open_clip(
             f"{name} needs --pretrained: a weights file or one of open_clip's tags ({tags})."
         )
     tag = open_clip.get_pretrained_cfg(name, pretrained)
+    encoder_config(name)  # in words of ours, before open_clip asks for it
+    pictures: dict[str, Any] = {}
     if not tag:
         checkpoint = _read_weights(name, pretrained)
         if _holds_text_only(checkpoint):
             return _with_text_tower(name, checkpoint, pretrained), None
+        pictures = picture_settings(name, Path(pretrained))
     try:
         model, _, preprocess = open_clip.create_model_and_transforms(
             name,
@@ -54,6 +59,7 @@ def load_open_clip(
             # A tag knows the activation its weights were trained with; a file does not, so there
             # the model name decides (ViT-L-14-quickgelu for OpenAI's weights).
             force_quick_gelu=bool(tag.get("quick_gelu")),
+            **pictures,
         )
     except Exception as error:
         raise BackboneError(f"{name} with {pretrained} did not load: {_reason(error)}") from error
@@ -72,6 +78,31 @@ def known_name(name: str) -> str:
             f"or one of open_clip's models, such as ViT-B-32, ViT-L-14 or ViT-H-14."
         )
     return name
+
+
+def encoder_config(name: str) -> Any:
+    """transformers' config of the text encoder that an open_clip model takes from it
+    (`hf_model_name`); None where it has a text tower of its own.
+
+    Raises:
+        BackboneError: it is not there and cannot be fetched; what to do is said.
+    """
+    import open_clip
+    from transformers import AutoConfig
+
+    source = open_clip.get_model_config(name)["text_cfg"].get("hf_model_name")
+    if not source:
+        return None
+    try:
+        return local_first(
+            lambda **where: AutoConfig.from_pretrained(source, trust_remote_code=False, **where)
+        )
+    except Exception as error:
+        raise BackboneError(
+            f"{name} has the text encoder of {source}, whose config.json is not in Hugging Face's "
+            f"cache and cannot be fetched ({first_line(error)}). Download it from that repository "
+            "into a folder, and name the folder as hf_model_name in a model-config JSON."
+        ) from error
 
 
 def _register_config(path: Path) -> str:
@@ -136,13 +167,24 @@ def open_clip_shape(name: str) -> BackboneShape:
     """
     import open_clip
 
-    return config_shape(open_clip.get_model_config(known_name(name)))
+    name = known_name(name)
+    encoder = encoder_config(name)
+    width = None if encoder is None else encoder.hidden_size
+    return config_shape(open_clip.get_model_config(name), width)
 
 
-def config_shape(config: dict[str, Any]) -> BackboneShape:
-    """Sizes from an open_clip model config."""
-    vision, text_width = config["vision_cfg"], config["text_cfg"].get("width", TEXT_WIDTH)
-    if vision.get("timm_model_name"):
+def config_shape(config: dict[str, Any], encoder_width: int | None = None) -> BackboneShape:
+    """Sizes from an open_clip model config.
+
+    Args:
+        config: the model config.
+        encoder_width: of a text encoder of transformers, which stands in a config of its own.
+    """
+    vision = config["vision_cfg"]
+    text_width = encoder_width or config["text_cfg"].get("width", TEXT_WIDTH)
+    # Only where a picture's first state becomes its embedding does rtd know the states.
+    pooled = vision.get("attentional_pool") or vision.get("pool_type", "tok") != "tok"
+    if vision.get("timm_model_name") or pooled:
         return BackboneShape(config["embed_dim"], text_width, 0)
     # A list of layers marks a ResNet, whose attention pool gives states in the joint space.
     pools = isinstance(vision.get("layers"), list)

@@ -58,12 +58,14 @@ def export_patch(job: ExportJob, target: str) -> Exported:
 
 
 def _require_clip(patch: TextEncoderPatch, target: str) -> None:
-    metadata = patch.metadata
-    if not TowerConfig.from_dict(metadata.tower).is_clip:
+    """Check that the patch is of a tower that repositories for CLIP can build."""
+    tower = TowerConfig.from_dict(patch.metadata.tower)
+    if not tower.is_clip:
         raise PatchError(
-            f"{target} loads a CLIP; this patch is for {metadata.backbone}, whose text tower is "
-            f"built otherwise (layout {metadata.layout}). It drops into the library that the "
-            "backbone comes from: load_state_dict, or rtd_adapters.apply."
+            f"{target} builds its text tower as CLIP's; this patch is for "
+            f"{patch.metadata.backbone}, whose tower is another (mask {tower.mask}, pooling "
+            f"{tower.pooling}). Load its file into the model itself (load_state_dict, "
+            "strict=False), or apply it (rtd_adapters.apply)."
         )
 
 

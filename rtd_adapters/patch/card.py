@@ -32,7 +32,7 @@ Learned with the objective of RTD (arXiv 2406.09188) by rtd-adapters:
 
 {figures}
 
-## Load it in {method}'s own code
+## Load it where the model is built, as in {method}'s own code for a CLIP
 
 The file is a complete text tower under the `{layout}` layout's tensor names:
 

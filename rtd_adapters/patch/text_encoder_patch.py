@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from rtd_adapters.methods.method import Method
     from rtd_adapters.patch.lora import LoRASettings
 
+REPOSITORIES = ("openai", "hf")
+"""Layouts of the CLIPs that the methods' repositories load."""
 P = TypeVar("P", bound="TrainablePatch")
 State = Mapping[str, Tensor]
 
@@ -306,9 +308,10 @@ class TrainablePatch(TextEncoderPatch):
 
 
 def _layout(wanted: str, backbone: Backbone) -> str:
-    """The layout a patch is written in: the method's own where the tower is built as CLIP's, which
-    its repository can load; else that of the model the tower comes from."""
-    return wanted if backbone.tower.config.is_clip else backbone.layout
+    """The layout a patch is written in: the method's own where its repository can load the tower,
+    which is built as CLIP's in a model of CLIP's own; else that of the model it comes from."""
+    loads = backbone.tower.config.is_clip and backbone.layout in REPOSITORIES
+    return wanted if loads else backbone.layout
 
 
 def apply(

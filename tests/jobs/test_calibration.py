@@ -177,5 +177,5 @@ def test_a_backbone_without_a_lift_is_refused(job, folder, toy_backbone):
     assert "demo-resnet has an attention pool" in refusal(
         replace(job, backbone="demo-resnet"), UsageError
     )
-    with pytest.raises(UsageError, match="toy/random has no image tower"):
+    with pytest.raises(UsageError, match="toy/random has no image tower for rtd"):
         PictureFolder.found(folder).seen_by(toy_backbone)

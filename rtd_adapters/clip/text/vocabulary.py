@@ -18,8 +18,12 @@ class Vocabulary(ABC):
 
     name: str
     """For messages and metadata."""
+    size: int
+    """Ids that it makes of words are below it."""
     pad_id: int
     """Of what stands behind a text."""
+    end_id: int | None
+    """Of what ends a text; None where nothing does."""
     special_tokens: tuple[str, ...]
     """Spellings that would be read as something else than text."""
     prefix: int
@@ -73,7 +77,7 @@ class BytePairs(Vocabulary):
 
     name = "OpenAI's byte pairs"
     size = 49408
-    pad_id = 0
+    pad_id, end_id = 0, 49407
     special_tokens = (
         "<|startoftext|>",
         "<|endoftext|>",
