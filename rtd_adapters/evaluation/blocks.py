@@ -101,7 +101,9 @@ def _split(questions: Sequence[Question]) -> list[Sequence[Question]]:
 
 def _blocks(gallery: Rows, device: torch.device) -> Iterator[Block]:
     for start, pictures in in_blocks(gallery, PICTURES):
-        yield Block(start, F.normalize(pictures.to(device).float(), dim=-1))
+        units = F.normalize(pictures.to(device).float(), dim=-1)
+        del pictures  # before those of the next block are brought in
+        yield Block(start, units)
 
 
 class _Chunk:
