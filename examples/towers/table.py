@@ -34,7 +34,7 @@ from rtd_adapters.clip.text import TextTower
 from rtd_adapters.patch import TextEncoderPatch
 from rtd_adapters.training import TrainingSettings
 
-BATCH, ROUNDS, RATE = 8, 2, 1e-4
+BATCH, ROUNDS, RATE = 4, 2, 1e-4
 COLUMNS = (
     "text tower",
     "no pseudo token",

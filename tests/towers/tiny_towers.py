@@ -104,11 +104,15 @@ def _blip2(name: str, *, pictures: bool) -> Case:
     return blip2_case(name, getattr(transformers, kind)(config), BERT(), pictures=pictures)
 
 
-def _padding_masked(name: str) -> Case:
+def _padding_masked(**text: Any) -> Any:
     """open_clip's `use_pad_mask`, which its configs cannot ask for before 4.0."""
-    case = _open_clip(CLIP, NO_MASK, custom_text=True)(name)
-    case.model.text.use_pad_mask = True
-    return case
+
+    def make(name: str) -> Case:
+        case = _open_clip(CLIP, {**NO_MASK, **text}, custom_text=True)(name)
+        case.model.text.use_pad_mask = True
+        return case
+
+    return make
 
 
 def _openai(name: str) -> Case:
@@ -148,7 +152,8 @@ _MAKERS = {
         GEMMA, {**SIGLIP_TEXT, "act_kwargs": {"approximate": "tanh"}}, custom_text=True
     ),
     "open_clip CoCa": _open_clip(CLIP, {"embed_cls": True, "output_tokens": True}, **COCA),
-    "open_clip with a mask of padding": _padding_masked,
+    "open_clip with a mask of padding": _padding_masked(),
+    "open_clip with a mask of padding, read last": _padding_masked(pool_type="last"),
     "open_clip RoBERTa": _hf_encoder(ROBERTA, transformers.RobertaConfig(**ROBERTA_SIZES)),
     "open_clip RoBERTa, linear, first": _hf_encoder(
         ROBERTA,
