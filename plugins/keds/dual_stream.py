@@ -1,4 +1,4 @@
-"""The projection of KEDs: two streams of one form, and the banks that both look neighbours up in."""
+"""The projection of KEDs: two streams of one form, and the banks where both find neighbours."""
 
 from __future__ import annotations
 

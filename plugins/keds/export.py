@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtd_adapters import BackboneError, Exporter, hookimpl
@@ -34,14 +35,13 @@ def write_resume(job: ExportJob) -> ExportBase:
         raise BackboneError(
             f"{job.base} is no --resume checkpoint of KEDs: it lacks {' and '.join(lacking)}."
         )
-    parts: dict[str, Mapping[str, object]] = {"state_dict": base.patched(job.patch)}
-    if job.base is not None:
-        parts |= {name: tensors_under(checkpoint, name, job.base) for name in NETWORKS}
+    networks = {name: tensors_under(checkpoint, name, Path(str(job.base))) for name in NETWORKS}
+    parts = {"state_dict": base.patched(job.patch)} | networks
+    wrapped = {
+        part: {f"{WRAPPED}{name.removeprefix(WRAPPED)}": value for name, value in tensors.items()}
+        for part, tensors in parts.items()
+    }
     own = {name: checkpoint[name] for name in ("epoch", "name") if name in checkpoint}
     with whole_file(job.out) as temporary:
-        torch.save({"epoch": 0} | own | {k: _wrapped(v) for k, v in parts.items()}, temporary)
+        torch.save({"epoch": 0} | own | wrapped, temporary)
     return base
-
-
-def _wrapped(tensors: Mapping[str, object]) -> dict[str, object]:
-    return {f"{WRAPPED}{name.removeprefix(WRAPPED)}": value for name, value in tensors.items()}

@@ -34,7 +34,7 @@ def nearest(embedding: Tensor, bank: Tensor) -> Tensor:
         )
     # Half precision, in which a run may compute, confuses neighbours.
     with torch.autocast(embedding.device.type, enabled=False):
-        unit = F.normalize(embedding.float(), dim=-1)
+        unit = F.normalize(embedding.to(bank.dtype), dim=-1)
         found = [_best(unit, bank[start : start + ROWS]) for start in range(0, len(bank), ROWS)]
     closeness = torch.cat([scores for scores, _ in found], dim=1)
     places = torch.cat([rows + part * ROWS for part, (_, rows) in enumerate(found)], dim=1)

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 
 from rtd_adapters import BackboneError, BackboneShape, Method, hookimpl
 
-from .export import register_exporters as register_exporters
+from .export import OF_KEDS, register_exporters as register_exporters
 
 if TYPE_CHECKING:
     from torch import nn
-
-OF_KEDS = "state_dict_retrieval_fuse"
 
 
 class Pic2Word(Method):
