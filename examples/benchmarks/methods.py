@@ -42,6 +42,9 @@ ROWS: list[tuple[str, str, Method]] = [
     ("fti4cir", "tokens", get_method("fti4cir")),
     ("fti4cir", "words", get_method("fti4cir").configured({"stand_in": "words"})),
     ("fti4cir", "reuse", get_method("searle")),
+    ("keds", "banks", get_method("keds")),
+    ("keds", "captions", get_method("keds").configured({"stand_in": "captions"})),
+    ("keds", "reuse", get_method("searle")),
 ]
 
 

@@ -8,10 +8,12 @@ from rtd_plugins.keds import Keds
 from rtd_plugins.keds.dual_stream import DualStream
 from safetensors.torch import save_file
 
-from rtd_adapters import BackboneShape, Reference, get_method
+from rtd_adapters import BackboneShape, PatchJob, Reference, get_method
+from rtd_adapters.clip.backbones import Backbone
 from rtd_adapters.errors import BackboneError, FileError, UsageError
 from rtd_adapters.hooks.registry import registry
 from rtd_adapters.io.hashes import file_sha256
+from rtd_adapters.jobs.ledger import request_of
 from rtd_adapters.methods.projections import (
     convert_projection,
     fill_projection,
@@ -193,12 +195,26 @@ def test_pic2word_does_not_take_a_streams_mapping_network_for_its_own(tmp_path):
         get_method("pic2word").load_projection(tmp_path / "image_stream.pt", SHAPE)
 
 
-def test_a_run_knows_the_files_of_options_by_their_content(tmp_path, toy_backbone):
-    path = tmp_path / "own.safetensors"
-    tensors = Keds().build_projection(toy_backbone.shape).state_dict()
-    save_file(tensors, path)
-    _, plain = load_projection(get_method("keds"), toy_backbone, path)
-    assert plain == {"source": "own.safetensors", "sha256": file_sha256(path)}
+def test_a_run_knows_the_files_of_options_by_their_content(tmp_path):
+    path = tmp_path / "image_stream.pt"
+    saved_stream(path, 1)
+    saved_stream(tmp_path / "text_stream.pt", 2)
+    banks, chosen = files(tmp_path)
+    tower = small_tower(SHAPE, layers=1)
+    backbone = Backbone("small", None, tower, SHAPE, None, None)
+    method = get_method("keds").configured(chosen | {"stand_in": "captions"})
+    _, source = load_projection(method, backbone, path)
+    names = ("text_stream", "text_bank", "image_bank")
+    assert source["files"] == {name: file_sha256(tmp_path / f"{name}.pt") for name in names}
+
+    def asked():
+        job = PatchJob("keds", tmp_path / "out", method_options=chosen | {"stand_in": "captions"})
+        return request_of(job)["method options"]
+
+    before = asked()
+    assert before == source["files"] | {"stand_in": "captions"}
+    torch.save(banks["text_bank"] + 1, tmp_path / "text_bank.pt")
+    assert {name for name, value in asked().items() if value != before[name]} == {"text_bank"}
 
 
 def test_a_fresh_projection_takes_what_a_fresh_one_has(toy_backbone, tmp_path):
