@@ -30,7 +30,8 @@ def nearest(embedding: Tensor, bank: Tensor) -> Tensor:
     if not len(bank):
         raise UsageError(
             "keds looks up pictures like the reference, and has no bank of pictures. Pass "
-            "--method-option image_bank=FILE; to train, --stand-in captions does without."
+            "--method-option image_bank=FILE, to rtd projection convert if that made the "
+            "projection; to train, --stand-in captions does without."
         )
     # Half precision, in which a run may compute, confuses neighbours.
     with torch.autocast(embedding.device.type, enabled=False):

@@ -51,6 +51,7 @@ ONE_OF_TWO = (
     "it is one of two streams, and both look neighbours up: --projection is the stream trained on "
     "pictures, and these options name the rest."
 )
+WHICH_BANK = "it does not say of what: a bank of captions is text_bank, one of pictures image_bank."
 FTI4CIR_MODULE = "i2t_model.IMG2TEXT"
 """The class that FTI4CIR pickles whole."""
 
@@ -72,6 +73,11 @@ def recognise_file(path: Path) -> Finding:
     checkpoint = read_checkpoint(path)
     if isinstance(checkpoint, Mapping) and (finding := _of_dict(path, checkpoint)):
         return finding
+    if isinstance(checkpoint, Tensor) and checkpoint.ndim == 2:
+        option = f"--method-option image_bank={typed(path)}"
+        what = f"one tensor {list(checkpoint.shape)}, as KEDs' banks of embeddings are"
+        commands = (f"rtd patch --method keds --projection ... {option} ...",)
+        return Finding(what, "keds", None, commands, (WHICH_BANK,))
     keys = list(map(str, checkpoint))[:5] if isinstance(checkpoint, Mapping) else ["no keys"]
     raise UsageError(
         f"{path} is a checkpoint of nothing rtd knows ({', '.join(keys)}). It reads projections of "

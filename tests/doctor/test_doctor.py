@@ -132,6 +132,14 @@ def test_projections_are_told_apart(saved):
     assert "official RTD" in official.what
 
 
+def test_a_bank_is_recognised(saved):
+    bank = saved(torch.ones(20, 16), "cc_image_databases.pt")
+    assert bank.method == "keds"
+    assert "one tensor [20, 16]" in bank.what
+    with pytest.raises(UsageError, match="nothing rtd knows"):
+        saved(torch.ones(20))
+
+
 def test_a_pickled_module_is_recognised_and_not_run(saved, monkeypatch, tmp_path):
     module = ModuleType("i2t_model")
     module.IMG2TEXT = type("IMG2TEXT", (torch.nn.Linear,), {"__module__": "i2t_model"})
