@@ -5,8 +5,8 @@
 *reuse* trains against SEARLE's projection and puts the encoder into the other method, as the
 paper's code does for Pic2Word. The other rows train against the method's own projection. Variants
 were chosen on the development queries; the held-out queries are the figures to quote. It takes
-about ten minutes on two cores. Any `--backbone` of the built-in world will do, and `--methods`
-names those that are wanted.
+about seven minutes on two cores, and some more for KEDs. Any `--backbone` of the built-in world
+will do, and `--methods` names those that are wanted.
 """
 
 from __future__ import annotations
