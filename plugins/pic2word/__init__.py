@@ -6,14 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rtd_adapters import BackboneShape, Method, hookimpl
+from rtd_adapters import BackboneError, BackboneShape, Method, hookimpl
 
-from .export import register_exporters as register_exporters
+from .export import OF_KEDS, register_exporters as register_exporters
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from .im2text import Im2Text
+    from torch import nn
 
 
 class Pic2Word(Method):
@@ -45,21 +43,30 @@ class Pic2Word(Method):
         """IM2TEXT from a checkpoint of main.py, a dict whose 'state_dict_img2text' it is.
 
         The width between its layers and their number (`--middle_dim`, `--n-layer`) are read off
-        the tensors.
+        the tensors. KEDs' checkpoint holds such a network too, and is refused.
         """
         from rtd_adapters import fill_projection, read_checkpoint, tensors_under
 
-        tensors = tensors_under(read_checkpoint(path), "state_dict_img2text", path)
-        return fill_projection(_sized_like(tensors, shape), tensors, path)
+        from .im2text import Im2Text
+
+        checkpoint = read_checkpoint(path)
+        _require_alone(checkpoint, path)
+        tensors = tensors_under(checkpoint, "state_dict_img2text", path)
+        module = Im2Text.sized_like(tensors, shape.embed_dim, shape.text_width)
+        return fill_projection(module, tensors, path)
 
 
-def _sized_like(tensors: Mapping[str, Tensor], shape: BackboneShape) -> Im2Text:
-    from .im2text import BLOCKS, MIDDLE_DIM, Im2Text
+def _require_alone(checkpoint: object, path: Path) -> None:
+    """Refuse KEDs' checkpoint: its mapping network has the same tensors, and is one part of four.
 
-    blocks = sum(name.endswith(".0.weight") for name in tensors) or BLOCKS
-    first = tensors.get("layers.0.0.weight")
-    middle_dim = MIDDLE_DIM if first is None else len(first)
-    return Im2Text(shape.embed_dim, shape.text_width, middle_dim, blocks)
+    Raises:
+        BackboneError: it is one.
+    """
+    if isinstance(checkpoint, Mapping) and OF_KEDS in checkpoint:
+        raise BackboneError(
+            f"{path} is a checkpoint of KEDs ({OF_KEDS}), whose mapping network alone is no "
+            "projection of Pic2Word. Pass --method keds."
+        )
 
 
 @hookimpl

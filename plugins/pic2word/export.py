@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rtd_adapters import Exporter, hookimpl
+from rtd_adapters import Exporter, UsageError, hookimpl
 
 if TYPE_CHECKING:
     from rtd_adapters import ExportBase, ExportJob
 
 USE = "python src/eval_retrieval.py --resume {out} ..."
+OF_KEDS = "state_dict_retrieval_fuse"
+"""A key of KEDs' checkpoints, which hold such a mapping network too."""
 KEPT = ("epoch", "name", "state_dict_img2text")
 
 
@@ -27,6 +29,11 @@ def write_resume(job: ExportJob) -> ExportBase:
     from rtd_adapters import read_resume_base, whole_file
 
     base, checkpoint = read_resume_base(job)
+    if OF_KEDS in checkpoint:
+        raise UsageError(
+            f"{job.base} is a checkpoint of KEDs ({OF_KEDS}), of which these scripts would take "
+            "one network of three. Pass --for keds."
+        )
     own = {name: checkpoint[name] for name in KEPT if name in checkpoint}
     with whole_file(job.out) as temporary:
         torch.save({"epoch": 0} | own | {"state_dict": base.patched(job.patch)}, temporary)

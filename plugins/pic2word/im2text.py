@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 MIDDLE_DIM = 512
@@ -35,3 +37,12 @@ class Im2Text(nn.Module):
     def forward(self, embedding: Tensor) -> Tensor:
         """[B, text_width] pseudo tokens from unnormalised embeddings [B, embed_dim]."""
         return self.fc_out(self.layers(embedding))
+
+    @classmethod
+    def sized_like(cls, tensors: Mapping[str, Tensor], embed_dim: int, text_width: int) -> Im2Text:
+        """A fresh one whose width between the layers and number of blocks (`--middle_dim` and
+        `--n-layer` of main.py) are those of a checkpoint's tensors."""
+        blocks = sum(name.endswith(".0.weight") for name in tensors) or BLOCKS
+        first = tensors.get("layers.0.0.weight")
+        middle_dim = MIDDLE_DIM if first is None else len(first)
+        return cls(embed_dim, text_width, middle_dim, blocks)

@@ -16,14 +16,14 @@ from rtd_adapters.cli.terminal import echo, echo_json
     "--for",
     "target",
     required=True,
-    help="The repository that will load it: searle, pic2word, lincir, context_i2w, fti4cir, rtd, "
-    "or another that `rtd plugins` lists.",
+    help="The repository that will load it: searle, pic2word, lincir, context_i2w, fti4cir, keds, "
+    "rtd, or another that `rtd plugins` lists.",
 )
 @click.option(
     "--base",
     type=click.Path(path_type=Path),
-    help="What is patched: a CLIP checkpoint, your own --resume checkpoint (pic2word, context_i2w) "
-    "or a transformers folder (lincir).  [the patch's own backbone]",
+    help="What is patched: a CLIP checkpoint, your own --resume checkpoint (pic2word, context_i2w, "
+    "keds) or a transformers folder (lincir).  [the patch's own backbone]",
 )
 @click.option(
     "--projection", type=options.FILE, help="The projection that goes beside it (searle)."

@@ -134,8 +134,9 @@ stand_in_option = click.option(
     "--stand-in",
     metavar="NAME",
     help="What training shows a method that reads a picture's states in their place: tokens, "
-    "caption or words, as the method has them, or reuse, which trains against the prompts and "
-    "projection of a simpler method, SEARLE.  [as `rtd methods` says]",
+    "caption or words, as the method has them; where KEDs looks a caption's neighbours up: banks "
+    "or captions; or reuse, which trains against the prompts and projection of a simpler method, "
+    "SEARLE.  [as `rtd methods` says]",
 )
 calibrate_option = click.option(
     "--calibrate",

@@ -24,6 +24,7 @@ def projection() -> None:
 @projection.command()
 @click.argument("checkpoint", type=options.FILE)
 @options.method_option
+@options.method_options_option
 @click.option(
     "--backbone",
     required=True,
@@ -33,9 +34,18 @@ def projection() -> None:
 @options.overwrite_option
 @options.json_option
 def convert(
-    checkpoint: Path, method: str, backbone: str, out: Path, overwrite: bool, as_json: bool
+    checkpoint: Path,
+    method: str,
+    method_options: dict[str, str],
+    backbone: str,
+    out: Path,
+    overwrite: bool,
+    as_json: bool,
 ) -> None:
     """Write CHECKPOINT anew as safetensors, with its method and origin in the metadata.
+
+    Of a method whose projection has several files, the method's options name the others, and
+    what is written holds all of them.
 
     \b
     Example:
@@ -51,7 +61,11 @@ def convert(
     with claimed(out):
         require_writable(out, overwrite=overwrite)
         metadata = convert_projection(
-            get_method(method), checkpoint, backbone_shape(backbone), backbone, out
+            get_method(method).configured(method_options),
+            checkpoint,
+            backbone_shape(backbone),
+            backbone,
+            out,
         )
     if as_json:
         echo_json({"file": str(out)} | metadata)

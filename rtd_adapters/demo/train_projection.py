@@ -8,18 +8,20 @@ repairs is the encoder. A projection that looks at the conditioning text sees so
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
 
 from rtd_adapters.clip.images import ImageStates, image_states, image_width
 from rtd_adapters.clip.shapes import BackboneShape
-from rtd_adapters.clip.text import TextTower, tower_from_model
+from rtd_adapters.clip.text import TextTower, Tokenizer, tower_from_model
+from rtd_adapters.demo.captions import caption
 from rtd_adapters.demo.clip import pixels, stored
 from rtd_adapters.demo.contrastive import contrast
 from rtd_adapters.demo.render import draw
-from rtd_adapters.demo.scenes import draw_training_scene
+from rtd_adapters.demo.scenes import Scene, draw_training_scene
 from rtd_adapters.demo.triplets import demo_triplets
 from rtd_adapters.methods.method import Method
 from rtd_adapters.methods.query import embed_composition
@@ -28,6 +30,8 @@ from rtd_adapters.methods.reference import Reference
 PICTURES = 12_800
 STEPS = 200
 BATCH = 128
+BANK = 1_024
+"""Of the pictures, with their captions, are a projection's bank where it has one."""
 TEXTS = 2_000
 LEARNING_RATE = 1e-3
 
@@ -47,6 +51,8 @@ def train_projection(
     torch.manual_seed(seed)
     tower = tower_from_model(model).requires_grad_(False)
     projection = method.build_projection(demo_shape(model, tower)).train()
+    bank = images.embedding[:BANK]
+    method.fill_bank(projection, bank, _embed_captions(tower, seed, len(bank)))
     texts = random.Random(seed)
     conditioning = [triplet.conditioning for triplet in demo_triplets(TEXTS, seed)]
     optimizer = torch.optim.AdamW(projection.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
@@ -80,10 +86,26 @@ def _bare(
 @torch.no_grad()
 def embed_pictures(model: nn.Module, seed: int) -> ImageStates:
     """What a model gives for PICTURES scenes without held-out pairs; the states in fp16."""
-    rng = random.Random(seed)
+    scenes = _scenes(seed)
     chunks: list[ImageStates] = []
     for _ in range(PICTURES // 256):
-        pictures = [draw(draw_training_scene(rng), rng.randrange(1 << 30)) for _ in range(256)]
+        pictures = [draw(scene, own) for scene, own in islice(scenes, 256)]
         chunks.append(image_states(model, pixels(pictures)))
     embedding = torch.cat([chunk.embedding for chunk in chunks])
     return ImageStates(embedding, torch.cat([chunk.tokens.half() for chunk in chunks]))
+
+
+def _scenes(seed: int) -> Iterator[tuple[Scene, int]]:
+    """The scenes of `embed_pictures`, each with the seed of its picture; endless."""
+    rng = random.Random(seed)
+    while True:
+        yield draw_training_scene(rng), rng.randrange(1 << 30)
+
+
+@torch.no_grad()
+def _embed_captions(tower: TextTower, seed: int, count: int) -> Tensor:
+    """[count, embed_dim] of a caption for each of the first pictures."""
+    words = random.Random(seed)
+    texts = [caption(scene, words) for scene, _ in islice(_scenes(seed), count)]
+    tokenizer = Tokenizer(tower.config.context_length)
+    return torch.cat([tower(tower.trimmed(part)) for part in tokenizer.encode(texts).split(256)])

@@ -1,4 +1,4 @@
-"""The six repositories: how to tell them apart, and the traps that were found in them.
+"""The seven repositories: how to tell them apart, and the traps that were found in them.
 
 All of it was read in their code and run, at the commits that the README names.
 """
@@ -163,6 +163,28 @@ REPOSITORIES = (
             "CIRR val compares full paths with bare names and fails; let the index in src/data.py "
             "return tar_path. --eval-mode cirr_test is broken further.",
             "ViT-H-14 is computed with the wrong activation and head width there.",
+        ),
+    ),
+    Repository(
+        "keds",
+        "openai",
+        "https://github.com/suoych/KEDs",
+        {"src/eval_retrieval.py": "retrieval_fuse", "src/model/model.py": "class CrossFormer"},
+        {"src/eval_retrieval.py": "load("},
+        (
+            "rtd export weights.safetensors --for keds --base YOUR_RESUME.pt --out new.pt",
+            RUN + "src/eval_retrieval.py --resume YOUR_RESUME.pt --eval-mode cirr ...",
+        ),
+        (
+            "--resume gives the CLIP alone; the streams come from image_branch/checkpoints and "
+            "text_branch/checkpoints, where CIRR val wants 30 epochs of each.",
+            "banks and data are looked for under /home, and cc3m_have.pkl, cc3m_have_good.pkl, "
+            "cc_subject.json and cc_other.json where it runs; it imports llama and a GPU's faiss.",
+            "without --distributed it dies on sd, which is never set there. With it, a --resume "
+            "file whose names lack module. leaves the CLIP as it was without a word; rtd export "
+            "writes them with it.",
+            "FashionIQ fails on its first query, and training on pictures on its first batch: two "
+            "tokens are handed over where three are cut out, and three where two are.",
         ),
     ),
     Repository(

@@ -49,7 +49,7 @@ def _folder(path: Path) -> Finding:
     if repository is None:
         raise UsageError(
             f"{path} is none of the checkouts rtd knows: SEARLE, composed_image_retrieval "
-            "(Pic2Word), lincir, context-i2w, FTI4CIR, RTD. Name a checkout's top folder."
+            "(Pic2Word), lincir, context-i2w, FTI4CIR, KEDs, RTD. Name a checkout's top folder."
         )
     return Finding(
         f"a checkout of {repository.url}",

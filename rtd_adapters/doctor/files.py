@@ -44,6 +44,14 @@ NO_MODEL = (
     "no open_clip model has its sizes, or its image tower is missing; --backbone takes a "
     "model-config JSON."
 )
+KEDS = "state_dict_retrieval_fuse"
+"""What its checkpoint has beside Pic2Word's mapping network."""
+STREAM_NEEDS = ("text_stream", "image_bank", "text_bank")
+ONE_OF_TWO = (
+    "it is one of two streams, and both look neighbours up: --projection is the stream trained on "
+    "pictures, and these options name the rest."
+)
+WHICH_BANK = "it does not say of what: a bank of captions is text_bank, one of pictures image_bank."
 FTI4CIR_MODULE = "i2t_model.IMG2TEXT"
 """The class that FTI4CIR pickles whole."""
 
@@ -65,10 +73,15 @@ def recognise_file(path: Path) -> Finding:
     checkpoint = read_checkpoint(path)
     if isinstance(checkpoint, Mapping) and (finding := _of_dict(path, checkpoint)):
         return finding
+    if isinstance(checkpoint, Tensor) and checkpoint.ndim == 2:
+        option = f"--method-option image_bank={typed(path)}"
+        what = f"one tensor {list(checkpoint.shape)}, as KEDs' banks of embeddings are"
+        commands = (f"rtd patch --method keds --projection ... {option} ...",)
+        return Finding(what, "keds", None, commands, (WHICH_BANK,))
     keys = list(map(str, checkpoint))[:5] if isinstance(checkpoint, Mapping) else ["no keys"]
     raise UsageError(
-        f"{path} is a checkpoint of nothing rtd knows ({', '.join(keys)}). It reads the "
-        "projections of SEARLE, LinCIR, Pic2Word, Context-I2W and FTI4CIR, CLIPs, and patches."
+        f"{path} is a checkpoint of nothing rtd knows ({', '.join(keys)}). It reads projections of "
+        "SEARLE, LinCIR, Pic2Word, Context-I2W, FTI4CIR and KEDs, CLIPs, and patches."
     )
 
 
@@ -77,9 +90,11 @@ def _of_dict(path: Path, checkpoint: Mapping[Any, Any]) -> Finding | None:
         finding = _projection(path, "searle", "an MLP under 'Phi'; LinCIR's has the same form")
         return replace(finding, commands=(*finding.commands, *_convert(path, "lincir")))
     if isinstance(inner := checkpoint.get("state_dict_img2text"), Mapping):
+        whole = "with the whole CLIP" if checkpoint.get("state_dict") else "without the CLIP"
+        if KEDS in checkpoint:
+            return _stream(path, f"a --resume checkpoint of one stream, {whole}")
         turned = any("VT_Extractor" in str(name) for name in inner)
         method = "context_i2w" if turned else "pic2word"
-        whole = "with the whole CLIP" if checkpoint.get("state_dict") else "without the CLIP"
         return _projection(path, method, f"a --resume checkpoint, {whole}")
     if "CLIPTextModelWithProjection" in checkpoint:
         return Finding(
@@ -151,10 +166,19 @@ def _projection(path: Path, method: str, what: str) -> Finding:
     )
 
 
-def _convert(path: Path, method: str) -> tuple[str, ...]:
+def _stream(path: Path, what: str) -> Finding:
+    """A checkpoint of KEDs, which is not the whole projection."""
+    beside = " ".join(f"--method-option {name}=..." for name in STREAM_NEEDS)
+    words = f"--method keds --projection {typed(path)} {beside}"
+    patch = f"rtd patch {words} --backbone ... --triplets ..."
+    commands = (patch, *_convert(path, "keds", beside))
+    return Finding(f"a projection of keds: {what}", "keds", "openai", commands, (ONE_OF_TWO,))
+
+
+def _convert(path: Path, method: str, beside: str = "") -> tuple[str, ...]:
     if path.suffix == ".safetensors":
         return ()
-    words = f"{typed(path)} --method {method} --backbone ..."
+    words = " ".join(filter(None, (typed(path), f"--method {method}", beside, "--backbone ...")))
     return (f"rtd projection convert {words} --out {typed(f'{path.stem}.safetensors')}",)
 
 

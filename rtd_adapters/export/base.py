@@ -33,7 +33,7 @@ def read_base(job: ExportJob) -> ExportBase:
 
 
 def read_resume_base(job: ExportJob) -> tuple[ExportBase, Mapping[str, Any]]:
-    """The CLIP in a `--resume` checkpoint of Pic2Word or Context-I2W, and the checkpoint itself.
+    """The CLIP in a `--resume` checkpoint of Pic2Word, Context-I2W or KEDs, and the checkpoint.
 
     A file that holds the projection alone is completed by the patch's own backbone.
 

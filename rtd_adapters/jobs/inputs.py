@@ -32,6 +32,7 @@ from rtd_adapters.training.run_folder import FINISHED, has_checkpoint, is_finish
 from rtd_adapters.training.trackers import require_tracker
 from rtd_adapters.triplets import TripletSet, read_triplets
 from rtd_adapters.triplets.columns import parse_columns
+from rtd_adapters.triplets.sources import source_identity
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,12 @@ class PatchJob:
             UsageError: there is no such method or option.
         """
         return get_method(self.method).configured(self.method_options)
+
+    def options_by_content(self) -> dict[str, str]:
+        """The chosen options of the method, files by their sha256."""
+        files = self.chosen_method().chosen_files()
+        hashed = {name: source_identity(file) for name, file in files.items()}
+        return {**self.method_options, **hashed}
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def request_of(job: PatchJob) -> dict[str, Any]:
     calibration = PictureFolder.found(job.calibrate).record() if job.calibrate else None
     return {
         "method": job.method,
-        "method options": dict(job.method_options),
+        "method options": job.options_by_content(),
         "calibration": calibration,
         "backbone": content_of(job.backbone),
         "pretrained": content_of(job.pretrained),

@@ -1,7 +1,7 @@
 """Hands patched text encoders to a script at the places where it loads its CLIP.
 
 Hooks on import wrap the functions through which the known repositories do so: OpenAI's `clip.load`
-(SEARLE, FTI4CIR), the copy of it in `model/clip.py` (Pic2Word, Context-I2W) and transformers'
+(SEARLE, FTI4CIR), the copy of it in `model/clip.py` (Pic2Word, Context-I2W, KEDs) and transformers'
 `CLIPTextModelWithProjection.from_pretrained` (LinCIR, RTD). What they return is turned to fp32 and
 patched before the script sees it, and patched again whenever the script loads other weights into
 it, as `--resume` does.

@@ -41,6 +41,8 @@ class MethodOption:
     """None where it must be given."""
     choices: tuple[str, ...] = ()
     """The values it may have; any where there are none."""
+    is_file: bool = False
+    """Whether its value names a file, which a run then knows by its content."""
 
 
 class Method(ABC):
@@ -111,6 +113,12 @@ class Method(ABC):
             raise UsageError(f"{self.name} needs --method-option {name}=VALUE: {what}")
         return value
 
+    def chosen_files(self) -> dict[str, Path]:
+        """The files that chosen options name."""
+        from pathlib import Path
+
+        return {n: Path(value) for n, value in self._chosen.items() if self.options[n].is_file}
+
     @property
     def stand_in(self) -> str:
         """What stands in for a picture's states in training; empty where it reads none."""
@@ -135,6 +143,17 @@ class Method(ABC):
             BackboneError: its keys or shapes do not fit the method or the backbone.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define load_projection")
+
+    def fill_bank(self, projection: nn.Module, pictures: Tensor, captions: Tensor) -> None:
+        """Give a fresh projection the bank in which it looks neighbours up (KEDs). A method whose
+        projection has none keeps this one, which does nothing.
+
+        Args:
+            projection: as `build_projection` gave it.
+            pictures: [N, embed_dim] embeddings of pictures, unnormalised.
+            captions: [N, embed_dim] of their captions.
+        """
+        return
 
     def tokenizer(self, tower: TextTower) -> Tokenizer:
         """The tokenizer of the method's prompts: the tower's own, unless the repository changes

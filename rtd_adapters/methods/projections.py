@@ -122,6 +122,10 @@ def load_projection(
     Args:
         path: its file; the one that the backbone brings where it is None.
 
+    Returns:
+        The projection, and for the metadata its file's name and sha256, and those of the files that
+        the method's options name.
+
     Raises:
         UsageError: the backbone brings none.
         FileError, BackboneError: as `open_projection`.
@@ -135,7 +139,13 @@ def load_projection(
         raise UsageError(f"backbone {backbone.name} needs --projection.")
     others = installed_methods().values()
     projection = open_projection(method, path, backbone.shape, others)
-    return projection, {"source": path.name, "sha256": file_sha256(path)}
+    return projection, _origin(method, path)
+
+
+def _origin(method: Method, path: Path) -> dict[str, Any]:
+    beside = {name: file_sha256(file) for name, file in method.chosen_files().items()}
+    own = {"source": path.name, "sha256": file_sha256(path)}
+    return own | ({"files": beside} if beside else {})
 
 
 def convert_projection(
@@ -151,9 +161,7 @@ def convert_projection(
         "method": method.name,
         "backbone": backbone,
         "shape": asdict(shape),
-        "source": path.name,
-        "sha256": file_sha256(path),
-    }
+    } | _origin(method, path)
     tensors = {name: tensor.contiguous() for name, tensor in projection.state_dict().items()}
     with whole_file(out) as temporary:
         save_file(tensors, temporary, metadata={KEY: json.dumps(metadata)})

@@ -62,7 +62,8 @@ class Rehearsal:
         """
         method = self.method
         if method.stand_in == REUSE:
-            method = method.configured({STAND_IN: "tokens"})
+            others = (name for name in method.options[STAND_IN].choices if name != REUSE)
+            method = method.configured({STAND_IN: next(others)})
         return self._side.reference(method, CAPTIONS, self._embedding, self.tower)
 
     @cached_property

@@ -47,3 +47,32 @@ def test_a_wrong_backbone_writes_nothing(rtd, tmp_path):
     assert outcome.returncode == 1
     assert "does not fit the backbone" in outcome.stderr
     assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_projection_of_several_files_becomes_one(rtd, tmp_path):
+    from rtd_adapters.io.checkpoints import read_safetensors
+
+    made = get_method("keds").build_projection(backbone_shape("demo")).state_dict()
+    for stream in ("image_stream", "text_stream"):
+        parts = {
+            f"state_dict_{part}": {
+                name.removeprefix(f"{stream}.{part}."): tensor
+                for name, tensor in made.items()
+                if name.startswith(f"{stream}.{part}.")
+            }
+            for part in ("img2text", "retrieval_fuse", "text_condition")
+        }
+        torch.save(parts, tmp_path / f"{stream}.pt")
+    for bank in ("image_bank", "text_bank"):
+        torch.save(made[bank], tmp_path / f"{bank}.pt")
+    chosen = [f"{name}={tmp_path / name}.pt" for name in ("text_stream", "image_bank", "text_bank")]
+    done = rtd(
+        *("projection", "convert", tmp_path / "image_stream.pt", "--method", "keds"),
+        *(word for option in chosen for word in ("--method-option", option)),
+        *("--backbone", "demo", "--out", tmp_path / "keds.safetensors", "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)["files"]) == {"text_stream", "image_bank", "text_bank"}
+    written, _ = read_safetensors(tmp_path / "keds.safetensors")
+    assert written.keys() == made.keys()
+    assert all(torch.equal(written[name], made[name]) for name in made)

@@ -18,6 +18,7 @@ from rtd_adapters.demo.pairs import draw_pairs
 from rtd_adapters.demo.projections import projection_path
 from rtd_adapters.demo.render import draw
 from rtd_adapters.demo.scenes import draw_training_scene
+from rtd_adapters.io.checkpoints import read_safetensors
 from rtd_adapters.methods.installed import get_method
 
 
@@ -112,6 +113,20 @@ def test_a_projection_is_rebuilt_alone_and_follows_from_its_seed(world):
         written.append(path.read_bytes())
     assert written[0] == written[1] != written[2]
     assert {entry.name for entry in clip.folder.iterdir()} == {path.name, clip.weights.name}
+
+
+@pytest.mark.parametrize("clip", (RESNET, VIT), ids=lambda clip: clip.name)
+def test_a_shipped_bank_holds_pictures_and_their_own_captions(clip):
+    """And they are those that the other projections were trained on."""
+    banks, _ = read_safetensors(projection_path(clip, "keds"))
+    pictures, captions = banks["image_bank"].float(), banks["text_bank"].float()
+    own = (captions @ pictures.T).topk(10).indices == torch.arange(len(pictures))[:, None]
+    assert own.any(1).float().mean() > 0.5  # chance is 0.01
+    rng = random.Random(0)
+    shown = [draw(draw_training_scene(rng), rng.randrange(1 << 30)) for _ in range(3)]
+    with torch.no_grad():
+        first = F.normalize(load_demo_clip(clip)[0].encode_image(pixels(shown)), dim=-1)
+    torch.testing.assert_close(pictures[:3], first, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.name)

@@ -34,6 +34,10 @@ FILES = {
         "src/eval_retrieval.py": "load(args.model); IM2TEXT_OWM_Attn; resume",
         "model/model.py": "class IM2TEXT: pass; class IM2TEXT_OWM_Attn: pass",
     },
+    "keds": {
+        "src/eval_retrieval.py": "load(args.model); IM2TEXT; retrieval_fuse; resume",
+        "src/model/model.py": "class IM2TEXT: pass; class CrossFormer: pass",
+    },
     "fti4cir": {
         "src/i2t_model.py": "class IMG2TEXT",
         "src/MHTransformer.py": "class Transformer",
@@ -118,8 +122,22 @@ def test_projections_are_told_apart(saved):
     own = saved({"state_dict_img2text": weights("context_i2w")})
     assert own.method == "context_i2w"
     assert "without the CLIP" in own.what
+    mapping = {"state_dict": {"a": torch.ones(1)}, "state_dict_img2text": weights("pic2word")}
+    own = saved(mapping | {"state_dict_retrieval_fuse": {}, "state_dict_text_condition": {}})
+    assert (own.method, len(own.traps)) == ("keds", 1)
+    assert "one stream, with the whole CLIP" in own.what
+    for command in own.commands:
+        assert "--method-option text_stream=... --method-option image_bank=..." in command
     official = saved({"epoch": 1, "CLIPTextModelWithProjection": {}})
     assert "official RTD" in official.what
+
+
+def test_a_bank_is_recognised(saved):
+    bank = saved(torch.ones(20, 16), "cc_image_databases.pt")
+    assert bank.method == "keds"
+    assert "one tensor [20, 16]" in bank.what
+    with pytest.raises(UsageError, match="nothing rtd knows"):
+        saved(torch.ones(20))
 
 
 def test_a_pickled_module_is_recognised_and_not_run(saved, monkeypatch, tmp_path):
@@ -191,6 +209,7 @@ def test_what_it_cannot_say(tmp_path, saved, capsys):
         ("composed_image_retrieval", "pic2word"),
         ("context-i2w", "context_i2w"),
         ("FTI4CIR", "fti4cir"),
+        ("KEDs", "keds"),
         ("lincir", "lincir"),
         ("RTD", "lincir"),
     ],

@@ -150,6 +150,39 @@ def test_a_checkpoint_without_an_epoch_begins_at_the_first(target, patch, clip, 
     assert found["epoch"] == 0
 
 
+KEDS = ("state_dict_img2text", "state_dict_retrieval_fuse", "state_dict_text_condition")
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_keds_file_loads_wrapped_and_unwrapped(prefix, patch, clip, tmp_path):
+    """With --distributed its script loads into wrapped networks, the CLIP without strictness."""
+    networks = {name: {f"{prefix}a.weight": torch.randn(3, 3)} for name in KEDS}
+    own = {"epoch": 7, "name": "mine", "state_dict": {f"{prefix}{n}": t for n, t in clip.items()}}
+    torch.save(own | networks | {"optimizer": {"state": {}}}, tmp_path / "own.pt")
+    done = export_patch(ExportJob(patch, tmp_path / "new.pt", tmp_path / "own.pt"), "keds")
+    found = torch.load(tmp_path / "new.pt", weights_only=True)
+    assert done.surviving is None
+    assert found.keys() == own.keys() | set(KEDS)
+    assert (found["epoch"], found["name"]) == (7, "mine")
+    assert found["state_dict"].keys() == {f"module.{name}" for name in clip}
+    _, tower = from_layout(found["state_dict"])
+    assert all(torch.equal(tower[name], tensor) for name, tensor in patch.state().items())
+    assert torch.equal(found["state_dict"]["module.visual.proj"], clip["visual.proj"])
+    for name, tensors in networks.items():
+        assert found[name].keys() == {"module.a.weight"}
+        assert torch.equal(found[name]["module.a.weight"], tensors[f"{prefix}a.weight"])
+
+
+def test_a_checkpoint_of_keds_is_not_taken_for_pic2words_nor_the_other_way(patch, clip, tmp_path):
+    held = {name: {"fc_out.weight": torch.ones(2, 2)} for name in KEDS}
+    job = ExportJob(patch, tmp_path / "out.pt", tmp_path / "own.pt")
+    torch.save({"state_dict": clip} | held, tmp_path / "own.pt")
+    refused(job, "pic2word", UsageError, "is a checkpoint of KEDs .* Pass --for keds")
+    del held["state_dict_text_condition"]
+    torch.save({"state_dict": clip} | held, tmp_path / "own.pt")
+    refused(job, "keds", BackboneError, "it lacks state_dict_text_condition")
+
+
 def hf_folder(folder, clip):
     from transformers import CLIPConfig, CLIPModel
 
@@ -268,10 +301,10 @@ def job_at(strength, target, patch, clip, base, folder):
     if target == "lincir":
         base = folder / "base"
         hf_folder(base, clip)
-    if target in ("pic2word", "context_i2w"):
-        torch.save(
-            {"state_dict": clip, "state_dict_img2text": {"fc_out.weight": torch.ones(2, 2)}}, own
-        )
+    if target in ("pic2word", "context_i2w", "keds"):
+        networks = KEDS if target == "keds" else KEDS[:1]
+        held = {name: {"fc_out.weight": torch.ones(2, 2)} for name in networks}
+        torch.save({"state_dict": clip} | held, own)
         base = own
     return ExportJob(
         patch, folder / "out", base, phi if target == "searle" else None, strength=strength

@@ -12,6 +12,7 @@ import torch
 from rtd_plugins.context_i2w import ContextI2W
 from rtd_plugins.fti4cir import Fti4cir
 from rtd_plugins.fti4cir.inversion import FineGrainedInversion
+from rtd_plugins.keds import Keds
 from torch import nn
 
 from rtd_adapters import BackboneShape, Reference, get_method
@@ -28,6 +29,7 @@ VARIANTS = [
     ContextI2W().configured({"stand_in": "caption"}),
     Fti4cir(),
     Fti4cir().configured({"stand_in": "words"}),
+    Keds(),
 ]
 
 

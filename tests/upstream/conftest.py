@@ -41,7 +41,28 @@ def _quick(self, *a, **k):
 torch.utils.data.DataLoader.__init__ = _quick
 """,
     "wandb": "",
-    "webdataset": "",
+    "webdataset": """
+import sys, types
+__path__ = []
+class PipelineStage: pass
+for part, names in (("filters", ("_shuffle",)), ("tariterators",
+        ("base_plus_ext", "url_opener", "tar_file_expander", "valid_sample"))):
+    module = sys.modules[f"webdataset.{part}"] = types.ModuleType(part)
+    vars(module).update(dict.fromkeys(names))
+""",
+    "sklearn": """
+import sys, types
+__path__ = []
+for part, name in (("manifold", "TSNE"), ("cluster", "KMeans")):
+    module = sys.modules[f"sklearn.{part}"] = types.ModuleType(part)
+    vars(module)[name] = None
+""",
+    "matplotlib": """
+import sys, types
+__path__ = []
+pyplot = sys.modules["matplotlib.pyplot"] = types.ModuleType("pyplot")
+""",
+    "llama": "Llama = Dialog = None",
     "braceexpand": "",
     "sng_parser": "",
     "torchsummary": "def summary(*a, **k): pass",

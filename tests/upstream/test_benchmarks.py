@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import keds_folders
 import pytest
 import torch
 import torch.nn.functional as F
@@ -122,6 +123,23 @@ def features(run, method, part):
     embedder = QueryEmbedder(run.method, run.projection)
     queries = embedder.embed(run.backbone.tower, part.queries, images.embedding, images.tokens)
     return queries, F.normalize(pictures.embeddings(part.gallery)[:], dim=-1)
+
+
+def test_keds_own_evaluation(benchmark_folder, rounded, backbone, checkout, copy, world, shell):
+    """The figures of its mixture, which are those that it reports."""
+    work, root = copy(checkout("KEDs")), benchmark_folder("cirr")
+    folders = {name: root / "cirr" / name for name in ("captions", "image_splits")}
+    command, files = keds_folders.prepare(work, folders | {"dev": root / "dev"}, rounded)
+    done = shell(work, *command, WITHOUT_CUDA="1")
+    logged = re.findall(r"Eval mixture Feature(.*)", done.stdout + done.stderr)
+    theirs = dict(re.findall(r"recall_R@(\d+): ([\d.]+)", logged[-1]))
+    method = get_method("keds").configured(keds_folders.options(files))
+    projection = method.load_projection(files["image_stream"], SHAPE)
+    benchmark = load_benchmark("cirr", root, "val")
+    options = EvalOptions(cache=False, quiet=True)
+    ours = compare(Evaluation(method, projection, benchmark, backbone, options), None).base
+    for count in (1, 5, 10, 50):
+        assert ours[f"recall@{count}"] == pytest.approx(float(theirs[str(count)]), abs=1e-4)
 
 
 def test_pic2words_own_metrics(benchmark_folder, backbone, checkout, copy, shell):

@@ -6,11 +6,14 @@ but the repository's public functions and classes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import keds_folders
 import pytest
 import torch
+import torch.nn.functional as F
 
 from rtd_adapters import BackboneShape, Reference, get_method
 from rtd_adapters.clip.text import from_layout, tower_from_state_dict
@@ -105,6 +108,35 @@ with torch.no_grad():
     found = token_replace(counts, ids, subject, attributes, model, 0)
     done(model, torch.cat([subject[:, None], attributes], dim=1), found)
 """
+KEDS = """
+from types import SimpleNamespace
+import eval_utils
+from model.model import CrossFormer, IM2TEXT, build_model
+from third_party.open_clip.clip import tokenize
+model = build_model(given["clip"]).float().eval()
+banks = [torch.load(f"home/cc_{name}_databases.pt") for name in ("image", "text")]
+from faiss import IndexFlatL2
+indexes = [IndexFlatL2(768), IndexFlatL2(768)]
+for index, bank in zip(indexes, banks):
+    index.add(bank.numpy())
+crossing = lambda: CrossFormer(q_dim=64, k_dim=64, v_dim=64, num_layers=3)
+networks = IM2TEXT(embed_dim=64, middle_dim=512, output_dim=64, n_layer=2), crossing(), crossing()
+tokens, found = [], []
+model.encode_image = lambda image: image  # what comes here are a picture's embeddings
+own = model.encode_text_img_retrieval
+def seen(text, img_tokens, **options):
+    tokens.append(img_tokens)
+    return own(text, img_tokens, **options)
+model.encode_text_img_retrieval = seen
+eval_utils.get_cirr_testoutput = lambda ref_features, **rest: found.append(ref_features)
+ids = tokenize([f"a photo of * , {text}" for text in texts])
+query = (embedding, ids, ids, texts, [1, 2, 3], texts)
+# A wrapped CLIP and loading as it was saved: what --distributed means, without a GPU.
+args = SimpleNamespace(distributed=True, dp=True, gpu=None)
+eval_utils.evaluate_cirr_test(torch.nn.DataParallel(model), *networks, [*banks, [], *indexes], args,
+    [query], [(embedding, texts)])
+done(model, torch.cat(tokens, dim=1), found[-1])
+"""
 
 
 @dataclass
@@ -115,6 +147,17 @@ class Case:
     method: str
     script: str
     layout: str = "openai"
+    prepare: Callable[[Path, dict], dict[str, Path]] = lambda work, clip: {}
+    """Writes what the script reads beside `inputs.pt`; the files of the method's projection."""
+    found: Callable[[torch.Tensor], torch.Tensor] = lambda embedding: embedding
+    """What of an embedding the script gives."""
+
+
+def prepare_keds(work, clip):
+    """Checkpoints of the epochs that its evaluation of CIRR's test split names."""
+    keds_folders.write_common(work)
+    module = keds_folders.random_projection()
+    return keds_folders.write_files(work, module, clip, epochs=(10, 13))
 
 
 CASES = [
@@ -124,6 +167,7 @@ CASES = [
     Case("context-i2w", "context_i2w", CONTEXT_I2W),
     Case("FTI4CIR", "fti4cir", FTI4CIR),
     Case("RTD", "lincir", LINCIR, "hf"),
+    Case("KEDs", "keds", KEDS, prepare=prepare_keds, found=lambda e: F.normalize(e, dim=-1)),
 ]
 
 
@@ -132,20 +176,22 @@ def test_projection_and_embedding_are_theirs(case, checkout, copy, world, shell)
     work = copy(checkout(case.folder))
     given = inputs(world)
     torch.save(given, work / "inputs.pt")
+    files = case.prepare(work, given["clip"])
     shell(work, "-c", START + case.script, WITHOUT_CUDA="1", REPAIRED="1")
     theirs = torch.load(work / "outputs.pt", weights_only=True)
 
-    method = get_method(case.method)
+    method = get_method(case.method).configured(keds_folders.options(files))
     tower = tower_from_state_dict(theirs["clip"], heads=1, activation="quick_gelu").float().eval()
-    projection = method.load_projection(Path(work / "own.pt"), SHAPE)
+    projection = method.load_projection(files.get("image_stream", work / "own.pt"), SHAPE)
     tokenizer = method.tokenizer(tower)
     reference = Reference.of_pictures(given["embedding"], tower, tokenizer, given["states"])
     with torch.no_grad():
         composition = method.composed(projection, reference, TEXTS)
         found = embed_composition(tower, tokenizer, composition)
-    (query,) = composition.queries
-    assert query.pseudo_tokens.shape == theirs["pseudo"].shape
-    torch.testing.assert_close(query.pseudo_tokens, theirs["pseudo"], rtol=1e-5, atol=1e-5)
+    tokens = torch.cat([query.pseudo_tokens for query in composition.queries], dim=1)
+    assert tokens.shape == theirs["pseudo"].shape
+    torch.testing.assert_close(tokens, theirs["pseudo"], rtol=1e-5, atol=1e-5)
+    found = case.found(found)
     torch.testing.assert_close(found, theirs["found"].float(), rtol=1e-5, atol=1e-5)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keds_folders
 import pytest
 import torch
 
@@ -170,6 +171,32 @@ CONTEXT_I2W = Repository(
 )
 
 
+# KEDs: --resume; its data lie where its authors' do, here in the copy
+
+
+def prepare_keds(copy, world):
+    folders = {name: world.data / "cirr" / name for name in ("captions", "image_splits")}
+    folders["dev"] = world.data / "dev"
+    return keds_folders.prepare(copy, folders, world.clip)[0]
+
+
+def keds_by_file(copy, world, patch):
+    own = copy / "image_branch" / "checkpoints" / "epoch_1.pt"
+    job = ExportJob(patch, copy / "patched.pt", own)
+    assert export_patch(job, "keds").surviving is None
+    return keds_folders.command(job.out)
+
+
+KEDS = Repository(
+    "KEDs",
+    "keds",
+    prepare_keds,
+    keds_by_file,
+    ("src/eval_retrieval.py", r"model\.load_state_dict\(sd,strict=False\)", "model"),
+    (("WITHOUT_CUDA", "1"),),
+)
+
+
 # FTI4CIR: --clip_model_name takes a TorchScript file; its projection is a pickled module
 
 PICKLE = """
@@ -300,7 +327,7 @@ LINCIR = Repository("lincir", "lincir", prepare_hf, lincir_by_file, HF_CALL, REP
 RTD = Repository("RTD", "rtd", prepare_hf, rtd_by_file, HF_CALL, REPAIRED)
 
 
-REPOSITORIES = [SEARLE, PIC2WORD, LINCIR, CONTEXT_I2W, FTI4CIR, RTD]
+REPOSITORIES = [SEARLE, PIC2WORD, LINCIR, CONTEXT_I2W, FTI4CIR, RTD, KEDS]
 
 
 def call_after_loading(copy, repository, patch):

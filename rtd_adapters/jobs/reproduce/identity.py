@@ -39,7 +39,7 @@ class Identities:
         _, trained = run.projections()
         return {
             "method": job.method,
-            "method options": dict(job.method_options),
+            "method options": job.options_by_content(),
             "backbone": job.backbone,
             "weights": self._file(run.backbone.weights) or run.backbone.tag,
             TRAINED_WITH: self._projection(run, *trained),
