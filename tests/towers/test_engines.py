@@ -121,11 +121,16 @@ def test_what_is_computed_is_what_differs(name, nodes, tower):
 @pytest.mark.parametrize("name", TINY)
 @torch.no_grad()
 def test_a_pseudo_token_is_shared_with_nobody_elses(name, tower):
-    """Prompts that are equal but for their pseudo tokens stay apart."""
-    pseudo = torch.randn(2, 1, tower.config.width, generator=torch.Generator().manual_seed(1))
+    """Prompts that are equal but for their pseudo tokens stay apart, in one query and in two."""
+    pseudo = torch.randn(4, 1, tower.config.width, generator=torch.Generator().manual_seed(1))
     tokenizer = tower.tokenizer("$")
-    query = Query(["a photo of $"] * 2, pseudo)
-    found = embed_queries(tower, tokenizer, [query])
-    expected = tower(query_ids(tokenizer, query), pseudo, PLACEHOLDER)
-    assert (found - expected).abs().max() <= TOLERANCE * expected.abs().max()
-    assert (found[0] - found[1]).abs().max() > 1e-3 * expected.abs().max()
+    prompts = ["a photo of $"] * 2
+    found = embed_queries(
+        tower, tokenizer, [Query(prompts, pseudo[:2]), Query(prompts, pseudo[2:])]
+    )
+    ids = query_ids(tokenizer, Query(prompts, pseudo[:2]))
+    expected = tower(torch.cat([ids, ids]), pseudo, PLACEHOLDER)
+    scale = expected.abs().max()
+    assert (found - expected).abs().max() <= TOLERANCE * scale
+    apart = torch.cdist(found, found).fill_diagonal_(torch.inf)
+    assert apart.min() > 1e-3 * scale
