@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from full_towers import FULL
 from tower_builders import Maker
+from tower_case import Case
 from tower_cells import (
     applied,
     engine_difference,
@@ -34,7 +35,7 @@ from rtd_adapters.clip.text import TextTower
 from rtd_adapters.patch import TextEncoderPatch
 from rtd_adapters.training import TrainingSettings
 
-BATCH, ROUNDS, RATE = 4, 2, 1e-4
+BATCH, ROUNDS, RATE = 4, 2, 1e-5
 COLUMNS = (
     "text tower",
     "no pseudo token",
@@ -97,10 +98,8 @@ def _digit(value: float) -> str:
 
 
 def row(maker: Maker, batch_size: int, rounds: int, rate: float) -> Row:
-    """All cells of one tower; the model that `maker` builds is used up."""
-    torch.manual_seed(0)
-    case = maker()
-    name, words = case.name, case.words
+    """All cells of one tower."""
+    case = _made(maker)
     tower = case.tower()
     parities = [parity(case, tower, placeholders) for placeholders in (0, 1, 3)]
     with tempfile.TemporaryDirectory() as folder:
@@ -112,14 +111,19 @@ def row(maker: Maker, batch_size: int, rounds: int, rate: float) -> Row:
         on = (applied(case, loaded), reverted(case, loaded), applied(case, loaded, 0.5))
         distance = moved(case, loaded)
         again = reloaded(case, loaded, Path(folder))
-    tower = case.tower()
+    name = case.name
     del case, loaded
-    gc.collect()
+    tower = _made(maker).tower()  # as it was before training, which leaves random texts alike
     apart = _engines(tower, batch_size)
     gc.collect()
     times = seconds_per_step(tower, batch_size, rounds)
-    assert tower.vocabulary is words
     return Row(name, *parities, apart, *on, losses[0], losses[-1], distance, again, *times)
+
+
+def _made(maker: Maker) -> Case:
+    gc.collect()
+    torch.manual_seed(0)
+    return maker()
 
 
 def _engines(tower: TextTower, batch_size: int) -> float:
