@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from rtd_adapters.clip.text import Tokenizer
+from rtd_adapters.clip.text.attention import Sight
 from rtd_adapters.training import ReferenceEngine, Towers, TrainingSettings
 from rtd_adapters.training.batches import TripletStream
 
@@ -33,7 +34,8 @@ def by_hand(towers, batch, refined=True, noise_scale=0.5):
         x = tower.token_embedding(ids[:, : end + 1]).clone()
         if pseudo is not None:
             x[0, ids[0].tolist().index(259)] = pseudo
-        x = tower.transformer(x + tower.positional_embedding[: end + 1])
+        x = x + tower.positional_embedding[: end + 1]
+        x = tower.transformer(x, Sight(causal=True))
         return (tower.ln_final(x)[0, end] @ tower.text_projection).double()
 
     frozen, student = towers.frozen, towers.student

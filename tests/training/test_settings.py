@@ -52,6 +52,7 @@ def test_the_rest_of_the_recipe_is_plain():
         "schedule": "constant",
         "temperature": 0.07,
         "noise_scale": 0.5,
+        "noise": "absolute",
         "refined_batch": True,
         "concat": "refined",
         "keep_alignment": False,
