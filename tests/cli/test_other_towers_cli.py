@@ -211,6 +211,7 @@ def test_inspect_says_what_it_is(name, rtd, learned):
     run = rtd("inspect", learned(name))
     assert run.returncode == 0
     layouts = {"hf-blip": "blip", "hf-blip2": "blip2", "open_clip-siglip2": "open_clip_custom"}
+    layouts |= {"open_clip-roberta": "open_clip_roberta", "open_clip-mt5": "open_clip_mt5"}
     layout = layouts.get(name, "openai" if name.startswith("open_clip") else "hf")
     assert f"layout       {layout}\n" in run.stdout
 

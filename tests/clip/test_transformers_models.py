@@ -26,6 +26,7 @@ TEXTS = ("a photo of the dog", "5$, it's a RED shirt & café ☃", "", "two smal
 PICTURES = [Image.effect_mandelbrot((50, 40), (-2, -1, 1, 1), n).convert("RGB") for n in (9, 90)]
 BLIND = {"hf-siglip2": "NaFlex", "hf-blip2": "BLIP-2 gives each picture 32 vectors"}
 WITH_STATES = {"open_clip-metaclip2", "open_clip-metaclip2-mt5", "hf-clip", "hf-metaclip2"}
+WITH_STATES |= {"open_clip-roberta", "open_clip-mt5"}
 
 
 @pytest.fixture(scope="session")
@@ -308,6 +309,22 @@ def test_a_folder_without_its_tokenizer_is_told_what_to_add(name, tmp_path):
         path.unlink()
     with pytest.raises(BackboneError, match=r"has no tokenizer\. Put tokenizer\.json and"):
         load_backbone(made.backbone)
+
+
+def test_a_text_encoder_whose_config_is_nowhere_is_told_what_to_fetch(tmp_path):
+    config = tmp_path / "tiny-nowhere.json"
+    text = tiny_models.NAMED | {"hf_model_name": "nobody/roberta"}
+    config.write_text(
+        json.dumps({"embed_dim": 64, "vision_cfg": tiny_models.VIT, "text_cfg": text})
+    )
+    (tmp_path / "weights.pt").touch()
+    words = (
+        r"text encoder of nobody/roberta, whose config\.json is not .*name the folder as hf_model"
+    )
+    with pytest.raises(BackboneError, match=words):
+        backbone_shape(str(config))
+    with pytest.raises(BackboneError, match=words):
+        load_backbone(str(config), str(tmp_path / "weights.pt"))
 
 
 def test_a_folder_with_another_models_tokenizer_is_refused(tmp_path):

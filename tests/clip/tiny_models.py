@@ -3,9 +3,10 @@ take. Each lies in a folder of its own, with the tokenizer of its kind where it 
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,9 @@ class OpenClip:
     text: Mapping[str, Any]
     vision: Mapping[str, Any]
     tokenizer: str = ""
-    more: Mapping[str, Any] = ()  # type: ignore[assignment]
+    more: Mapping[str, Any] = field(default_factory=dict)
+    encoder: transformers.PretrainedConfig | None = None
+    """Of a text encoder of transformers, without its vocabulary."""
 
     def save(self, name: str, folder: Path) -> Saved:
         """Write config, weights and tokenizer."""
@@ -71,7 +74,12 @@ class OpenClip:
         if self.tokenizer:
             tiny_tokenizers.MAKERS[self.tokenizer](folder)
             text["vocab_size"] = tiny_tokenizers.size(folder) + 4
-        config = {"embed_dim": 64, "vision_cfg": self.vision, "text_cfg": text, **dict(self.more)}
+        if self.encoder is not None:
+            encoder = copy.deepcopy(self.encoder)
+            encoder.vocab_size = text["vocab_size"]
+            encoder.save_pretrained(folder / "encoder")
+            text = {**self.text, "hf_model_name": str(folder / "encoder")}
+        config = {"embed_dim": 64, "vision_cfg": self.vision, "text_cfg": text, **self.more}
         path = folder / f"tiny-{name}.json"
         path.write_text(json.dumps(config))
         open_clip.add_model_config(path)
@@ -176,6 +184,19 @@ def _blip2(rows: int) -> nn.Module:
 
 
 CUSTOM = {"custom_text": True}
+ROBERTA = transformers.RobertaConfig(
+    **PARTS, pad_token_id=1, type_vocab_size=1, max_position_embeddings=90
+)
+MT5 = transformers.MT5Config(
+    d_model=64,
+    d_kv=32,
+    d_ff=64,
+    num_layers=2,
+    num_heads=2,
+    pad_token_id=0,
+    tie_word_embeddings=False,
+)
+NAMED = {"hf_tokenizer_name": "nobody/nowhere", "hf_pooler_type": "mean_pooler"}
 MODELS: Mapping[str, OpenClip | Folder] = {
     "open_clip-siglip2": OpenClip(
         SIGLIP, TIMM | {"timm_proj": "none", "timm_pool": "avg"}, "gemma", CUSTOM
@@ -187,6 +208,8 @@ MODELS: Mapping[str, OpenClip | Folder] = {
     "open_clip-clipa": OpenClip(CLIPA, VIT | {"pool_type": "avg", "no_ln_pre": True}, "bert"),
     "open_clip-pe-core": OpenClip({"context_length": 32}, TIMM, more=CUSTOM),
     "open_clip-convnext": OpenClip({}, TIMM | {"timm_model_name": "test_convnext"}),
+    "open_clip-roberta": OpenClip(NAMED, VIT, "roberta", encoder=ROBERTA),
+    "open_clip-mt5": OpenClip(NAMED | {"hf_proj_type": "linear"}, VIT, "mt5", encoder=MT5),
     "hf-clip": Folder(_clip, "CLIPImageProcessor", CROPPED),
     "hf-metaclip2": Folder(_metaclip2, "CLIPImageProcessor", CROPPED, "xlm"),
     "hf-siglip": Folder(_siglip, "SiglipImageProcessor", SQUARE, "gemma"),

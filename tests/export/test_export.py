@@ -219,12 +219,12 @@ def test_a_transformers_folder_has_both_towers(patch, clip, tmp_path, ids, expec
     from transformers import CLIPModel, CLIPTextModelWithProjection, CLIPVisionModelWithProjection
 
     original = hf_folder(tmp_path / "base", clip)
-    beside = {"vocab.txt": True, "extra.json": True, "pytorch_model.bin.index.json": False}
+    beside = {"notes.txt": True, "extra.json": True, "pytorch_model.bin.index.json": False}
     for name in (*beside, "flax_model.msgpack"):
         (tmp_path / "base" / name).write_text("{}")
     done = export_patch(ExportJob(patch, tmp_path / "new", tmp_path / "base"), "lincir")
     kept = {path.name for path in (tmp_path / "new").iterdir()}
-    assert kept >= {"config.json", "vocab.txt", "extra.json"}
+    assert kept >= {"config.json", "notes.txt", "extra.json"}
     assert not kept & {"pytorch_model.bin.index.json", "flax_model.msgpack"}
     assert 0 < done.surviving < 1
     text = CLIPTextModelWithProjection.from_pretrained(tmp_path / "new").eval()
