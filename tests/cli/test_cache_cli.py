@@ -32,8 +32,12 @@ def test_pictures_are_listed_and_cleared_too(rtd, tmp_path, monkeypatch):
 
     monkeypatch.setenv("RTD_CACHE", str(tmp_path))
     assert "0 lists, 0 unfinished" in rtd("cache", "list").stdout
-    KeptEmbeddings(pictures_folder(), "whole").keep(torch.ones(2000, 100))
-    KeptEmbeddings(pictures_folder(), "part").keep_shard(range(5), torch.ones(5, 3))
+    whole = KeptEmbeddings(pictures_folder(), "whole", (2000, 100))
+    whole.keep_shard(range(2000), torch.ones(2000, 100))
+    whole.merge([range(2000)])
+    whole.drop_shards()
+    part = KeptEmbeddings(pictures_folder(), "part", (9, 3))
+    part.keep_shard(range(5), torch.ones(5, 3))
     assert "1 lists, 1 unfinished  0.8 MB" in rtd("cache", "list").stdout
     found = json.loads(rtd("cache", "list", "--json").stdout)["pictures"]
     assert (found["lists"], found["unfinished"]) == (1, 1)
