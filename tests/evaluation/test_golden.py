@@ -19,6 +19,7 @@ from golden.vectors import WIDTH, digest, image_vector, query_vector
 from torch import Tensor, nn
 
 from rtd_adapters import get_method
+from rtd_adapters.clip.text import CLIP_BPE, TextTower
 from rtd_adapters.evaluation.benchmark import Benchmark, EvalQuery, Part, load_benchmark
 from rtd_adapters.evaluation.queries import QueryEmbedder, embed_plain
 from rtd_adapters.evaluation.result import Outcome
@@ -46,6 +47,8 @@ class Tower:
 
     config = SimpleNamespace(context_length=77)
     device = torch.device("cpu")
+    vocabulary = CLIP_BPE
+    tokenizer = TextTower.tokenizer
 
     def __call__(
         self, ids: Tensor, pseudo: Tensor | None = None, placeholder_id: int | None = None
