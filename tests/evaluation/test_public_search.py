@@ -125,7 +125,7 @@ def test_what_does_not_fit(backbone, opened):
         embed_pictures(backbone, [picture], preprocess="square")
     with pytest.raises(UsageError, match="2 pictures and 1 ids"):
         search_gallery(torch.ones(1, 4), torch.ones(2, 4), ["a"])
-    with pytest.raises(UsageError, match="no image tower: it was dropped"):
+    with pytest.raises(UsageError, match="no image tower for rtd: it was dropped"):
         embed_pictures(load_backbone("demo").drop_images(), [picture])
 
 

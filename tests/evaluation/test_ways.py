@@ -34,7 +34,7 @@ def result(benchmark, reference, shares, parts=("",)):
         if name not in ("base", "patched")
     }
     records = [
-        QueryRecord(str(n), part, reference, "text", ["t"], "", 1, 1, [], [])
+        QueryRecord(str(n), part, reference, "text", ["t"], "", 1, 1, [], [], 1)
         for n, part in enumerate(names)
     ]
     return Result(
