@@ -151,7 +151,7 @@ backbone_option = click.option(
     default="demo",
     show_default=True,
     help="`demo` (the built-in world), an open_clip name such as ViT-L-14, an open_clip "
-    "model-config JSON, or a local transformers CLIP folder.",
+    "model-config JSON, or a local transformers folder (docs/towers.md).",
 )
 pretrained_option = click.option(
     "--pretrained",

@@ -19,5 +19,5 @@ columns_option = click.option(
 encoder_option = click.option(
     "--backbone",
     help="Text encoder that similarities are measured with: an open_clip name, a model-config "
-    "JSON, a transformers CLIP folder, or `demo`.  [none]",
+    "JSON, a transformers folder, or `demo`.  [none]",
 )
