@@ -78,8 +78,12 @@ def _rows(
 def _tower(metadata: PatchMetadata) -> str:
     """What of its build is not CLIP's."""
     from rtd_adapters.clip.text import TowerConfig
+    from rtd_adapters.errors import BackboneError
 
-    tower = TowerConfig.from_dict(metadata.tower)
+    try:
+        tower = TowerConfig.from_dict(metadata.tower)
+    except BackboneError as error:
+        return f"not described: {error}"
     return ", ".join(f"{name} {value}" for name, value in tower.not_clips.items())
 
 

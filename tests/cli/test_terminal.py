@@ -153,7 +153,7 @@ def test_plugins(command, more, rtd, monkeypatch):
 def test_doctors_commands_are_one_word_a_path_even_when_it_would_run_something(rtd, tmp_path):
     folder = tmp_path / "a model; touch $(PWNED)"
     folder.mkdir()
-    (folder / "config.json").write_text("{}")
+    (folder / "config.json").write_text('{"model_type": "clip"}')
     found = json.loads(rtd("doctor", folder, "--json").stdout)
     assert shlex.split(found["commands"][0])[5] == str(folder)
     path = tmp_path / "p;x.safetensors"
