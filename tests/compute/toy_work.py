@@ -24,8 +24,8 @@ def square(number, tell):
 def wait(folder, tell):
     """For a minute; tidies up."""
     own = Path(folder) / str(os.getpid())
-    own.write_text("at work")
     try:
+        own.write_text("at work")
         time.sleep(60)
     finally:
         own.write_text("tidied")
@@ -42,7 +42,7 @@ def fail(kind, tell):
     """After another one is at work, whose folder is given with the kind."""
     kind, _, folder = kind.partition(" ")
     deadline = time.monotonic() + 30
-    while folder and not list(Path(folder).iterdir()) and time.monotonic() < deadline:
+    while folder and not _at_work(Path(folder)) and time.monotonic() < deadline:
         time.sleep(0.02)
     if kind == "file":
         raise FileError("x.pt is damaged. Fetch it again.")
@@ -51,6 +51,10 @@ def fail(kind, tell):
     if kind == "awkward":
         raise Awkward(1, 2)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _at_work(folder):
+    return any(path.read_text() == "at work" for path in folder.iterdir())
 
 
 def either(given, tell):
