@@ -42,6 +42,7 @@ COLUMNS = (
     "one",
     "three",
     "fast = reference",
+    "in fp64",
     "applied",
     "reverted",
     "at strength 0.5",
@@ -63,6 +64,7 @@ class Row:
     one: float
     several: float
     engines: float
+    engines_fine: float
     applied: float
     reverted: bool
     half: float
@@ -76,11 +78,10 @@ class Row:
 
     def cells(self) -> list[str]:
         """As they stand in the table."""
-        name, *parity, engines, applied, reverted, half = astuple(self)[:8]
-        differences = [_digit(value) for value in (*parity, engines, applied)]
+        name, *differences, reverted, half = astuple(self)[:9]
         return [
             name,
-            *differences,
+            *map(_digit, differences),
             "yes" if reverted else "NO",
             _digit(half),
             f"{self.first_loss:.2f} to {self.last_loss:.2f}",
@@ -114,10 +115,10 @@ def row(maker: Maker, batch_size: int, rounds: int, rate: float) -> Row:
     name = case.name
     del case, loaded
     tower = _made(maker).tower()  # as it was before training, which leaves random texts alike
-    apart = _engines(tower, batch_size)
+    apart = (_engines(tower, batch_size), _engines(tower.double(), batch_size))
     gc.collect()
-    times = seconds_per_step(tower, batch_size, rounds)
-    return Row(name, *parities, apart, *on, losses[0], losses[-1], distance, again, *times)
+    times = seconds_per_step(tower.float(), batch_size, rounds)
+    return Row(name, *parities, *apart, *on, losses[0], losses[-1], distance, again, *times)
 
 
 def _made(maker: Maker) -> Case:
@@ -127,9 +128,14 @@ def _made(maker: Maker) -> Case:
 
 
 def _engines(tower: TextTower, batch_size: int) -> float:
-    towers = towers_for(tower)
+    """Both towers of a step are one here, and its token table takes gradients by rows: less memory
+    for the same figures."""
+    tower.token_embedding.sparse = True
+    towers = towers_for(tower, tower.requires_grad_(True))
     batch = some_batch(towers, batch_size)
-    return engine_difference(towers, TrainingSettings(batch_size=batch_size), batch)
+    found = engine_difference(towers, TrainingSettings(batch_size=batch_size), batch)
+    tower.requires_grad_(False)
+    return found
 
 
 def header() -> str:

@@ -72,7 +72,7 @@ def parity(case: Case, tower: TextTower, placeholders: int = 0) -> float:
 
 
 def towers_for(tower: TextTower, student: TextTower | None = None) -> Towers:
-    """Those of a run with a random projection of SEARLE's kind."""
+    """Those of a run with a random projection like SEARLE's; the student is a copy unless given."""
     method = get_method("searle")
     if student is None:
         student = copy.deepcopy(tower).requires_grad_(True)
@@ -85,7 +85,8 @@ def projection_for(tower: TextTower) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         projection = get_method("searle").build_projection(shape)
-    return projection.eval().requires_grad_(False)
+    dtype = tower.token_embedding.weight.dtype
+    return projection.eval().requires_grad_(False).to(dtype)
 
 
 def with_factors(towers: Towers) -> Towers:
@@ -113,14 +114,20 @@ def engine_difference(towers: Towers, settings: TrainingSettings, batch: Triplet
     quick_loss, quick = _step(FastEngine, towers, settings, batch)
     if quick.keys() != gradients.keys():
         return math.inf
-    whole = sum(gradient.square().sum() for gradient in gradients.values()).sqrt().item()
+    norms = {name: _norm(gradient) for name, gradient in gradients.items()}
+    whole = math.hypot(*norms.values())
     found = [abs(quick_loss - loss) / loss]
     for name, gradient in gradients.items():
         # A key bias has no true gradient; what is there is rounding, so it is judged by the whole.
-        scale = whole if name.endswith("k_proj.bias") else gradient.norm().item()
-        apart = (quick[name] - gradient).norm().item()
+        scale = whole if name.endswith("k_proj.bias") else norms[name]
+        apart = _norm(quick[name] - gradient)
         found.append(apart / scale if scale else (math.inf if apart else 0.0))
     return max(found)
+
+
+def _norm(gradient: Tensor) -> float:
+    values = gradient.coalesce().values() if gradient.is_sparse else gradient
+    return values.norm().item()
 
 
 def _step(

@@ -101,7 +101,7 @@ class FastEngine:
         return nt_xent(anchors.flatten(0, 1), whole.flatten(0, 1), temperature)
 
     def _queries(self, part: TripletBatch, references: Tensor) -> Tensor:
-        """[kinds, rows, embed_dim] of the student for some rows of a batch, in fp32.
+        """[kinds, rows, embed_dim] of the student for some rows of a batch, in fp32 or better.
 
         Gradients at the embeddings are small, and fp16 would round them to zero between passes.
         """
@@ -114,7 +114,8 @@ class FastEngine:
                 refined_compositions(self._towers, part, references, self._settings),
                 self._settings.checkpoint_activations,
             )
-        return torch.stack(embeddings).float()
+        whole = torch.stack(embeddings)
+        return whole.to(torch.promote_types(whole.dtype, torch.float32))
 
 
 def _parts(rows: slice, size: int) -> list[slice]:

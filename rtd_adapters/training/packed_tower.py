@@ -139,5 +139,6 @@ def _attention(q: Tensor, k: Tensor, v: Tensor, sight: Sight, scale: float | Non
         return F.scaled_dot_product_attention(q, k, v, sight.mask, is_causal=causal, scale=scale)
     # PyTorch's CPU kernel takes five times as long for bf16's gradients as for fp32's.
     with torch.autocast("cpu", enabled=False):
-        q, k, v = q.float(), k.float(), v.float()
+        fine = torch.promote_types(q.dtype, torch.float32)
+        q, k, v = q.to(fine), k.to(fine), v.to(fine)
         return F.scaled_dot_product_attention(q, k, v, sight.mask, is_causal=causal, scale=scale)

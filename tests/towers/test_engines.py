@@ -42,22 +42,10 @@ def test_loss_and_every_gradient_are_the_references(name, kind, tower):
     assert engine_difference(towers, TrainingSettings(), some_batch(towers, 7)) <= TOLERANCE
 
 
-@pytest.fixture
-def double(monkeypatch):
-    """Lets double precision through where fp32 is asked for."""
-    single = torch.Tensor.float
-
-    def keep(tensor, *given):
-        return tensor if tensor.dtype == torch.float64 else single(tensor, *given)
-
-    monkeypatch.setattr(torch.Tensor, "float", keep)
-
-
 @pytest.mark.parametrize("name", TINY)
-def test_in_double_precision_nothing_of_a_difference_is_left(name, tower, double):
+def test_in_double_precision_nothing_of_a_difference_is_left(name, tower):
     """What is left in fp32 is rounding, and no part of a text too few or too many."""
     towers = towers_for(copy.deepcopy(tower).double())
-    towers.projection.double()
     assert engine_difference(towers, TrainingSettings(), some_batch(towers, 5)) <= 1e-12
 
 

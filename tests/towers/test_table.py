@@ -14,7 +14,10 @@ from rtd_adapters.clip.text.families import FAMILIES
 PAGE = (Path(__file__).parents[2] / "docs" / "towers.md").read_text(encoding="utf-8")
 ROWS = [[cell.strip() for cell in line.split("|")[1:-1]] for line in PAGE.splitlines()]
 TABLE = {cells[0]: cells for cells in ROWS if len(cells) == len(COLUMNS)}
-DIFFERENCES = ("no pseudo token", "one", "three", "fast = reference", "applied", "at strength 0.5")
+MOST = {"fast = reference": 1e-4, "in fp64": 1e-12}
+"""Of a difference, where it is not 1e-5: texts of random towers may lie so close together that much
+of a gradient in fp32 is rounding; nothing of it is left in double precision."""
+DIFFERENCES = ("no pseudo token", "one", "three", *MOST, "applied", "at strength 0.5", "reloaded")
 
 
 @pytest.mark.parametrize("name", ["open_clip SigLIP 2", "transformers BLIP", "open_clip CLIP"])
@@ -29,8 +32,8 @@ def test_the_tables_own_code_makes_a_row_of_a_tiny_tower(name):
 
 def require_within_bounds(cells):
     assert cells["reverted"] == "yes"
-    for column in (*DIFFERENCES, "reloaded"):
-        assert float(cells[column]) <= 1e-5, (cells["text tower"], column)
+    for column in DIFFERENCES:
+        assert float(cells[column]) <= MOST.get(column, 1e-5), (cells["text tower"], column)
     assert float(cells["times faster"]) > 0
 
 

@@ -40,7 +40,7 @@ class GatedMLP(nn.Module):
 
 
 class ScaleNorm(nn.Module):
-    """T5's norm: by the root mean square, in fp32, with neither mean nor bias."""
+    """T5's norm: by the root mean square, in fp32 or better, with neither mean nor bias."""
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -49,7 +49,8 @@ class ScaleNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape as `x`."""
-        scale = torch.rsqrt(x.float().square().mean(-1, keepdim=True) + self.eps)
+        fine = x.to(torch.promote_types(x.dtype, torch.float32))
+        scale = torch.rsqrt(fine.square().mean(-1, keepdim=True) + self.eps)
         return self.weight * (x * scale)
 
 
