@@ -42,11 +42,11 @@ def export_patch(job: ExportJob, target: str) -> Exported:
     if job.strength != 1 and not exporter.strengths:
         raise UsageError(f"{target} exports whole patches only. Leave --strength at 1.")
     require_free = require_new_folder if exporter.folder else require_writable
-    if exporter.openai_builder:
-        _require_openai_builder(job.patch, target)
     with claimed(job.out):
         require_free(job.out, overwrite=job.overwrite)
         _require_clip(job.patch, target)
+        if exporter.openai_builder:
+            _require_openai_builder(job.patch, target)
         described_tower(job.patch.metadata, job.patch.state())
         base = exporter.write(job)
     surviving = None
