@@ -173,7 +173,8 @@ REPOSITORIES = (
         {"src/eval_retrieval.py": "load("},
         (
             "rtd export weights.safetensors --for keds --base YOUR_RESUME.pt --out new.pt",
-            RUN + "src/eval_retrieval.py --resume YOUR_RESUME.pt --eval-mode cirr ...",
+            RUN
+            + "src/eval_retrieval.py --resume YOUR_RESUME.pt --eval-mode cirr --distributed ...",
         ),
         (
             "--resume gives the CLIP alone; the streams come from image_branch/checkpoints and "
