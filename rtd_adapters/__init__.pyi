@@ -52,9 +52,24 @@ from .jobs.check import CheckJob as CheckJob, run_check as run_check
 from .jobs.diagnose import diagnose as diagnose
 from .jobs.inputs import PatchJob as PatchJob
 from .jobs.patch import PatchResult as PatchResult, run_patch as run_patch
+from .jobs.projection.inputs import (
+    ProjectionJob as ProjectionJob,
+    projection_settings as projection_settings,
+)
+from .jobs.projection.train import train_projection as train_projection
 from .jobs.recipe import recipe_settings as recipe_settings
 from .jobs.sweep import run_sweep as run_sweep
 from .methods.installed import get_method as get_method
+from .methods.inversion import (
+    Concept as Concept,
+    Described as Described,
+    Inverted as Inverted,
+    Inverting as Inverting,
+    Lesson as Lesson,
+    LessonBatch as LessonBatch,
+    ProjectionTraining as ProjectionTraining,
+    TokenTeaching as TokenTeaching,
+)
 from .methods.method import Method as Method, MethodOption as MethodOption
 from .methods.projections import (
     convert_projection as convert_projection,
@@ -71,6 +86,7 @@ from .training import (
     Trainer as Trainer,
     TrainingSettings as TrainingSettings,
 )
+from .training.objective import nt_xent as nt_xent
 from .triplets import (
     Triplet as Triplet,
     TripletSet as TripletSet,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rtd_adapters import BackboneShape, Method, hookimpl
 
 from .export import register_exporters as register_exporters
+from .training import LincirTraining
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 class Lincir(Method):
@@ -33,6 +34,7 @@ class Lincir(Method):
     backbone = ("ViT-L-14", "openai")
     checked_with = ("demo",)
     injections = ("call", "file", "launcher")
+    projection_training = LincirTraining()
 
     def build_projection(self, shape: BackboneShape) -> nn.Module:
         """Phi with hidden width 4 x embed_dim."""
@@ -46,6 +48,12 @@ class Lincir(Method):
 
         tensors = tensors_under(read_checkpoint(path), "Phi", path)
         return fill_projection(self.build_projection(shape), tensors, path)
+
+    def projection_checkpoint(
+        self, tensors: Mapping[str, Tensor], clip: Mapping[str, Tensor] | None
+    ) -> dict[str, Any]:
+        """As train_phi.py writes it and validate.py reads it."""
+        return {"epoch": 0, "Phi": dict(tensors)}
 
 
 @hookimpl

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rtd_adapters import BackboneError, BackboneShape, Method, hookimpl
 
 from .export import OF_KEDS, register_exporters as register_exporters
+from .training import Pic2WordTraining
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 class Pic2Word(Method):
@@ -32,6 +33,7 @@ class Pic2Word(Method):
     backbone = ("ViT-L-14", "openai")
     checked_with = ("demo",)
     injections = ("call", "file", "launcher")
+    projection_training = Pic2WordTraining()
 
     def build_projection(self, shape: BackboneShape) -> nn.Module:
         """IM2TEXT with two blocks of width 512."""
@@ -54,6 +56,13 @@ class Pic2Word(Method):
         tensors = tensors_under(checkpoint, "state_dict_img2text", path)
         module = Im2Text.sized_like(tensors, shape.embed_dim, shape.text_width)
         return fill_projection(module, tensors, path)
+
+    def projection_checkpoint(
+        self, tensors: Mapping[str, Tensor], clip: Mapping[str, Tensor] | None
+    ) -> dict[str, Any]:
+        """As its scripts read it (`--resume`), which want the whole CLIP beside it."""
+        own = {"epoch": 0, "name": "rtd", "state_dict_img2text": dict(tensors)}
+        return own if clip is None else own | {"state_dict": dict(clip)}
 
 
 def _require_alone(checkpoint: object, path: Path) -> None:

@@ -62,6 +62,8 @@ def _print(installed: Registry, as_json: bool) -> None:
         echo(f"    backbone  {'/'.join(method.backbone)}")
         echo(f"    checked   with {', '.join(method.checked_with) or 'nothing yet'}")
         echo(f"    patch in  by {', by '.join(method.injections)}")
+        if training := method.projection_training:
+            echo(f"    trained   from {training.learns_from}, by rtd projection train")
         for option, about in method.options.items():
             default = f" [{about.default}]" if about.default else ""
             echo(f"    option    {option}: {about.help}{default}")
@@ -82,6 +84,9 @@ def _records(installed: Registry) -> dict[str, object]:
                 "backbone": "/".join(method.backbone),
                 "checked_with": list(method.checked_with),
                 "injections": list(method.injections),
+                "projection_learns_from": training.learns_from
+                if (training := method.projection_training)
+                else None,
                 "options": {option: about.help for option, about in method.options.items()},
                 "url": method.reference_url,
             }

@@ -45,6 +45,12 @@ OPTIMISATION = (
         help="Learning rate after the warm-up." + RECIPE.format("constant", "cosine"),
     ),
 )
+NOISE = click.option(
+    "--noise",
+    type=click.Choice(["absolute", "relative"]),
+    help="Unit of --noise-scale: unnormalised embeddings' own, as published for CLIP, or each "
+    "embedding's length, for towers of another norm (ours).  [absolute]",
+)
 OBJECTIVE = (
     click.option("--temperature", type=options.FiniteNumber(), help="Of the objective.  [0.07]"),
     click.option(
@@ -52,12 +58,7 @@ OBJECTIVE = (
         type=options.FiniteNumber(),
         help="Noise of the refined concatenation; 0 is none.  [0.5]",
     ),
-    click.option(
-        "--noise",
-        type=click.Choice(["absolute", "relative"]),
-        help="Unit of --noise-scale: unnormalised embeddings' own, as published for CLIP, or each "
-        "embedding's length, for towers of another norm (ours).  [absolute]",
-    ),
+    NOISE,
     click.option(
         "--refined-batch/--no-refined-batch",
         default=None,
@@ -77,13 +78,20 @@ OBJECTIVE = (
     ),
 )
 """What is learned."""
+ACCUMULATION = click.option(
+    "--gradient-accumulation", type=int, help="Batches averaged before each step.  [1]"
+)
+CLIPPING = click.option(
+    "--max-grad-norm", type=options.FiniteNumber(), help="Clip the gradient to this norm."
+)
+MIXED_PRECISION = click.option(
+    "--mixed-precision",
+    type=click.Choice(["no", "fp16", "bf16"]),
+    help="Autocast of the text tower that the gradient goes through.  [no]",
+)
 STEP = (
-    click.option(
-        "--gradient-accumulation", type=int, help="Batches averaged before each step.  [1]"
-    ),
-    click.option(
-        "--max-grad-norm", type=options.FiniteNumber(), help="Clip the gradient to this norm."
-    ),
+    ACCUMULATION,
+    CLIPPING,
     click.option(
         "--engine",
         type=click.Choice(["fast", "reference"]),
@@ -110,11 +118,7 @@ STEP = (
         help="With several processes, take negatives from each one's own rows, as the "
         "official script does.  [from the whole batch]",
     ),
-    click.option(
-        "--mixed-precision",
-        type=click.Choice(["no", "fp16", "bf16"]),
-        help="Autocast of the trained tower.  [no]",
-    ),
+    MIXED_PRECISION,
 )
 """How a step is computed."""
 CHECKPOINTS = (
@@ -145,13 +149,13 @@ VALIDATION = (
         default=0,
         metavar="STEPS",
         show_default=True,
-        help="Steps between validations on held-out triplets; 0 is never.",
+        help="Steps between validations on what is held out; 0 is never.",
     ),
     click.option(
         "--select",
         metavar="METRIC",
-        help="Keep the step that was best on a validation metric, such as "
-        "anchor_recall@1, instead of the last.",
+        help="Keep the step that was best on a validation metric instead of the last, such as "
+        "anchor_recall@1 of a patch or inversion_recall@1 of a projection.",
     ),
 )
 """How a run is watched on held-out triplets."""

@@ -22,6 +22,20 @@ if TYPE_CHECKING:
     from rtd_adapters.triplets import TripletSet
 
 TRIPLETS, SEED = 20_000, 0
+FEW = {"batch_size": 128, "learning_rate": 1e-3, "warmup_steps": 0, "schedule": "constant"}
+PROJECTIONS: dict[str, dict[str, Any]] = {
+    "lincir": FEW
+    | {
+        "steps": 500,
+        "learning_rate": 2e-3,
+        "warmup_steps": 20,
+        "schedule": "cosine",
+        "noise_scale": 2.5,
+    },
+    "pic2word": FEW | {"steps": 200, "weight_decay": 0.01},
+    "searle": FEW | {"steps": 200},
+}
+"""Settings with which projections are trained here."""
 
 
 class DemoBackbone(BackboneSource):
@@ -69,6 +83,10 @@ class DemoBackbone(BackboneSource):
             "warmup_steps": 20,
             "schedule": "cosine",
         }
+
+    def projection_recipe(self, method: str) -> Mapping[str, Any]:
+        """Larger steps and far fewer of them here too; see docs/world.md, "Projections"."""
+        return PROJECTIONS.get(method, {})
 
     def world(self, method: Method, projection: nn.Module, backbone: Backbone) -> World:
         """Its held-out queries."""

@@ -86,6 +86,9 @@ def recognise_file(path: Path) -> Finding:
 
 
 def _of_dict(path: Path, checkpoint: Mapping[Any, Any]) -> Finding | None:
+    if PROJECTION_KEY in checkpoint:
+        method = _named_method(checkpoint[PROJECTION_KEY], path)
+        return _projection(path, method, "as rtd projection train writes it")
     if "Phi" in checkpoint:
         finding = _projection(path, "searle", "an MLP under 'Phi'; LinCIR's has the same form")
         return replace(finding, commands=(*finding.commands, *_convert(path, "lincir")))
@@ -139,7 +142,7 @@ def _safetensors(path: Path) -> Finding:
     shapes, metadata = read_header(path)
     if PROJECTION_KEY in metadata:
         method = _named_method(metadata[PROJECTION_KEY], path)
-        return _projection(path, method, "as rtd projection convert writes it")
+        return _projection(path, method, "as rtd projection train and convert write it")
     if PATCH_KEY in metadata:
         return Finding("a patch of rtd-adapters", commands=(f"rtd inspect {typed(path)}",))
     layout = _layout(shapes)
@@ -150,10 +153,10 @@ def _safetensors(path: Path) -> Finding:
     return _clip(path, "tensors of a CLIP, with no patch's metadata", layout, sizes)
 
 
-def _named_method(text: str, path: Path) -> str:
-    about = parse_json(text, f"{path}'s metadata")
+def _named_method(text: Any, path: Path) -> str:
+    about = parse_json(str(text), f"{path}'s metadata")
     if not isinstance(about, dict) or not isinstance(about.get("method"), str):
-        raise FileError(f"{path} does not say whose projection it is. Convert it again.")
+        raise FileError(f"{path} does not say whose projection it is. Write it again.")
     return about["method"]
 
 

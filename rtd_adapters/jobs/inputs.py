@@ -13,7 +13,7 @@ from rtd_adapters.clip.backbones import DEFAULT, Backbone, load_backbone
 from rtd_adapters.clip.precisions import dtype_named
 from rtd_adapters.clip.sources import BackboneSource, backbone_source
 from rtd_adapters.clip.text import TextTower
-from rtd_adapters.errors import FileError, UsageError
+from rtd_adapters.errors import UsageError
 from rtd_adapters.io.atomic import require_new_folder, require_writable
 from rtd_adapters.jobs.calibration import PictureFolder, calibrated_head, require_lifted
 from rtd_adapters.jobs.lift import lift_note
@@ -27,8 +27,7 @@ from rtd_adapters.patch import TextEncoderPatch
 from rtd_adapters.patch.lora import LoRASettings
 from rtd_adapters.patch.metadata import PAPER
 from rtd_adapters.training import RunOptions, Towers, Trainer, TrainingSettings
-from rtd_adapters.training.metrics_file import MetricsFile
-from rtd_adapters.training.run_folder import FINISHED, has_checkpoint, is_finished
+from rtd_adapters.training.run_folder import require_free_run
 from rtd_adapters.training.trackers import require_tracker
 from rtd_adapters.triplets import TripletSet, read_triplets
 from rtd_adapters.triplets.columns import parse_columns
@@ -185,21 +184,7 @@ def require_free_outputs(job: PatchJob) -> None:
         require_writable(job.card, overwrite=job.overwrite)
     if job.adapter_out:
         require_new_folder(job.adapter_out, overwrite=job.overwrite)
-    require_writable(MetricsFile(job.run_folder).path, overwrite=True)
-    if not job.options.resume:
-        MetricsFile(job.run_folder).require_ours()
-    if job.overwrite:
-        return
-    if is_finished(job.run_folder):
-        raise FileError(
-            f"{job.run_folder} holds a finished run ({FINISHED}). Name another --run-dir, or pass "
-            "--overwrite to replace it."
-        )
-    if has_checkpoint(job.run_folder) and not job.options.resume:
-        raise FileError(
-            f"{job.run_folder} holds an unfinished run. "
-            "Pass --resume to go on with it, or --overwrite to start anew."
-        )
+    require_free_run(job.run_folder, resume=job.options.resume, overwrite=job.overwrite)
 
 
 def load_inputs(job: PatchJob, say: Say = silent) -> Inputs:

@@ -28,6 +28,15 @@ class Provisions(Protocol):
         """Pictures of its own with known captions, on which figures are taken."""
 
 
+@runtime_checkable
+class TrainsProjections(Protocol):
+    """A `BackboneSource` that other settings suit than the published ones, as the built-in
+    world's, where a projection is trained."""
+
+    def projection_recipe(self, method: str) -> Mapping[str, Any]:
+        """Fields of `InversionSettings` for a method's projection."""
+
+
 def provisions(backbone: str) -> Provisions | None:
     """What the backbone of that name brings along, if it does."""
     source = backbone_source(backbone)

@@ -10,6 +10,7 @@ from rtd_adapters.errors import UsageError
 from rtd_adapters.jobs.provided import provisions
 from rtd_adapters.patch.metadata import PAPER
 from rtd_adapters.training import TrainingSettings
+from rtd_adapters.training.settings import Course
 
 CHECKPOINTS = 20
 """Of a run, from its first step to its last."""
@@ -65,6 +66,6 @@ def recipe_settings(
     return replace(RECIPES[recipe].over(own), **chosen)
 
 
-def checkpoint_interval(settings: TrainingSettings) -> int:
+def checkpoint_interval(settings: Course) -> int:
     """Steps between two checkpoints."""
     return max(1, settings.steps // CHECKPOINTS)

@@ -12,7 +12,7 @@ from abc import ABC
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rtd_adapters.errors import UsageError
 from rtd_adapters.methods.query import Composition
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from rtd_adapters.clip.shapes import BackboneShape
     from rtd_adapters.clip.text import TextTower, Tokenizer
+    from rtd_adapters.methods.inversion import ProjectionTraining
 
 M = TypeVar("M", bound="Method")
 STAND_IN = "stand_in"
@@ -81,6 +82,8 @@ class Method(ABC):
     reuses: str = ""
     """The method that training sees in its place where `stand_in` is `reuse`, as the paper's code
     reuses one encoder for several methods: one whose projection reads one embedding."""
+    projection_training: ProjectionTraining | None = None
+    """How its projection is trained (`rtd projection train`); None where nobody says."""
     _chosen: Mapping[str, str] = MappingProxyType({})
 
     def configured(self: M, chosen: Mapping[str, str]) -> M:
@@ -154,6 +157,19 @@ class Method(ABC):
             captions: [N, embed_dim] of their captions.
         """
         return
+
+    def projection_checkpoint(
+        self, tensors: Mapping[str, Tensor], clip: Mapping[str, Tensor] | None
+    ) -> dict[str, Any]:
+        """What the repository's own checkpoint file holds of a projection, for `torch.save`; what
+        `load_projection` reads. By default the tensors themselves.
+
+        Args:
+            tensors: of the projection.
+            clip: the whole CLIP it was trained for, in OpenAI's names, for repositories that keep
+                both in one file; None where its tensors have other names.
+        """
+        return dict(tensors)
 
     def tokenizer(self, tower: TextTower) -> Tokenizer:
         """The tokenizer of the method's prompts: the tower's own, unless the repository changes

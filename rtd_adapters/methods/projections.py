@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from rtd_adapters.clip.finite import not_finite
 from rtd_adapters.clip.sources import backbone_source
 from rtd_adapters.errors import BackboneError, RtdError, UsageError
-from rtd_adapters.io.atomic import whole_file
-from rtd_adapters.io.checkpoints import read_header
 from rtd_adapters.io.hashes import file_sha256
 from rtd_adapters.methods.installed import installed_methods
+from rtd_adapters.methods.projection_files import (
+    KEY,
+    about_projection,
+    require_base,
+    write_safetensors,
+)
 
 if TYPE_CHECKING:
     from rtd_adapters.clip.backbones import Backbone
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from rtd_adapters.methods.method import Method
 
 SHOWN_KEYS = 3
-KEY = "rtd_projection"
-"""Of the metadata in a converted file."""
 
 
 def tensors_under(checkpoint: object, key: str, path: Path) -> dict[str, Tensor]:
@@ -39,7 +39,7 @@ def tensors_under(checkpoint: object, key: str, path: Path) -> dict[str, Tensor]
     """
     if not isinstance(checkpoint, Mapping):
         raise BackboneError(f"{path} holds a {type(checkpoint).__name__}, not a checkpoint dict.")
-    state = checkpoint.get(key, checkpoint)
+    state = checkpoint.get(key, {name: v for name, v in checkpoint.items() if name != KEY})
     if isinstance(state, Mapping) and state and all(isinstance(v, Tensor) for v in state.values()):
         return {name.removeprefix("module."): tensor for name, tensor in state.items()}
     present = ", ".join(sorted(map(str, checkpoint))[:8])
@@ -128,7 +128,8 @@ def load_projection(
 
     Raises:
         UsageError: the backbone brings none.
-        FileError, BackboneError: as `open_projection`.
+        FileError, BackboneError: as `open_projection`; or the file knows its tower and it is
+            another.
     """
     if not method.needs_projection:
         return method.build_projection(backbone.shape), {}
@@ -139,6 +140,7 @@ def load_projection(
         raise UsageError(f"backbone {backbone.name} needs --projection.")
     others = installed_methods().values()
     projection = open_projection(method, path, backbone.shape, others)
+    require_base(path, backbone)
     return projection, _origin(method, path)
 
 
@@ -157,23 +159,23 @@ def convert_projection(
         FileError, BackboneError: as `open_projection`; nothing is written then.
     """
     projection = open_projection(method, path, shape)
-    metadata: dict[str, object] = {
-        "method": method.name,
-        "backbone": backbone,
-        "shape": asdict(shape),
-    } | _origin(method, path)
-    tensors = {name: tensor.contiguous() for name, tensor in projection.state_dict().items()}
-    with whole_file(out) as temporary:
-        save_file(tensors, temporary, metadata={KEY: json.dumps(metadata)})
+    metadata: dict[str, object] = (
+        (about_projection(path) or {})
+        | {
+            "method": method.name,
+            "backbone": backbone,
+            "shape": asdict(shape),
+        }
+        | _origin(method, path)
+    )
+    write_safetensors(projection, metadata, out)
     return metadata
 
 
 def converted_for(path: Path) -> str | None:
     """The method that a converted file was made for; None for every other file."""
-    if path.suffix != ".safetensors":
-        return None
-    _, header = read_header(path)
-    return json.loads(header[KEY])["method"] if KEY in header else None
+    about = about_projection(path) if path.suffix == ".safetensors" else None
+    return str(about["method"]) if about else None
 
 
 def _reads(method: Method, path: Path, shape: BackboneShape) -> bool:

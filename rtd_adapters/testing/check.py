@@ -24,6 +24,12 @@ from rtd_adapters.testing.declarations import (
     pooling_reads_past_the_placeholder,
     texts_are_set,
 )
+from rtd_adapters.testing.inversion import (
+    teaching_moves_the_tokens,
+    trained_projection_is_read_again,
+    training_is_declared_whole,
+    training_reaches_the_projection_alone,
+)
 
 Check = Callable[[Method], None]
 
@@ -43,6 +49,10 @@ CHECKS: tuple[Check, ...] = (
     captions_compose_as_pictures,
     rows_are_independent,
     gradient_reaches_the_tower_alone,
+    training_is_declared_whole,
+    training_reaches_the_projection_alone,
+    teaching_moves_the_tokens,
+    trained_projection_is_read_again,
 )
 """Each takes a method and raises `AssertionError` where its promise is broken."""
 

@@ -10,18 +10,18 @@ from accelerate import Accelerator
 from rtd_adapters.compute.acceleration import accelerator_on
 from rtd_adapters.errors import UsageError
 from rtd_adapters.training.options import RunOptions
-from rtd_adapters.training.settings import TrainingSettings
+from rtd_adapters.training.settings import Course
 from rtd_adapters.training.trackers import require_tracker
 
 
 @contextmanager
-def accelerated(settings: TrainingSettings, options: RunOptions) -> Iterator[Accelerator]:
+def accelerated(settings: Course, options: RunOptions) -> Iterator[Accelerator]:
     """The run's device, precision, processes and tracker.
 
     Raises:
         TrainingError: the processes that were started did not come together.
-        UsageError: the settings do not allow for several processes, the tracker cannot be used, or
-            this machine has no such device.
+        UsageError: the processes cannot share a batch evenly, the tracker cannot be used, or this
+            machine has no such device.
     """
     if options.tracker:
         require_tracker(options.tracker, options.folder)
@@ -39,11 +39,7 @@ def accelerated(settings: TrainingSettings, options: RunOptions) -> Iterator[Acc
         yield accelerator
 
 
-def _require_even_shares(settings: TrainingSettings, processes: int) -> None:
-    if processes == 1:
-        return
-    if settings.engine == "reference":
-        raise UsageError("the reference engine runs in one process. Use --engine fast.")
+def _require_even_shares(settings: Course, processes: int) -> None:
     if settings.batch_size % processes:
         raise UsageError(
             f"--batch-size {settings.batch_size} cannot be shared evenly among "

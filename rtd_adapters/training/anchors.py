@@ -54,20 +54,21 @@ class Anchors:
             return self._compute(captions)
         kept = self._store.find(captions)
         missing = [row for row, hit in enumerate(kept.hits) if not hit]
-        vectors = kept.vectors.to(self._device)
+        vectors = kept.vectors.to(self.device)
         if missing:
             computed = self._compute([captions[row] for row in missing])
             self._store.add([captions[row] for row in missing], computed.cpu())
-            vectors[torch.tensor(missing, device=self._device)] = computed
+            vectors[torch.tensor(missing, device=self.device)] = computed
         return vectors
 
     def _compute(self, captions: list[str]) -> Tensor:
         parts = [captions[s : s + self._packed] for s in range(0, len(captions), self._packed)]
-        empty = torch.empty(0, self._tower.config.embed_dim, device=self._device)
+        empty = torch.empty(0, self._tower.config.embed_dim, device=self.device)
         return torch.cat(
             [empty, *(embed_queries(self._tower, self._tokenizer, [Query(part)]) for part in parts)]
         )
 
     @property
-    def _device(self) -> torch.device:
+    def device(self) -> torch.device:
+        """The tower's, where embeddings come."""
         return self._tower.device

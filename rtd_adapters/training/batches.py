@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import torch
 
 from rtd_adapters.clip.text import Tokenizer, clean_caption, clean_conditioning
 from rtd_adapters.errors import TripletError
-from rtd_adapters.training.order import ShuffledOrder
+from rtd_adapters.training.order import PLAIN, SHUFFLE, Draws
 from rtd_adapters.triplets import Triplet
-
-LARGEST_HOLDOUT = 512
-SHUFFLE, PLAIN, NOISE = 1, 2, 3  # independent streams of one seed
 
 
 @dataclass(frozen=True)
@@ -73,11 +69,9 @@ class TripletStream:
         self._triplets = triplets
         self._tokenizer = tokenizer
         self._batch_size = batch_size
-        self._seed = seed
         self._keep_alignment = keep_alignment
-        self._split = ShuffledOrder(len(triplets), seed)
-        self.holdout = min(LARGEST_HOLDOUT, len(triplets) // 10)
-        self.trained = len(triplets) - self.holdout
+        self._draws = Draws(len(triplets), seed)
+        self.holdout, self.trained = self._draws.holdout, self._draws.trained
         if self.trained < batch_size:
             raise TripletError(
                 f"{len(triplets)} triplets ({self.holdout} of them held out) do not fill one batch "
@@ -99,12 +93,12 @@ class TripletStream:
             conditioning=[clean_conditioning(row.conditioning, self._tokenizer) for row in rows],
             targets=[clean_caption(row.target, self._tokenizer) for row in rows],
             plain=[clean_caption(text, self._tokenizer) for text in plain],
-            noise_seed=ShuffledOrder(1 << 62, self._seed, NOISE)[number],
+            noise_seed=self._draws.noise_seed(number),
         )
 
     def held_out(self) -> TripletBatch:
         """The held-out slice as one batch, for validation."""
-        rows = [self._triplets[self._split[place]] for place in range(self.holdout)]
+        rows = [self._triplets[place] for place in self._draws.held_out()]
         return TripletBatch(
             references=[clean_caption(row.reference, self._tokenizer) for row in rows],
             conditioning=[clean_conditioning(row.conditioning, self._tokenizer) for row in rows],
@@ -112,12 +106,4 @@ class TripletStream:
         )
 
     def _draw(self, position: int, purpose: int) -> Triplet:
-        epoch, place = divmod(position, self.trained)
-        order = _order(self.trained, self._seed, purpose, epoch)
-        return self._triplets[self._split[self.holdout + order[place]]]
-
-
-@lru_cache(maxsize=16)
-def _order(length: int, *seed: int) -> ShuffledOrder:
-    """A batch asks for the same few orders again and again."""
-    return ShuffledOrder(length, *seed)
+        return self._triplets[self._draws.place(position, purpose)]

@@ -80,7 +80,7 @@ class FastEngine:
             loss = self._loss(anchors, encode(mine), mine)
             backward(loss)
             return loss
-        parts = _parts(mine, self._settings.chunk_size)
+        parts = parts_of(mine, self._settings.chunk_size)
         with torch.no_grad():
             queries = torch.cat([encode(rows) for rows in parts], dim=1)
         loss = self._loss(anchors, queries.requires_grad_(), mine)
@@ -118,6 +118,7 @@ class FastEngine:
         return whole.to(torch.promote_types(whole.dtype, torch.float32))
 
 
-def _parts(rows: slice, size: int) -> list[slice]:
+def parts_of(rows: slice, size: int) -> list[slice]:
+    """Some rows, at most `size` at a time."""
     starts = range(rows.start, rows.stop, size)
     return [slice(start, min(start + size, rows.stop)) for start in starts]

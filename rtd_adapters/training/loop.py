@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from rtd_adapters.errors import TrainingError
-from rtd_adapters.training.batches import TripletStream
 from rtd_adapters.training.metrics_file import MetricsFile
-from rtd_adapters.training.optimizer import make_optimizer
 from rtd_adapters.training.options import RunOptions
 from rtd_adapters.training.parameters import trained_tensors
 from rtd_adapters.training.reach import Reach
@@ -21,9 +21,27 @@ from rtd_adapters.training.record import TrainingRecord
 from rtd_adapters.training.resume import Checkpoints
 from rtd_adapters.training.schedule import learning_rate
 from rtd_adapters.training.selection import Selection
-from rtd_adapters.training.settings import TrainingSettings
-from rtd_adapters.training.step import Engine, StepContext, Towers
-from rtd_adapters.training.validation import held_out_figures
+from rtd_adapters.training.settings import Course
+from rtd_adapters.training.step import StepContext
+
+Backward = Callable[[Tensor], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a run trains, and how."""
+
+    model: nn.Module
+    """On the run's device, in training mode; its parameters that require a gradient are trained."""
+    optimizer: torch.optim.Optimizer
+    """Of these parameters."""
+    step: Callable[[int, Backward], Tensor]
+    """Adds the gradients of a batch's loss, by the batch's number, and returns that loss, detached.
+    Given and passed to `backward` is this process's part of it."""
+    validate: Callable[[], dict[str, float]]
+    """Figures on what is held out."""
+    title: str
+    """Of the progress bar."""
 
 
 class Loop:
@@ -33,39 +51,34 @@ class Loop:
         settings: what is computed.
         options: how it is carried out.
         accelerator: of this run.
-        towers: on the accelerator's device; the student is in training mode.
-        stream: of batches.
-        engine: computes the gradients of a batch.
-        context: what the engine was lent.
+        task: what is trained.
+        context: what its steps were lent.
         identity: of the run; a checkpoint of any other is refused.
     """
 
     def __init__(
         self,
-        settings: TrainingSettings,
+        settings: Course,
         options: RunOptions,
         accelerator: Accelerator,
-        towers: Towers,
-        stream: TripletStream,
-        engine: Engine,
+        task: Task,
         context: StepContext,
         identity: dict[str, Any],
     ) -> None:
         self._settings, self._options, self._accelerator = settings, options, accelerator
-        self._towers, self._student, self._stream = towers, towers.student, stream
-        self._engine = engine
+        self._task, self._model = task, task.model
         self._processes, self._store = context.processes, context.store
-        self._optimizer = accelerator.prepare(make_optimizer(self._student, settings))
-        self._selection = Selection(self._student, options.select)
+        self._optimizer = accelerator.prepare(task.optimizer)
+        self._selection = Selection(self._model, options.select)
         self._checkpoints = Checkpoints(
             options.folder,
             identity,
-            self._student,
+            self._model,
             self._optimizer.optimizer,
             accelerator.scaler,
             self._selection,
         )
-        self._reach = Reach(self._student)
+        self._reach = Reach(self._model)
         folder = options.folder if self._processes.is_main else None
         self._metrics = MetricsFile(folder) if folder else None
         self._record = TrainingRecord(steps=settings.steps)
@@ -90,8 +103,6 @@ class Loop:
         if self._store is not None:
             self._store.flush()
         self._record.selected_step = self._selection.take_best()
-        self._record.texts_cut = self._towers.tokenizer.truncated
-        self._record.texts_cleaned = self._towers.tokenizer.cleaned
         return self._record
 
     def _resume(self) -> None:
@@ -104,7 +115,7 @@ class Loop:
             total=self._settings.steps,
             initial=self._step,
             disable=self._options.quiet or not self._processes.is_main or None,
-            desc="patching",
+            desc=self._task.title,
             unit="step",
         )
 
@@ -115,9 +126,8 @@ class Loop:
         started, losses = time.perf_counter(), []
         first = self._step * self._settings.gradient_accumulation
         for number in range(first, first + self._settings.gradient_accumulation):
-            with self._accelerator.accumulate(self._student):
-                batch = self._stream.batch(number)
-                losses.append(self._engine.step(batch, self._accelerator.backward))
+            with self._accelerator.accumulate(self._model):
+                losses.append(self._task.step(number, self._accelerator.backward))
                 self._require_finite(losses[-1])
                 if self._accelerator.sync_gradients:
                     self._finish_gradients()
@@ -131,11 +141,11 @@ class Loop:
 
     def _finish_gradients(self) -> None:
         """Add up the gradients of all processes, check them, and clip them if asked."""
-        self._processes.sum_gradients(trained_tensors(self._student).values())
+        self._processes.sum_gradients(trained_tensors(self._model).values())
         self._reach.check()
         if self._settings.max_grad_norm is not None:
             self._accelerator.clip_grad_norm_(
-                self._student.parameters(), self._settings.max_grad_norm
+                self._model.parameters(), self._settings.max_grad_norm
             )
 
     def _after_step(self, loss: float) -> None:
@@ -150,7 +160,7 @@ class Loop:
             self._save()
 
     def _validate(self) -> dict[str, float]:
-        metrics = held_out_figures(self._towers, self._stream.held_out())
+        metrics = self._task.validate()
         self._record.validations.append({"step": self._step, **metrics})
         self._selection.consider(self._step, metrics)
         return metrics

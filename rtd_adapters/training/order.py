@@ -1,10 +1,13 @@
-"""A seeded shuffle of any length in constant memory."""
+"""Seeded orders of any length in constant memory: a shuffle, and what a run draws from a corpus."""
 
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 ROUNDS = 4
+LARGEST_HOLDOUT = 512
+SHUFFLE, PLAIN, NOISE, WORDS = 1, 2, 3, 4  # independent streams of one seed
 
 
 class ShuffledOrder:
@@ -37,6 +40,43 @@ class ShuffledOrder:
         for key in self._keys:
             left, right = right, left ^ (_mix(right ^ key) & self._mask)
         return left << self._half_bits | right
+
+
+class Draws:
+    """Which of a corpus's things a run holds out, and which it draws: endless, reshuffled each time
+    all have had their turn.
+
+    Everything follows from seed and position, so a resumed run sees what it would have.
+
+    Args:
+        length: of the corpus.
+        seed: of the run.
+    """
+
+    def __init__(self, length: int, seed: int) -> None:
+        self._seed, self._split = seed, ShuffledOrder(length, seed)
+        self.holdout = min(LARGEST_HOLDOUT, length // 10)
+        self.trained = length - self.holdout
+
+    def held_out(self) -> list[int]:
+        """Places of what is held out."""
+        return [self._split[place] for place in range(self.holdout)]
+
+    def place(self, position: int, purpose: int = SHUFFLE) -> int:
+        """The place of what is drawn at a position, counted from 0, of the order of a purpose."""
+        epoch, turn = divmod(position, self.trained)
+        order = _order(self.trained, self._seed, purpose, epoch)
+        return self._split[self.holdout + order[turn]]
+
+    def noise_seed(self, number: int) -> int:
+        """Of the noise of a batch, by its number."""
+        return ShuffledOrder(1 << 62, self._seed, NOISE)[number]
+
+
+@lru_cache(maxsize=16)
+def _order(length: int, *seed: int) -> ShuffledOrder:
+    """A batch asks for the same few orders again and again."""
+    return ShuffledOrder(length, *seed)
 
 
 def _mix(value: int) -> int:

@@ -6,13 +6,16 @@ import json
 import re
 from pathlib import Path
 
-from rtd_adapters.io.atomic import sweep, whole_file
+from rtd_adapters.errors import FileError
+from rtd_adapters.io.atomic import require_writable, sweep, whole_file
 from rtd_adapters.io.manifest import NAME as MANIFEST
 from rtd_adapters.training.checkpoint import FILES, RECORD
 from rtd_adapters.training.metrics_file import MetricsFile
 
 FINISHED = "finished.json"
 """Says that the run came to its end, and what it wrote."""
+TAUGHT = re.compile(r"taught-\d{9,}\.safetensors")
+"""Tokens of a batch of pictures, which a projection's training finds before its first step."""
 CHECKPOINT = re.compile(r"step-\d{9,}")
 HALF_WRITTEN = re.compile(r"\.(step-\d{9,})\..+")
 
@@ -22,14 +25,26 @@ def checkpoint_path(folder: Path, step: int) -> Path:
     return folder / f"step-{step:09d}"
 
 
+def taught_path(folder: Path, number: int) -> Path:
+    """Where the tokens of a batch of pictures lie."""
+    return folder / f"taught-{number:09d}.safetensors"
+
+
+def taught_files(folder: Path) -> list[Path]:
+    """Those that are there."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if TAUGHT.fullmatch(path.name))
+
+
 def list_checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints, oldest first. A half-written one never bears such a name."""
     return [path for path in _named_as_checkpoints(folder) if (path / RECORD).is_file()]
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether a run that was cut off left a checkpoint to resume from."""
-    return bool(list_checkpoints(folder))
+    """Whether a run that was cut off left something to resume from."""
+    return bool(list_checkpoints(folder) or taught_files(folder))
 
 
 def is_finished(folder: Path) -> bool:
@@ -45,6 +60,31 @@ def mark_finished(folder: Path, out: Path) -> None:
     """
     with whole_file(folder / FINISHED) as temporary:
         temporary.write_text(json.dumps({"out": str(out)}), encoding="utf-8")
+
+
+def require_free_run(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Check that no older run is in the way of one in this folder; nothing is changed.
+
+    Raises:
+        FileError: an older run is there that is neither gone on with nor replaced, the folder
+            cannot be written, or its metrics.jsonl is not of rtd.
+    """
+    metrics = MetricsFile(folder)
+    require_writable(metrics.path, overwrite=True)
+    if not resume:
+        metrics.require_ours()
+    if overwrite:
+        return
+    if is_finished(folder):
+        raise FileError(
+            f"{folder} holds a finished run ({FINISHED}). Name another --run-dir, or pass "
+            "--overwrite to replace it."
+        )
+    if has_checkpoint(folder) and not resume:
+        raise FileError(
+            f"{folder} holds an unfinished run. "
+            "Pass --resume to go on with it, or --overwrite to start anew."
+        )
 
 
 def begin_run(folder: Path, *, resume: bool) -> None:
@@ -69,6 +109,8 @@ def remove_run(folder: Path) -> None:
         return
     (folder / FINISHED).unlink(missing_ok=True)
     MetricsFile(folder).remove()
+    for path in taught_files(folder):
+        path.unlink()
     for path in _named_as_checkpoints(folder):
         remove_checkpoint(path)
     for path in folder.iterdir():

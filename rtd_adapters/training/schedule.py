@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from rtd_adapters.training.settings import TrainingSettings
+from rtd_adapters.training.settings import Course
 
 
-def learning_rate(settings: TrainingSettings, step: int) -> float:
+def learning_rate(settings: Course, step: int) -> float:
     """The learning rate of a step counted from 0: linear warm-up, then constant or cosine."""
     peak = settings.learning_rate
     if step < settings.warmup_steps:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from rtd_adapters.errors import UsageError, require_number
 
@@ -21,6 +21,8 @@ BOUNDS: dict[str, dict[str, float]] = {
     "learning_rate": {"above": 0},
     "weight_decay": {"least": 0},
     "warmup_steps": {"least": 0},
+    "beta2": {"least": 0, "below": 1},
+    "epsilon": {"above": 0},
     "temperature": {"above": 0},
     "noise_scale": {"least": 0},
     "gradient_accumulation": {"least": 1},
@@ -31,6 +33,45 @@ BOUNDS: dict[str, dict[str, float]] = {
 """Of every number, as `require_number` takes them."""
 OTHER_NAMES = {"learning_rate": "--lr", "steps": "--max-steps"}
 """Of their options, where that is not the setting's own."""
+
+
+class Course(Protocol):
+    """What the loop reads of any run's settings."""
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps."""
+
+    @property
+    def batch_size(self) -> int:
+        """Things a step, over all processes."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak learning rate."""
+
+    @property
+    def warmup_steps(self) -> int:
+        """Steps of linear warm-up."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """Learning rate after the warm-up."""
+
+    @property
+    def gradient_accumulation(self) -> int:
+        """Batches whose gradients are averaged before each optimiser step."""
+
+    @property
+    def max_grad_norm(self) -> float | None:
+        """Clip the gradient to this L2 norm; None clips nothing."""
+
+    @property
+    def mixed_precision(self) -> Precision:
+        """Autocast of the text tower that carries gradient."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +127,7 @@ class TrainingSettings:
     """Decides initialisation, order of triplets and noise."""
 
     def __post_init__(self) -> None:
-        for name, bounds in BOUNDS.items():
-            value = getattr(self, name)
-            if value is not None:
-                require_number(_option(name), value, **bounds)
+        require_bounds(self)
         for name in ("chunk_size", "checkpoint_activations", "local_negatives"):
             if getattr(self, name) and self.engine == "reference":
                 raise UsageError(f"{name} needs the fast engine; the reference step stays plain.")
@@ -106,6 +144,21 @@ class TrainingSettings:
             for field in fields(self)
             if other.get(field.name) != mine[field.name]
         }
+
+
+def require_bounds(settings: Any) -> None:
+    """Refuse settings of which a number is out of its range (`BOUNDS`).
+
+    Args:
+        settings: a dataclass with some of the fields that have bounds.
+
+    Raises:
+        UsageError: one is; its option and its range are named.
+    """
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if field.name in BOUNDS and value is not None:
+            require_number(_option(field.name), value, **BOUNDS[field.name])
 
 
 def _option(name: str) -> str:

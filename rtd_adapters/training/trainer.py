@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from accelerate.utils import set_seed
-from torch import nn
+from torch import Tensor, nn
 
 from rtd_adapters.clip.backbones import Backbone
 from rtd_adapters.clip.text import TextTower, tower_identity
 from rtd_adapters.compute.processes import Processes
+from rtd_adapters.errors import UsageError
 from rtd_adapters.methods.method import Method
 from rtd_adapters.training.acceleration import accelerated
 from rtd_adapters.training.anchor_store import AnchorStore
 from rtd_adapters.training.batches import TripletStream
 from rtd_adapters.training.engines import EngineClass, engine_class
-from rtd_adapters.training.loop import Loop
+from rtd_adapters.training.loop import Loop, Task
+from rtd_adapters.training.optimizer import make_optimizer
 from rtd_adapters.training.options import RunOptions
 from rtd_adapters.training.record import TrainingRecord
 from rtd_adapters.training.settings import TrainingSettings
-from rtd_adapters.training.step import StepContext, Towers
+from rtd_adapters.training.step import Engine, StepContext, Towers
+from rtd_adapters.training.validation import held_out_figures
 from rtd_adapters.triplets import Triplet
 
 
@@ -75,23 +78,31 @@ class Trainer:
         try:
             with accelerated(self.settings, self.options) as accelerator:
                 processes = Processes(accelerator.process_index, accelerator.num_processes)
+                _require_one_if_plain(self.settings, processes)
                 store = self._anchor_store() if self.options.anchor_cache else None
                 context = StepContext(accelerator.autocast, processes, store)
                 towers = self._towers(student.train(), accelerator.device)
-                loop = Loop(
-                    self.settings,
-                    self.options,
-                    accelerator,
-                    towers,
-                    self.stream,
-                    self.engine_class(towers, self.settings, context),
-                    context,
-                    identity | self.settings.to_dict(),
-                )
-                return loop.run()
+                task = self._task(towers, self.engine_class(towers, self.settings, context))
+                run = identity | self.settings.to_dict()
+                record = Loop(self.settings, self.options, accelerator, task, context, run).run()
+                record.texts_cut = self.tokenizer.truncated
+                record.texts_cleaned = self.tokenizer.cleaned
+                return record
         finally:
             student.to("cpu").eval()
             self.backbone.tower.to("cpu")
+
+    def _task(self, towers: Towers, engine: Engine) -> Task:
+        def step(number: int, backward: Callable[[Tensor], None]) -> Tensor:
+            return engine.step(self.stream.batch(number), backward)
+
+        return Task(
+            towers.student,
+            make_optimizer(towers.student, self.settings),
+            step,
+            lambda: held_out_figures(towers, self.stream.held_out()),
+            "patching",
+        )
 
     def _towers(self, student: TextTower, device: torch.device) -> Towers:
         return Towers(
@@ -111,3 +122,8 @@ class Trainer:
             self.backbone.label,
             self.tokenizer.added_token,
         )
+
+
+def _require_one_if_plain(settings: TrainingSettings, processes: Processes) -> None:
+    if processes.count > 1 and settings.engine == "reference":
+        raise UsageError("the reference engine runs in one process. Use --engine fast.")

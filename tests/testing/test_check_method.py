@@ -10,7 +10,18 @@ import pytest
 import torch
 from torch import nn
 
-from rtd_adapters import Composition, Method, MethodOption, Query, Tokenizer, get_method
+from rtd_adapters import (
+    Composition,
+    Method,
+    MethodOption,
+    ProjectionTraining,
+    Query,
+    Tokenizer,
+    fill_projection,
+    get_method,
+    read_checkpoint,
+    tensors_under,
+)
 from rtd_adapters.methods.skeleton import write_skeleton
 from rtd_adapters.testing import CHECKS, check_imports, check_method, compositions
 from rtd_adapters.testing.check import (
@@ -28,7 +39,11 @@ from rtd_adapters.testing.check import (
     projection_fits_its_backbone,
     queries_have_a_row_for_each_reference,
     rows_are_independent,
+    teaching_moves_the_tokens,
     texts_are_set,
+    trained_projection_is_read_again,
+    training_is_declared_whole,
+    training_reaches_the_projection_alone,
 )
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "custom_plugin"
@@ -170,6 +185,48 @@ def other_placeholder(self, context_length):
     return Tokenizer(context_length, placeholder="*")
 
 
+class Idle(type(get_method("searle").projection_training.teaching)):
+    """Teaches nothing to all pictures but the first."""
+
+    weight_decay = 0.0
+
+    def loss(self, embedded, targets):
+        return embedded[0][0].sum()
+
+
+class Learning(ProjectionTraining):
+    """A training with one thing changed."""
+
+    def __init__(
+        self,
+        learns_from,
+        published=(),
+        loss=lambda made: made.embedded.square().mean(),
+        teaching=None,
+    ):
+        self.learns_from, self.published, self._loss = learns_from, dict(published), loss
+        self.teaching = teaching
+
+    def loss(self, made, batch):
+        return self._loss(made)
+
+
+def read_flat(self, path, shape):
+    """A projection from its tensors alone, which is how one is written by default."""
+    tensors = tensors_under(read_checkpoint(path), "projection", path)
+    return fill_projection(self.build_projection(shape), tensors, path)
+
+
+@pytest.mark.parametrize("learns_from", ["captions", "pictures"])
+def test_a_method_that_says_how_it_is_trained_keeps_every_promise(learns_from, example):
+    method = example(
+        "one_token",
+        projection_training=Learning(learns_from, {"steps": 9}),
+        load_projection=read_flat,
+    )
+    assert check_method(method) == ALL
+
+
 BROKEN = [
     (name_is_a_lower_case_identifier, {"name": "My-Method"}, "^method 'My-Method': its name is"),
     (name_is_a_lower_case_identifier, {"name": None}, "^method 'Changed': its name is None"),
@@ -297,6 +354,56 @@ BROKEN = [
         gradient_reaches_the_tower_alone,
         {"composed": learnt_weight},
         "flows into the projection. Leave the projection frozen",
+    ),
+    (
+        training_is_declared_whole,
+        {"projection_training": Learning("sounds")},
+        "learns from 'sounds'. Use one of captions, pictures",
+    ),
+    (
+        training_is_declared_whole,
+        {"projection_training": Learning("pictures", {"rate": 1})},
+        "reading `published` failed with TypeError.*fields of InversionSettings",
+    ),
+    (
+        training_reaches_the_projection_alone,
+        {"projection_training": Learning("pictures", loss=lambda made: made.embedded)},
+        "a step of its projection's training failed",
+    ),
+    (
+        training_reaches_the_projection_alone,
+        {"projection_training": Learning("captions", loss=lambda made: made.tokens.sum() / 0)},
+        "the loss of its projection is",
+    ),
+    (
+        training_reaches_the_projection_alone,
+        {"projection_training": Learning("captions", loss=lambda made: 0 * made.tokens.sum())},
+        "gives no gradient to weight, bias",
+    ),
+    (
+        teaching_moves_the_tokens,
+        {"projection_training": Learning("pictures", teaching=Idle())},
+        "leaves a picture's token as it was",
+    ),
+    (
+        trained_projection_is_read_again,
+        {
+            "projection_training": Learning("captions"),
+            "load_projection": read_flat,
+            "projection_checkpoint": lambda self, tensors, clip: {"mine": dict(tensors)},
+        },
+        "writing its projection and reading it again failed",
+    ),
+    (
+        trained_projection_is_read_again,
+        {
+            "projection_training": Learning("captions"),
+            "load_projection": read_flat,
+            "projection_checkpoint": lambda self, tensors, clip: {
+                name: 2 * tensor for name, tensor in tensors.items()
+            },
+        },
+        "written and read again, has other tensors",
     ),
 ]
 

@@ -14,6 +14,7 @@ from rtd_adapters.training.acceleration import _require_even_shares
 from rtd_adapters.training.metrics_file import MetricsFile
 from rtd_adapters.training.packing import share_beginnings
 from rtd_adapters.training.reach import Reach
+from rtd_adapters.training.trainer import _require_one_if_plain
 
 
 @pytest.mark.parametrize(("length", "count"), [(8, 2), (7, 2), (9, 4), (3, 4), (0, 2), (5, 1)])
@@ -32,10 +33,11 @@ def test_one_process_is_the_main_one():
 
 
 def test_several_processes_need_even_shares_of_the_fast_engine():
+    _require_one_if_plain(TrainingSettings(engine="reference", batch_size=7), Processes())
     _require_even_shares(TrainingSettings(engine="reference", batch_size=7), 1)
     _require_even_shares(TrainingSettings(batch_size=6), 3)
     with pytest.raises(UsageError, match="reference engine runs in one process"):
-        _require_even_shares(TrainingSettings(engine="reference", batch_size=6), 2)
+        _require_one_if_plain(TrainingSettings(engine="reference", batch_size=6), Processes(0, 2))
     with pytest.raises(UsageError, match="7 cannot be shared evenly among 2 processes"):
         _require_even_shares(TrainingSettings(batch_size=7), 2)
 

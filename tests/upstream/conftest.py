@@ -63,6 +63,7 @@ __path__ = []
 pyplot = sys.modules["matplotlib.pyplot"] = types.ModuleType("pyplot")
 """,
     "llama": "Llama = Dialog = None",
+    "comet_ml": "class Experiment: pass",
     "braceexpand": "",
     "sng_parser": "",
     "torchsummary": "def summary(*a, **k): pass",
@@ -98,6 +99,8 @@ class World:
     patch: Path
     data: Path
     """Holds `cirr/` and the images, as SEARLE, LinCIR, RTD and FTI4CIR want them."""
+    tokenizer: Path
+    """Transformers' files of CLIP's byte pairs."""
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +108,9 @@ def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("upstream")
     clip = small_clip()
     write_cirr(folder / "data")
-    return World(folder, clip, write_patch(folder / "patch.safetensors", clip), folder / "data")
+    hf_tokenizer(folder / "tokenizer")
+    patch = write_patch(folder / "patch.safetensors", clip)
+    return World(folder, clip, patch, folder / "data", folder / "tokenizer")
 
 
 def small_clip():
@@ -173,6 +178,19 @@ def write_cirr(root):
         path = root / "cirr" / f"{part}.rc2.val.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content))
+
+
+def hf_tokenizer(folder):
+    """CLIP's byte pairs in transformers' files; the evaluation loads them and uses `clip`'s."""
+    from open_clip.tokenizer import SimpleTokenizer
+
+    bpe = SimpleTokenizer()
+    folder.mkdir(parents=True)
+    renamed = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
+    vocabulary = {renamed.get(token, token): index for token, index in bpe.encoder.items()}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    merges = sorted(bpe.bpe_ranks, key=bpe.bpe_ranks.__getitem__)
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(map(" ".join, merges)))
 
 
 @pytest.fixture(scope="session")

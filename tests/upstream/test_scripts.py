@@ -275,21 +275,6 @@ def hf_folder(folder, world):
     return folder
 
 
-def hf_tokenizer(folder):
-    """CLIP's byte pairs in transformers' files; the evaluation loads them and uses `clip`'s."""
-    import json
-
-    from open_clip.tokenizer import SimpleTokenizer
-
-    bpe = SimpleTokenizer()
-    folder.mkdir(parents=True)
-    renamed = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
-    vocabulary = {renamed.get(token, token): index for token, index in bpe.encoder.items()}
-    (folder / "vocab.json").write_text(json.dumps(vocabulary))
-    merges = sorted(bpe.bpe_ranks, key=bpe.bpe_ranks.__getitem__)
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(map(" ".join, merges)))
-
-
 HUB_ID = "openai/clip-vit-large-patch14"
 
 
@@ -303,7 +288,9 @@ def hf_command(copy, world):
 
 def prepare_hf(copy, world):
     hf_folder(copy / HUB_ID, world)
-    hf_tokenizer(copy / "stabilityai" / "stable-diffusion-xl-base-1.0" / "tokenizer_2")
+    beside = copy / "stabilityai" / "stable-diffusion-xl-base-1.0"
+    beside.mkdir(parents=True)
+    (beside / "tokenizer_2").symlink_to(world.tokenizer)
     torch.save({"epoch": 1, "Phi": random_projection("lincir").state_dict()}, copy / "phi.pt")
     return hf_command(copy, world)
 

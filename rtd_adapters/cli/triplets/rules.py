@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from rtd_adapters.cli import options
 from rtd_adapters.cli.triplets.options import SOURCES, column_option, encoder_option
 from rtd_adapters.cli.triplets.progress import note, note_made, watch
-
-if TYPE_CHECKING:
-    from rtd_adapters.triplets.keywords import KeywordFinder
 
 
 @click.command(epilog=f"CAPTIONS is {SOURCES}.")
@@ -75,6 +71,7 @@ def rules(
     A run that broke off goes on when the same command is given again.
     """
     from rtd_adapters.triplets.encoder import caption_encoder
+    from rtd_adapters.triplets.keywords import keyword_finder
     from rtd_adapters.triplets.rules import RuleSettings, rule_triplets
 
     if backbone is None:
@@ -84,18 +81,10 @@ def rules(
         out,
         RuleSettings(band=band, **settings),
         column=column,
-        finder=_finder(keywords),
+        finder=keyword_finder(keywords),
         embed=caption_encoder(backbone, pretrained),
         encoder=backbone and f"{backbone} {pretrained}",
         overwrite=overwrite,
         watch=watch(quiet),
     )
     note_made(out, counts.triplets, counts.captions, counts.dropped, quiet)
-
-
-def _finder(keywords: str | None) -> KeywordFinder:
-    from rtd_adapters.triplets.keywords import SpacyFinder, WordListFinder, default_finder
-
-    if keywords is None:
-        return default_finder()
-    return SpacyFinder() if keywords == "spacy" else WordListFinder()

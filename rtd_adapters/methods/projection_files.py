@@ -1,0 +1,112 @@
+"""What a file of a projection says of itself where rtd wrote it, and the writing of it.
+
+In safetensors it stands in the metadata, in a file of torch.save beside the repository's own
+entries: one JSON text under one key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from rtd_adapters.clip.text import fingerprint, same_tower
+from rtd_adapters.errors import BackboneError, FileError
+from rtd_adapters.io.atomic import whole_file
+from rtd_adapters.io.checkpoints import read_checkpoint, read_header
+from rtd_adapters.io.json_files import parse_json
+
+if TYPE_CHECKING:
+    from rtd_adapters.clip.backbones import Backbone
+    from rtd_adapters.methods.method import Method
+
+KEY = "rtd_projection"
+BASE = "base_fingerprint"
+"""Of the text tower that a projection was trained against, as in a patch's metadata."""
+
+
+def write_projection(
+    method: Method,
+    projection: nn.Module,
+    about: Mapping[str, Any],
+    out: Path,
+    clip: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write a projection: as safetensors where `out` ends so, otherwise as its method's repository
+    keeps it.
+
+    Args:
+        method: whose projection it is.
+        projection: on the CPU.
+        about: what the file says of itself; plain values.
+        out: the file, written whole or not at all.
+        clip: as `Method.projection_checkpoint` takes it.
+
+    Raises:
+        FileError: the disk refuses.
+    """
+    if out.suffix == ".safetensors":
+        write_safetensors(projection, about, out)
+        return
+    checkpoint = method.projection_checkpoint(_tensors(projection), clip)
+    with whole_file(out) as temporary:
+        torch.save({**checkpoint, KEY: json.dumps(about)}, temporary)
+
+
+def write_safetensors(projection: nn.Module, about: Mapping[str, Any], out: Path) -> None:
+    """Write a projection's tensors, and what the file says of itself, as safetensors.
+
+    Raises:
+        FileError: the disk refuses.
+    """
+    with whole_file(out) as temporary:
+        save_file(_tensors(projection), temporary, metadata={KEY: json.dumps(about)})
+
+
+def about_projection(path: Path) -> dict[str, Any] | None:
+    """What a projection's file says of itself; None where rtd did not write it.
+
+    Raises:
+        FileError: the file is missing or damaged, or does not say whose projection it is.
+    """
+    if path.suffix == ".safetensors":
+        text: Any = read_header(path)[1].get(KEY)
+    else:
+        checkpoint = read_checkpoint(path)
+        text = checkpoint.get(KEY) if isinstance(checkpoint, Mapping) else None
+    if not isinstance(text, str):
+        return None
+    about = parse_json(text, f"{path}'s metadata")
+    if not isinstance(about, dict) or not isinstance(about.get("method"), str):
+        raise FileError(f"{path} does not say whose projection it is. Write it again.")
+    return about
+
+
+def require_base(path: Path, backbone: Backbone) -> None:
+    """Refuse a projection that was trained against another text tower, where its file knows.
+
+    Raises:
+        FileError: as `about_projection`.
+        BackboneError: it was; both fingerprints are named.
+    """
+    known = (about_projection(path) or {}).get(BASE)
+    if not isinstance(known, dict) or not isinstance(known.get("fp32"), str):
+        return
+    state = backbone.tower.state_dict()
+    if same_tower(known, state):
+        return
+    raise BackboneError(
+        f"{path} was trained against another text tower (fingerprint {known['fp32'][:12]}) than "
+        f"that of {backbone.label} ({fingerprint(state)['fp32'][:12]}), for which its pseudo "
+        "tokens mean nothing. Pass the backbone it was trained for, or train one: rtd projection "
+        "train."
+    )
+
+
+def _tensors(projection: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.contiguous() for name, tensor in projection.state_dict().items()}
