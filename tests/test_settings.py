@@ -46,9 +46,11 @@ def test_a_number_out_of_its_range_is_refused(settings, name, option, value):
 def test_every_number_of_a_training_run_has_a_range():
     from dataclasses import fields
 
+    from rtd_adapters.training.inversion import InversionSettings
     from rtd_adapters.training.settings import BOUNDS
 
-    numbers = {f.name for f in fields(TrainingSettings) if "int" in f.type or "float" in f.type}
+    every = (*fields(TrainingSettings), *fields(InversionSettings))
+    numbers = {field.name for field in every if "int" in field.type or "float" in field.type}
     assert numbers == set(BOUNDS)
 
 

@@ -54,8 +54,9 @@ def write_projection(
         write_safetensors(projection, about, out)
         return
     checkpoint = method.projection_checkpoint(_tensors(projection), clip)
-    with whole_file(out) as temporary:
-        torch.save({**checkpoint, KEY: json.dumps(about)}, temporary)
+    # Into a stream: torch.save puts a path's name into the file, and this one is a passing one.
+    with whole_file(out) as temporary, temporary.open("wb") as stream:
+        torch.save({**checkpoint, KEY: json.dumps(about)}, stream)
 
 
 def write_safetensors(projection: nn.Module, about: Mapping[str, Any], out: Path) -> None:
@@ -72,13 +73,13 @@ def about_projection(path: Path) -> dict[str, Any] | None:
     """What a projection's file says of itself; None where rtd did not write it.
 
     Raises:
-        FileError: the file is missing or damaged, or does not say whose projection it is.
+        FileError: safetensors are missing or damaged, or do not say whose projection they are.
     """
+    text: Any
     if path.suffix == ".safetensors":
-        text: Any = read_header(path)[1].get(KEY)
+        text = read_header(path)[1].get(KEY)
     else:
-        checkpoint = read_checkpoint(path)
-        text = checkpoint.get(KEY) if isinstance(checkpoint, Mapping) else None
+        text = _kept_beside(path)
     if not isinstance(text, str):
         return None
     about = parse_json(text, f"{path}'s metadata")
@@ -106,6 +107,15 @@ def require_base(path: Path, backbone: Backbone) -> None:
         "tokens mean nothing. Pass the backbone it was trained for, or train one: rtd projection "
         "train."
     )
+
+
+def _kept_beside(path: Path) -> object:
+    """What stands under the key in a file of torch.save; None where no plain values are read."""
+    try:
+        checkpoint = read_checkpoint(path)
+    except FileError:  # with modules in it, a repository's; damaged, whoever loads it says so
+        return None
+    return checkpoint.get(KEY) if isinstance(checkpoint, Mapping) else None
 
 
 def _tensors(projection: nn.Module) -> dict[str, Tensor]:

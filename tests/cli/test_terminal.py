@@ -134,7 +134,7 @@ def test_plugins(command, more, rtd, monkeypatch):
     method = SimpleNamespace(
         summary=EVIL, layout=EVIL, composed_prompt=EVIL, bare_prompt=EVIL, placeholder=EVIL,
         backbone=(EVIL, EVIL), checked_with=(EVIL,), injections=(EVIL,), options={EVIL: about},
-        reference_url=EVIL,
+        reference_url=EVIL, projection_training=SimpleNamespace(learns_from=EVIL, source=EVIL),
     )  # fmt: skip
     works, broken = (
         SimpleNamespace(

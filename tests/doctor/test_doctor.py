@@ -170,7 +170,7 @@ def test_our_own_files(tmp_path):
     convert_projection(get_method("searle"), tmp_path / "own.pt", SHAPE, "toy", out)
     finding = examine(out)
     assert finding.method == "searle"
-    assert "rtd projection convert" in finding.what
+    assert "rtd projection train and convert write it" in finding.what
 
 
 def test_a_torchscript_archive(tmp_path):
