@@ -48,6 +48,8 @@ from .hooks.specs import hookimpl as hookimpl
 from .io.atomic import whole_file as whole_file, whole_folder as whole_folder
 from .io.checkpoints import read_checkpoint as read_checkpoint
 from .io.pickled_modules import read_pickled_module as read_pickled_module
+from .jobs.adapt.job import AdaptJob as AdaptJob
+from .jobs.adapt.run import run_adapt as run_adapt
 from .jobs.check import CheckJob as CheckJob, run_check as run_check
 from .jobs.diagnose import diagnose as diagnose
 from .jobs.inputs import PatchJob as PatchJob

@@ -23,6 +23,7 @@ REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 REFUSED = "The file system refused. Free some space or write elsewhere, then run it again."
 UNFORESEEN = "This was not foreseen. Run `rtd --debug ...` again and report what it shows."
 COMMANDS = {
+    "adapt": "rtd_adapters.cli.adapt:adapt",
     "bench": "rtd_adapters.cli.bench:bench",
     "cache": "rtd_adapters.cli.cache:cache",
     "data": "rtd_adapters.cli.data:data",

@@ -2,8 +2,8 @@
 
 `--world vit`, the default, needs the CLIP of `--world resnet`, its teacher, and nothing else.
 Deterministic for one seed, machine, thread count and set of versions; docs/world.md has the
-seconds. Each line printed begins with the seconds so far. LinCIR's projection is SEARLE's network
-with a seed of its own: `--projection lincir --seed 1`.
+seconds. Each line printed begins with the seconds so far. A method that says that it learns from
+captions gets its projection from these alone, as `rtd projection train` makes it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import click
 from safetensors.torch import save_file
 from torch import Tensor
 
+from rtd_adapters.demo.caption_projection import learns_from_captions, train_caption_projection
 from rtd_adapters.demo.clip import load_demo_clip
 from rtd_adapters.demo.distil import distil
 from rtd_adapters.demo.models import RESNET, VIT
@@ -65,7 +66,11 @@ def build(world: str, names: tuple[str, ...], out: Path | None, seed: int) -> No
     images = embed_pictures(model, seed)
     for name in names or sorted(registry().methods):
         say(f"projection for {name}")
-        tensors = train_projection(get_method(name), model, images, seed, say)
+        method = get_method(name)
+        if learns_from_captions(method):
+            tensors = train_caption_projection(method, clip.name, seed)
+        else:
+            tensors = train_projection(method, model, images, seed, say)
         _write(tensors, out or clip.folder / f"{name}.safetensors")
 
 

@@ -26,7 +26,7 @@ FEW = {"batch_size": 128, "learning_rate": 1e-3, "warmup_steps": 0, "schedule": 
 PROJECTIONS: dict[str, dict[str, Any]] = {
     "lincir": FEW
     | {
-        "steps": 500,
+        "steps": 1_500,
         "learning_rate": 2e-3,
         "warmup_steps": 20,
         "schedule": "cosine",

@@ -22,7 +22,7 @@ from rtd_adapters.evaluation.ways import CAPTIONS, Ways, require_asks, three_way
 from rtd_adapters.io.atomic import require_writable, whole_file
 from rtd_adapters.io.locks import claimed
 from rtd_adapters.jobs.say import Say, silent
-from rtd_adapters.methods.scale import scale_note
+from rtd_adapters.methods.scale import foreign_scale_note
 from rtd_adapters.patch import TextEncoderPatch
 
 RESULT = "result.json"
@@ -192,7 +192,7 @@ def load_evaluation(job: EvalJob, split: str, say: Say, *, composes: bool = Fals
         method_options=job.method_options,
         composes=composes,
     )
-    if job.projection and (note := _projection_note(evaluation)):
+    if job.projection and (note := _projection_note(job.projection, evaluation)):
         say(note)
     evaluation = extract(evaluation)
     if note := left_out_note(evaluation.benchmark):
@@ -200,14 +200,14 @@ def load_evaluation(job: EvalJob, split: str, say: Say, *, composes: bool = Fals
     return evaluation
 
 
-def _projection_note(evaluation: Evaluation) -> str | None:
+def _projection_note(path: Path, evaluation: Evaluation) -> str | None:
     """What to say of a projection that is given."""
     if evaluation.projection is None:
         return (
             f"note: {evaluation.benchmark.name} asks plain captions, which are embedded without a "
             "projection. --projection is not opened."
         )
-    return scale_note(evaluation.method, evaluation.projection, evaluation.backbone)
+    return foreign_scale_note(path, evaluation.method, evaluation.projection, evaluation.backbone)
 
 
 def _write_csv(path: Path, records: Sequence[Mapping[str, Any]]) -> None:

@@ -22,7 +22,7 @@ from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.methods.installed import get_method
 from rtd_adapters.methods.method import REUSE, Method
 from rtd_adapters.methods.projections import load_projection
-from rtd_adapters.methods.scale import scale_note
+from rtd_adapters.methods.scale import foreign_scale_note
 from rtd_adapters.patch import TextEncoderPatch
 from rtd_adapters.patch.lora import LoRASettings
 from rtd_adapters.patch.metadata import PAPER
@@ -208,7 +208,8 @@ def load_inputs(job: PatchJob, say: Say = silent) -> Inputs:
         say(note)
     elif note := lift_note(trained, backbone, triplets):
         say(note)
-    if job.projection and (note := scale_note(trained, projection, backbone)):
+    given = job.projection
+    if given and (note := foreign_scale_note(given, trained, projection, backbone)):
         say(note)
     if trained is not method:
         projection_source["method"] = trained.name

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rtd_adapters.errors import FileError
 from rtd_adapters.io.entries import Entry
 from rtd_adapters.io.json_files import read_json, write_json
 from rtd_adapters.jobs.calibration import PictureFolder
 from rtd_adapters.jobs.evaluate import EvalJob
 from rtd_adapters.jobs.inputs import PatchJob
 from rtd_adapters.jobs.judges import SweepFigures, Values
+from rtd_adapters.jobs.questions import settled_question
 from rtd_adapters.triplets.sources import source_identity
 
 NAME = "sweep.json"
-SHOWN = 3
 REMEDY = "Remove it with the patches beside it, or choose another --out."
 
 
@@ -96,17 +94,11 @@ class Ledger:
         Raises:
             FileError: another question was asked under that name, or the disk refuses.
         """
-        plain: dict[str, Any] = json.loads(json.dumps(question))
-        if what not in self.asked:
-            self.asked[what] = plain
+        before = self.asked.get(what)
+        settled = settled_question(before, question, what, self.path.parent, verb)
+        if before is None:
+            self.asked[what] = settled
             self._save()
-            return
-        before = self.asked[what]
-        if other := [n for n in {**before, **plain} if before.get(n) != plain.get(n)]:
-            raise FileError(
-                f"{what} in {self.path.parent} was {verb} with other settings "
-                f"({', '.join(other[:SHOWN])}). Choose another --out."
-            )
 
     def note(self, name: str, figures: SweepFigures) -> None:
         """Keep a value's figures.

@@ -75,17 +75,24 @@ def about_projection(path: Path) -> dict[str, Any] | None:
     Raises:
         FileError: safetensors are missing or damaged, or do not say whose projection they are.
     """
-    text: Any
-    if path.suffix == ".safetensors":
-        text = read_header(path)[1].get(KEY)
-    else:
-        text = _kept_beside(path)
+    in_header = path.suffix == ".safetensors"
+    text: Any = read_header(path)[1].get(KEY) if in_header else _kept_beside(path)
     if not isinstance(text, str):
         return None
     about = parse_json(text, f"{path}'s metadata")
     if not isinstance(about, dict) or not isinstance(about.get("method"), str):
         raise FileError(f"{path} does not say whose projection it is. Write it again.")
     return about
+
+
+def base_of(path: Path) -> dict[str, str] | None:
+    """Fingerprint of the text tower that a projection was trained against, where its file knows.
+
+    Raises:
+        FileError: as `about_projection`.
+    """
+    known = (about_projection(path) or {}).get(BASE)
+    return known if isinstance(known, dict) and isinstance(known.get("fp32"), str) else None
 
 
 def require_base(path: Path, backbone: Backbone) -> None:
@@ -95,8 +102,8 @@ def require_base(path: Path, backbone: Backbone) -> None:
         FileError: as `about_projection`.
         BackboneError: it was; both fingerprints are named.
     """
-    known = (about_projection(path) or {}).get(BASE)
-    if not isinstance(known, dict) or not isinstance(known.get("fp32"), str):
+    known = base_of(path)
+    if known is None:
         return
     state = backbone.tower.state_dict()
     if same_tower(known, state):

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from rtd_adapters.methods.projection_files import base_of
 from rtd_adapters.methods.stand_ins import CaptionSide
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rtd_adapters.clip.backbones import Backbone
     from rtd_adapters.methods.method import Method
 
@@ -33,8 +36,20 @@ tokens of neighbours are shorter than its own, and untrained ones of SEARLE's, P
 kind 1.6 to 2.9. The band leaves a factor of two above the former and of three below the latter. Ten
 times too long an input makes tokens about ten times as long in nearly linear networks, which takes
 a projection of the usual 4 to 31 to 40 to 310. The band is for gross mistakes: a token within it
-may still be wrong.
+may still be wrong. LinCIR's own training, on captions with noise, gives sound ones of 122 there.
 """
+
+
+def foreign_scale_note(
+    path: Path, method: Method, projection: nn.Module, backbone: Backbone
+) -> str | None:
+    """`scale_note` of a projection in a file; None where the file names the tower that it was
+    trained against: then rtd trained it, on the embeddings that it gives.
+
+    Raises:
+        FileError: as `about_projection`.
+    """
+    return None if base_of(path) else scale_note(method, projection, backbone)
 
 
 @torch.no_grad()

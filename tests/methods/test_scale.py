@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from rtd_adapters import get_method, load_backbone, load_projection
 from rtd_adapters.methods.scale import BAND, scale_note
 
-METHODS = ("searle", "pic2word", "lincir", "context_i2w", "fti4cir")
+METHODS = ("searle", "pic2word", "context_i2w", "fti4cir", "keds")
+"""LinCIR's tokens are longer: see `BAND`."""
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,21 @@ def test_a_method_without_pseudo_tokens_gives_none(demo):
             return Composition((Query(texts),))
 
     assert scale_note(Plain(), torch.nn.Identity(), demo) is None
+
+
+def test_a_file_that_names_its_tower_is_not_measured(demo, tmp_path):
+    from rtd_adapters.clip.sources import backbone_source
+    from rtd_adapters.clip.text import fingerprint
+    from rtd_adapters.methods.projection_files import write_safetensors
+    from rtd_adapters.methods.scale import foreign_scale_note
+
+    searle, long = get_method("searle"), tmp_path / "long.safetensors"
+    last_layer_times(backbone_source("demo").projection("searle"), long, 10)
+    module, _ = load_projection(searle, demo, long)
+    assert foreign_scale_note(long, searle, module, demo)
+    about = {"method": "searle", "base_fingerprint": fingerprint(demo.tower.state_dict())}
+    write_safetensors(module, about, trained := tmp_path / "trained.safetensors")
+    assert foreign_scale_note(trained, searle, module, demo) is None
 
 
 def test_patch_and_eval_say_it_on_stderr_and_leave_json_alone(tmp_path):

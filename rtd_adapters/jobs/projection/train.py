@@ -22,7 +22,6 @@ from rtd_adapters.jobs.projection.inputs import (
 )
 from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.methods.projection_files import BASE, write_projection
-from rtd_adapters.methods.scale import scale_note
 from rtd_adapters.patch.metadata import current_versions
 from rtd_adapters.training.inversion import InversionRun
 from rtd_adapters.training.run_folder import begin_run, mark_finished, remove_run
@@ -68,8 +67,6 @@ def _train(job: ProjectionJob, inputs: Inputs, say: Say) -> ProjectionResult:
     started = time.perf_counter()
     run = trainer.train(projection, inputs.identity())
     seconds = time.perf_counter() - started
-    if note := scale_note(inputs.method, projection, inputs.backbone):
-        say(note)
     about = _about(job, inputs, run)
     if launched().is_main:
         clip = _in_openai_names(inputs.backbone)
