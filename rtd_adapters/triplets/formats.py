@@ -36,7 +36,10 @@ COMPRESSED: dict[bytes, Any] = {
     b"\xfd7zXZ\x00": lzma.open,
 }
 """Reader by the file's first bytes."""
+COMPRESSED_NAMES = (".gz", ".bz2", ".xz")
 ARROW = (".arrow", ".feather", ".parquet")
+LIST, LINES, CAPTIONS, EMPTY = "list", "lines", "captions", "empty"
+"""Forms of a text, see `text_form`."""
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 
@@ -90,9 +93,8 @@ def is_place(source: str | Path, question: Callable[[Path], bool]) -> bool:
 
 def _text_rows(name: str, path: Path) -> Iterator[Row]:
     try:
-        with _opened(name) as stream:
-            kind = path.with_suffix("").suffix if path.suffix in (".gz", ".bz2", ".xz") else ""
-            yield from _dispatch(name, kind or path.suffix, stream)
+        with opened(name) as stream:
+            yield from _dispatch(name, path, stream)
     except JsonListError as error:
         raise TripletError(f"{name}, line {error.line}: {error}. Mend the JSON there.") from error
     except DAMAGED as error:
@@ -103,23 +105,37 @@ def _text_rows(name: str, path: Path) -> Iterator[Row]:
         ) from error
 
 
-def _dispatch(name: str, suffix: str, stream: io.BufferedReader) -> Iterator[Row]:
-    start = _first_character(stream)
-    if not start:
+def _dispatch(name: str, path: Path, stream: io.BufferedReader) -> Iterator[Row]:
+    form = text_form(path, stream)
+    if form == EMPTY:
         raise TripletError(f"{name} is empty.")
-    if suffix in DELIMITERS:
-        yield from _table(name, stream, DELIMITERS[suffix])
-    elif suffix == ".txt" or (not suffix.startswith(".json") and start not in "[{"):
+    if form in DELIMITERS:
+        yield from _table(name, stream, DELIMITERS[form])
+    elif form == CAPTIONS:
         yield from map(_as_caption, _filled(stream))
-    elif start == "[":
+    elif form == LIST:
         for number, entry in enumerate(JsonList(stream), start=1):
             yield Row(f"entry {number}", entry)
     else:
         yield from map(_as_json, _filled(stream))
 
 
+def text_form(path: Path, stream: io.BufferedReader) -> str:
+    """What a text is read as, by its name and its first character: `LIST`, `LINES`, `CAPTIONS`,
+    `EMPTY`, or a key of `DELIMITERS`."""
+    inner = path.with_suffix("").suffix if path.suffix in COMPRESSED_NAMES else ""
+    suffix, start = inner or path.suffix, _first_character(stream)
+    if not start:
+        return EMPTY
+    if suffix in DELIMITERS:
+        return suffix
+    if suffix == ".txt" or (not suffix.startswith(".json") and start not in "[{"):
+        return CAPTIONS
+    return LIST if start == "[" else LINES
+
+
 @contextmanager
-def _opened(name: str) -> Iterator[io.BufferedReader]:
+def opened(name: str) -> Iterator[io.BufferedReader]:
     """The source's bytes, decompressed."""
     with nullcontext(sys.stdin.buffer) if name == STDIN else Path(name).open("rb") as raw:
         stream = cast(io.BufferedReader, raw)
@@ -203,8 +219,7 @@ def _decoded(name: str, stream: IO[bytes]) -> Iterator[str]:
 def _arrow(path: Path) -> Iterator[Row]:
     pyarrow = _extra("pyarrow")
     try:
-        batches = _parquet_batches(path) if path.suffix == ".parquet" else _record_batches(path)
-        yield from _numbered(row for batch in batches for row in _batch_rows(batch))
+        yield from _numbered(row for batch in arrow_batches(path) for row in _batch_rows(batch))
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         # Texts that are no UTF-8 and dates of no calendar fail when Python's values are made; what
         # Arrow raises of a damaged file is an OSError without a number.
@@ -213,6 +228,16 @@ def _arrow(path: Path) -> Iterator[Row]:
         raise FileError(
             f"{path} is damaged or no {path.suffix} file: {first_line(error)}. Fetch it again."
         ) from error
+
+
+def arrow_batches(path: Path) -> Iterator[Any]:
+    """Record batches of a Parquet or an Arrow file; pyarrow's own errors, where it is damaged.
+
+    Raises:
+        FileError: a row group unpacks to far more than any text does.
+        UsageError: pyarrow is not installed.
+    """
+    return _parquet_batches(path) if path.suffix == ".parquet" else _record_batches(path)
 
 
 def _parquet_batches(path: Path) -> Iterator[Any]:
