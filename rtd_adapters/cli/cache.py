@@ -13,8 +13,8 @@ def cache() -> None:
     """Show and clear kept embeddings of captions and pictures, and indexes of triplet files.
 
     `rtd patch --anchor-cache` keeps the first, `rtd eval` the second; the third are made of files
-    from 32 MB on, or a quarter of that where they are compressed or Parquet. They lie in $RTD_CACHE,
-    or in rtd-adapters in your cache folder.
+    from 32 MB on, or a quarter of that where they are compressed or Parquet. They lie in
+    $RTD_CACHE, or in rtd-adapters in your cache folder.
 
     \b
     Examples:

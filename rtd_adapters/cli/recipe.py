@@ -159,6 +159,13 @@ VALIDATION = (
     ),
 )
 """How a run is watched on held-out triplets."""
+PREFETCH = click.option(
+    "--prefetch",
+    type=click.IntRange(0),
+    metavar="WORKERS",
+    help="Processes that draw, clean, tokenize and pack batches ahead; the result is the same. 0 "
+    "leaves it to the run itself.  [one, as soon as it pays]",
+)
 SURROUNDINGS = (
     click.option(
         "--anchor-cache",
@@ -172,6 +179,7 @@ SURROUNDINGS = (
         help="An accelerate tracker, such as tensorboard; logs to the run folder.",
     ),
     options.device_option,
+    PREFETCH,
     click.option(
         "--dry-run",
         is_flag=True,

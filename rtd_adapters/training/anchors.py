@@ -12,6 +12,7 @@ from rtd_adapters.compute.processes import Processes
 from rtd_adapters.methods.query import Query
 from rtd_adapters.training.anchor_store import AnchorStore
 from rtd_adapters.training.packed_texts import embed_queries
+from rtd_adapters.training.packs import Packs
 
 PACKED = 512
 """Captions in one pack at most."""
@@ -41,31 +42,34 @@ class Anchors:
         self._packed = packed
 
     @torch.no_grad()
-    def __call__(self, captions: Sequence[str]) -> Tensor:
-        """[N, embed_dim], unnormalised, in the captions' order."""
+    def __call__(self, captions: Sequence[str], packs: Packs | None = None) -> Tensor:
+        """[N, embed_dim], unnormalised, in the captions' order; `packs` see `embed_queries`."""
         distinct = sorted(set(captions))  # neighbours begin alike, and packs share beginnings
         place = {caption: row for row, caption in enumerate(distinct)}
-        mine = self._embed(distinct[self._processes.share(len(distinct))])
+        mine = self._embed(distinct[self._processes.share(len(distinct))], packs)
         whole = self._processes.gather(mine, len(distinct))
         return whole[torch.tensor([place[caption] for caption in captions], device=whole.device)]
 
-    def _embed(self, captions: list[str]) -> Tensor:
+    def _embed(self, captions: list[str], packs: Packs | None) -> Tensor:
         if self._store is None:
-            return self._compute(captions)
+            return self._compute(captions, packs)
         kept = self._store.find(captions)
         missing = [row for row, hit in enumerate(kept.hits) if not hit]
         vectors = kept.vectors.to(self.device)
         if missing:
-            computed = self._compute([captions[row] for row in missing])
+            computed = self._compute([captions[row] for row in missing], packs)
             self._store.add([captions[row] for row in missing], computed.cpu())
             vectors[torch.tensor(missing, device=self.device)] = computed
         return vectors
 
-    def _compute(self, captions: list[str]) -> Tensor:
+    def _compute(self, captions: list[str], packs: Packs | None) -> Tensor:
         parts = [captions[s : s + self._packed] for s in range(0, len(captions), self._packed)]
-        empty = torch.empty(0, self._tower.config.embed_dim, device=self.device)
+        embedded = [
+            embed_queries(self._tower, self._tokenizer, [Query(part)], packs=packs)
+            for part in parts
+        ]
         return torch.cat(
-            [empty, *(embed_queries(self._tower, self._tokenizer, [Query(part)]) for part in parts)]
+            [torch.empty(0, self._tower.config.embed_dim, device=self.device), *embedded]
         )
 
     @property

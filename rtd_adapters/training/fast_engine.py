@@ -52,7 +52,8 @@ class FastEngine:
         The parts add up to the gradients of the loss over all processes' rows.
         """
         kinds = anchored_captions(batch, self._settings)
-        frozen = self._anchors([text for kind in [*kinds, batch.references] for text in kind])
+        texts = [text for kind in [*kinds, batch.references] for text in kind]
+        frozen = self._anchors(texts, batch.packs)
         frozen = frozen.view(len(kinds) + 1, len(batch), -1)
         anchors, references = frozen[:-1], frozen[-1]
         mine = self._processes.share(len(batch))
@@ -113,6 +114,7 @@ class FastEngine:
                 self._towers.tokenizer,
                 refined_compositions(self._towers, part, references, self._settings),
                 self._settings.checkpoint_activations,
+                part.packs,
             )
         whole = torch.stack(embeddings)
         return whole.to(torch.promote_types(whole.dtype, torch.float32))

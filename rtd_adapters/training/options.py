@@ -26,6 +26,9 @@ class RunOptions:
     """An accelerate tracker, such as tensorboard."""
     anchor_cache: bool = False
     """Keep anchors on disk, for later epochs and runs with the same frozen tower."""
+    prefetch: int | None = None
+    """Processes that prepare batches ahead; 0 leaves it to this one. By default one is started as
+    soon as it pays (`compute.ahead`)."""
     quiet: bool = False
     """No progress bar."""
     device: str | None = None
@@ -33,4 +36,6 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         require_number("--checkpoint-every", self.checkpoint_every, least=0)
+        if self.prefetch is not None:
+            require_number("--prefetch", self.prefetch, least=0)
         require_number("--validate-every", self.validate_every, least=0)

@@ -11,16 +11,18 @@ from torch import Tensor, nn
 
 from rtd_adapters.clip.backbones import Backbone
 from rtd_adapters.clip.text import TextTower, tower_identity
+from rtd_adapters.compute.ahead import Ahead
 from rtd_adapters.compute.processes import Processes
 from rtd_adapters.errors import UsageError
 from rtd_adapters.methods.method import Method
 from rtd_adapters.training.acceleration import accelerated
 from rtd_adapters.training.anchor_store import AnchorStore
-from rtd_adapters.training.batches import TripletStream
+from rtd_adapters.training.batches import TripletBatch, TripletStream
 from rtd_adapters.training.engines import EngineClass, engine_class
 from rtd_adapters.training.loop import Loop, Task
 from rtd_adapters.training.optimizer import make_optimizer
 from rtd_adapters.training.options import RunOptions
+from rtd_adapters.training.preparation import batches_ahead
 from rtd_adapters.training.record import TrainingRecord
 from rtd_adapters.training.settings import TrainingSettings
 from rtd_adapters.training.step import Engine, StepContext, Towers
@@ -82,9 +84,12 @@ class Trainer:
                 store = self._anchor_store() if self.options.anchor_cache else None
                 context = StepContext(accelerator.autocast, processes, store)
                 towers = self._towers(student.train(), accelerator.device)
-                task = self._task(towers, self.engine_class(towers, self.settings, context))
+                engine = self.engine_class(towers, self.settings, context)
                 run = identity | self.settings.to_dict()
-                record = Loop(self.settings, self.options, accelerator, task, context, run).run()
+                with self._batches(towers, context) as batches:
+                    task = self._task(towers, engine, batches)
+                    loop = Loop(self.settings, self.options, accelerator, task, context, run)
+                    record = loop.run()
                 record.texts_cut = self.tokenizer.truncated
                 record.texts_cleaned = self.tokenizer.cleaned
                 return record
@@ -92,9 +97,12 @@ class Trainer:
             student.to("cpu").eval()
             self.backbone.tower.to("cpu")
 
-    def _task(self, towers: Towers, engine: Engine) -> Task:
+    def _batches(self, towers: Towers, context: StepContext) -> Ahead[TripletBatch]:
+        return batches_ahead(self.stream, towers, self.settings, self.options, context)
+
+    def _task(self, towers: Towers, engine: Engine, batches: Callable[[int], TripletBatch]) -> Task:
         def step(number: int, backward: Callable[[Tensor], None]) -> Tensor:
-            return engine.step(self.stream.batch(number), backward)
+            return engine.step(batches(number), backward)
 
         return Task(
             towers.student,
