@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtd_adapters.cli import options
-from rtd_adapters.cli.recipe import lora_options, run_options, training_options
+from rtd_adapters.cli.recipe import (
+    lora_options,
+    prefetch_option,
+    run_options,
+    training_options,
+)
 from rtd_adapters.cli.tables import before_after
 from rtd_adapters.cli.terminal import echo, echo_json
 
@@ -65,6 +70,7 @@ if TYPE_CHECKING:
 @training_options
 @lora_options
 @run_options
+@prefetch_option
 @options.overwrite_option
 @options.json_option
 @options.quiet_option

@@ -159,13 +159,6 @@ VALIDATION = (
     ),
 )
 """How a run is watched on held-out triplets."""
-PREFETCH = click.option(
-    "--prefetch",
-    type=click.IntRange(0),
-    metavar="WORKERS",
-    help="Processes that draw, clean, tokenize and pack batches ahead; the result is the same. 0 "
-    "leaves it to the run itself.  [one, as soon as it pays]",
-)
 SURROUNDINGS = (
     click.option(
         "--anchor-cache",
@@ -179,7 +172,6 @@ SURROUNDINGS = (
         help="An accelerate tracker, such as tensorboard; logs to the run folder.",
     ),
     options.device_option,
-    PREFETCH,
     click.option(
         "--dry-run",
         is_flag=True,
@@ -226,3 +218,10 @@ lora_options = options.together(
 """Size and reach of low-rank factors; for --kind lora."""
 run_options = options.together(*CHECKPOINTS, *VALIDATION, *SURROUNDINGS)
 """How the run is carried out."""
+prefetch_option = click.option(
+    "--prefetch",
+    type=click.IntRange(0),
+    metavar="WORKERS",
+    help="Processes that draw, clean, tokenize and pack batches ahead; the result is the same. 0 "
+    "leaves it to the run itself.  [one, as soon as it pays]",
+)
