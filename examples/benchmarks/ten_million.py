@@ -23,25 +23,8 @@ from pathlib import Path
 
 FEW, BLOCK = 10_000, 10_000
 KEYS = ("reference_caption", "conditioning_caption", "target_caption")
-WORDS = [
-    "red",
-    "blue",
-    "small",
-    "large",
-    "old",
-    "wooden",
-    "dog",
-    "cat",
-    "bird",
-    "car",
-    "street",
-    "house",
-    "tree",
-    "river",
-    "on",
-    "in",
-    "with",
-]
+NAMES = "red blue small large old wooden dog cat bird car street house tree river on in with"
+WORDS = NAMES.split(" ")
 
 
 def rows(count: int) -> Iterator[list[tuple[str, str, str]]]:
@@ -82,8 +65,8 @@ def write(path: Path, count: int) -> None:
                 out.write_table(pyarrow.table([list(column) for column in columns], schema))
         return
     is_list = path.suffix == ".json"
-    opener = gzip.open(path, "wb", 1) if path.suffix == ".gz" else path.open("wb")
-    with opener as out:
+    opened = gzip.open(path, "wb", 1) if path.suffix == ".gz" else path.open("wb")  # noqa: SIM115
+    with opened as out:
         for block in lines(count, *("[", ", ", "]") if is_list else ("", "\n", "\n")):
             out.write(block)
 

@@ -27,6 +27,8 @@ LONGEST_LINE = 1 << 24
 AT_ONCE = 1 << 26
 """Bytes of rows in memory at a time, at most."""
 BATCH = 8192
+PAGE = 1 << 20
+"""Bytes of a Parquet column that are read at a time, where it need not be in memory whole."""
 LARGEST_RATIO = 200
 """Of a row group's bytes in memory to those on disk."""
 SHOWN = 60
@@ -219,7 +221,8 @@ def _decoded(name: str, stream: IO[bytes]) -> Iterator[str]:
 def _arrow(path: Path) -> Iterator[Row]:
     pyarrow = _extra("pyarrow")
     try:
-        yield from _numbered(row for batch in arrow_batches(path) for row in _batch_rows(batch))
+        batches = _parquet_batches(path) if path.suffix == ".parquet" else _record_batches(path)
+        yield from _numbered(row for batch in batches for row in _batch_rows(batch))
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         # Texts that are no UTF-8 and dates of no calendar fail when Python's values are made; what
         # Arrow raises of a damaged file is an OSError without a number.
@@ -230,14 +233,24 @@ def _arrow(path: Path) -> Iterator[Row]:
         ) from error
 
 
-def arrow_batches(path: Path) -> Iterator[Any]:
-    """Record batches of a Parquet or an Arrow file; pyarrow's own errors, where it is damaged.
+def column_batches(path: Path, few: int) -> Iterator[Any]:
+    """Record batches of a Parquet file, or of an Arrow file as they are; pyarrow's own errors,
+    where it is damaged.
+
+    Args:
+        path: the file.
+        few: rows of a Parquet batch at most: a text that stands in many of them is held as often.
 
     Raises:
         FileError: a row group unpacks to far more than any text does.
         UsageError: pyarrow is not installed.
     """
-    return _parquet_batches(path) if path.suffix == ".parquet" else _record_batches(path)
+    if path.suffix != ".parquet":
+        yield from _record_batches(path)
+        return
+    _require_texts(path)
+    file = _extra("pyarrow.parquet").ParquetFile(path, buffer_size=PAGE, pre_buffer=False)
+    yield from file.iter_batches(batch_size=few, use_threads=False)
 
 
 def _parquet_batches(path: Path) -> Iterator[Any]:
@@ -246,7 +259,14 @@ def _parquet_batches(path: Path) -> Iterator[Any]:
     Raises:
         FileError: a row group unpacks to far more than any text does.
     """
-    types = _extra("pyarrow").types
+    schema = _require_texts(path)
+    texts = [field.name for field in schema if _extra("pyarrow").types.is_string(field.type)]
+    dictionaries = _extra("pyarrow.parquet").ParquetFile(path, read_dictionary=texts)
+    yield from dictionaries.iter_batches(batch_size=BATCH)
+
+
+def _require_texts(path: Path) -> Any:
+    """The schema of a Parquet file whose row groups are of a size that texts have."""
     file = _extra("pyarrow.parquet").ParquetFile(path)
     for group in range(file.num_row_groups):
         # Not column by column: pyarrow ends the process where a column's statistics are damaged.
@@ -256,9 +276,7 @@ def _parquet_batches(path: Path) -> Iterator[Any]:
                 f"{path} unpacks a row group to {unpacked:,} bytes, far more than any text. "
                 "Fetch or write it again."
             )
-    texts = [field.name for field in file.schema_arrow if types.is_string(field.type)]
-    dictionaries = _extra("pyarrow.parquet").ParquetFile(path, read_dictionary=texts)
-    yield from dictionaries.iter_batches(batch_size=BATCH)
+    return file.schema_arrow
 
 
 def _batch_rows(batch: Any) -> Iterator[Any]:

@@ -19,7 +19,7 @@ from rtd_adapters.triplets.formats import (
     LINES,
     LIST,
     LONGEST_LINE,
-    arrow_batches,
+    column_batches,
     opened,
     text_form,
 )
@@ -32,6 +32,8 @@ TEXTS, ENDS = "texts", "ends"
 """Names of an index's files; those of columns have the field's name before them."""
 FILES = (PLACES, UNPACKED, *(f"{field}-{name}" for field in FIELDS for name in (TEXTS, ENDS)))
 BLOCK = 1 << 22
+FEW = 256
+"""Rows of a Parquet file in memory at a time: each may hold the longest text."""
 LARGEST_RATIO = 200
 """Of a text's bytes to those it is compressed to."""
 SCANS = {LINES: scan_lines, LIST: scan_list}
@@ -120,7 +122,7 @@ def _fill_columns(path: Path, columns: Columns | None, writer: Writer) -> tuple[
     names: tuple[str, ...] = ()
     ends = dict.fromkeys(FIELDS, 0)
     try:
-        for batch in arrow_batches(path):
+        for batch in column_batches(path, FEW):
             names = names_in(batch.schema.names, columns)
             for field, name in zip(FIELDS, names, strict=True):
                 if name not in batch.schema.names:
