@@ -84,14 +84,11 @@ class TripletStream:
 
     def batch(self, number: int) -> TripletBatch:
         """The batch of that number, counted from 0."""
-        first = number * self._batch_size
-        rows = [
-            self._draw(position, SHUFFLE) for position in range(first, first + self._batch_size)
-        ]
+        positions = range(number * self._batch_size, (number + 1) * self._batch_size)
+        rows = self._drawn(positions, SHUFFLE)
         plain = []
         if self._keep_alignment:
-            positions = range(first, first + self._batch_size)
-            plain = [self._draw(position, PLAIN).target for position in positions]
+            plain = [row.target for row in self._drawn(positions, PLAIN)]
         return TripletBatch(
             references=[clean_caption(row.reference, self.tokenizer) for row in rows],
             conditioning=[clean_conditioning(row.conditioning, self.tokenizer) for row in rows],
@@ -109,5 +106,5 @@ class TripletStream:
             targets=[clean_caption(row.target, self.tokenizer) for row in rows],
         )
 
-    def _draw(self, position: int, purpose: int) -> Triplet:
-        return self._triplets[self._draws.place(position, purpose)]
+    def _drawn(self, positions: range, purpose: int) -> list[Triplet]:
+        return [self._triplets[place] for place in self._draws.places(positions, purpose)]
