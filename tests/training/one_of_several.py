@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,7 +27,7 @@ from rtd_adapters import (
     get_method,
 )
 from rtd_adapters.clip.text import TowerConfig
-from rtd_adapters.training import FastEngine
+from rtd_adapters.training import FastEngine, packed_texts, preparation
 from rtd_adapters.triplets import Triplet
 
 folder, out, settings, *rest = sys.argv[1:]
@@ -67,6 +68,10 @@ trainer = Trainer(
     run,
     Dying if rest else None,
 )
+if workers := int(os.environ.get("PREFETCH", "0")):
+    preparation.PATIENCE = 60.0
+    trainer.options = replace(run, prefetch=workers)
+    packed_texts._packed = None  # the workers make every pack
 try:
     losses = torch.tensor(patch.fit(trainer).losses)
 except RtdError as error:

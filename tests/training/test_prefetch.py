@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from rtd_adapters.errors import TripletError, UsageError
 from rtd_adapters.patch import TextEncoderPatch
@@ -25,6 +26,7 @@ from rtd_adapters.training.preparation import Apart, Preparation, hollow_towers
 from rtd_adapters.training.resume import list_checkpoints
 from rtd_adapters.training.step import StepContext, Towers
 from rtd_adapters.triplets import Triplet, read_triplets, sources, write_triplets
+from tests.training.test_processes import finish, start, write_inputs
 
 
 @pytest.fixture
@@ -163,6 +165,21 @@ def test_every_pack_of_a_step_is_made_ahead(
     for one, other in zip(ahead, here, strict=True):
         one, other = (t.to_dense() if t.is_sparse else t for t in (one, other))
         assert torch.equal(one, other)
+
+
+@pytest.mark.slow
+def test_two_processes_with_workers_give_the_bytes_of_two_without(
+    tmp_path, toy_backbone, toy_projection, toy_triplets, monkeypatch
+):
+    folder = write_inputs(tmp_path, toy_backbone, toy_projection, toy_triplets)
+    found = []
+    for workers in ("0", "1"):
+        monkeypatch.setenv("PREFETCH", workers)
+        codes, errors = finish(start(folder, 2, {"gradient_accumulation": 2}))
+        assert codes == [0, 0], errors
+        found.append(load_file(folder / "2-0.safetensors"))
+    assert len(found[0]) > 10
+    assert same(*found)
 
 
 def test_a_tree_is_that_of_a_plain_loop():

@@ -24,6 +24,11 @@ SETTINGS = {"steps": 4, "batch_size": 8, "learning_rate": 1e-3, "resume": False}
 
 @pytest.fixture
 def inputs(tmp_path, toy_backbone, toy_projection, toy_triplets):
+    return write_inputs(tmp_path, toy_backbone, toy_projection, toy_triplets)
+
+
+def write_inputs(tmp_path, toy_backbone, toy_projection, toy_triplets):
+    """What the processes read."""
     save_file(toy_backbone.tower.state_dict(), tmp_path / "tower.safetensors")
     save_file(toy_projection.state_dict(), tmp_path / "projection.safetensors")
     rows = [(row.reference, row.conditioning, row.target) for row in toy_triplets]
