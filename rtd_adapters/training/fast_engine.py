@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rtd_adapters.training.anchors import PACKED, Anchors
 from rtd_adapters.training.batches import TripletBatch
+from rtd_adapters.training.frozen_precision import computing_in
 from rtd_adapters.training.objective import nt_xent
 from rtd_adapters.training.packed_texts import embed_compositions
 from rtd_adapters.training.settings import TrainingSettings
@@ -42,7 +43,10 @@ class FastEngine:
         self._towers, self._settings = towers, settings
         self._autocast, self._processes = context.autocast, context.processes
         packed = 2 * settings.chunk_size if settings.chunk_size else PACKED
-        self._anchors = Anchors(towers.frozen, towers.tokenizer, context.store, packed=packed)
+        computing = computing_in(settings.frozen_precision, towers.device)
+        self._anchors = Anchors(
+            towers.frozen, towers.tokenizer, context.store, packed=packed, computing=computing
+        )
 
     def step(self, batch: TripletBatch, backward: Callable[[Tensor], None]) -> Tensor:
         """Add this process's part of the gradients to the student; return the detached loss.

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rtd_adapters.clip.text import TextTower, Tokenizer
+from rtd_adapters.compute.devices import onto
 from rtd_adapters.methods.query import Composition, Query, query_ids
 from rtd_adapters.training.packed_tower import encode_pack, pack_texts
 
@@ -43,12 +44,14 @@ def embed_queries(
     whole = tower.trimmed(torch.cat(ids))
     ids = [rows[:, : whole.shape[1]] for rows in ids]
     keys = _keys(tower, tokenizer, queries, ids)
+    for rows, query in zip(ids, queries, strict=True):
+        tower.require_placeholders(rows, query.pseudo_tokens, tokenizer.placeholder_id)
     embedded = [
-        tower.embed(rows.to(tower.device), query.pseudo_tokens, tokenizer.placeholder_id)
+        tower.embed(onto(rows, tower.device), query.pseudo_tokens, tokenizer.placeholder_id)
         for rows, query in zip(ids, queries, strict=True)
     ]
     pack = pack_texts(tower, whole, torch.cat(keys)).to(tower.device)
-    return encode_pack(tower, pack, whole.to(tower.device), torch.cat(embedded), recompute)
+    return encode_pack(tower, pack, onto(whole, tower.device), torch.cat(embedded), recompute)
 
 
 def _keys(
@@ -66,7 +69,7 @@ def _keys(
         if pseudo is None:
             keys.append(rows)
             continue
-        first = next((number for other, number in numbered if torch.equal(other, pseudo)), free)
+        first = next((number for other, number in numbered if _alike(other, pseudo)), free)
         if first == free:
             numbered.append((pseudo, free))
             free += pseudo.shape[0] * pseudo.shape[1]
@@ -74,3 +77,9 @@ def _keys(
         number = torch.arange(len(rows))[:, None] * pseudo.shape[1] + holes.cumsum(dim=1) - 1
         keys.append(torch.where(holes, first + number, rows))
     return keys
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two queries' pseudo tokens are known to be equal. A GPU is not asked, for the answer
+    would have to be waited for: queries that share theirs there share the tensor."""
+    return one is other or (one.device.type == "cpu" and torch.equal(one, other))

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rtd_adapters.compute.devices import onto
+
 ROUND = 64
 """Packs have a multiple of so many nodes, for oneDNN keeps code for every size it meets. Nobody
 reads what is spare."""
@@ -44,9 +46,9 @@ class Pack:
 
     def to(self, device: torch.device) -> Pack:
         """The same on a device."""
-        shared = None if self.shared is None else self.shared.to(device)
-        places, unfold, fold = (t.to(device) for t in (self.places, self.unfold, self.fold))
-        return Pack(places, unfold, fold, self.ends.to(device), self.own.to(device), shared)
+        shared = None if self.shared is None else onto(self.shared, device)
+        places, unfold, fold = (onto(t, device) for t in (self.places, self.unfold, self.fold))
+        return Pack(places, unfold, fold, onto(self.ends, device), onto(self.own, device), shared)
 
     def whole_batch(self, rows: Tensor) -> Tensor:
         """[B, ...] from a row for each text that differs, [U, ...]."""
