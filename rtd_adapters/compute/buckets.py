@@ -21,8 +21,8 @@ def sum_gradients(parameters: Iterable[Tensor], total: Reduce, union: Reduce) ->
     zero.
 
     Afterwards the gradients are views of one flat bucket, which goes with the last of them. It is
-    made when the backward pass is over and its activations are gone, and each tensor is released
-    once it is in: the bucket costs no more than the gradients themselves did.
+    made when the backward pass is over and its activations are gone: memory for the gradients once
+    more, where there was room for more, and each of them is released once it is in.
 
     Args:
         parameters: the same in every process, in the same order.
