@@ -227,6 +227,47 @@ def test_nothing_is_waited_for_from_batch_to_optimizer(parts, case, monkeypatch)
     assert all(p.is_meta for p in towers.student.parameters())
 
 
+def test_composed_and_bare_prompts_share_their_beginnings_without_being_compared(
+    parts, monkeypatch
+):
+    """Packs on a device are those on the CPU, where pseudo tokens can be compared; and a method
+    that makes its tokens twice is not waited for either."""
+    from rtd_adapters.methods.method import Method
+    from rtd_adapters.training import packed_texts, packing
+
+    monkeypatch.setattr(packing, "ROUND", 1)
+    nodes, pack = {"cpu": [], "meta": [], "twice": []}, packed_texts.pack_texts
+    autocast = torch.autocast
+    monkeypatch.setattr(
+        torch,
+        "autocast",
+        lambda kind, *given, **named: (
+            nullcontext() if kind == "meta" else autocast(kind, *given, **named)
+        ),
+    )
+
+    def take(case, device):
+        def watched(*given):
+            made = pack(*given)
+            nodes[case].append(len(made.places))
+            return made
+
+        monkeypatch.setattr(packed_texts, "pack_texts", watched)
+        towers, settings, stream = parts(device)
+        with Waits() as waits:
+            FastEngine(towers, settings).step(stream.batch(0), torch.Tensor.backward)
+        assert waits.noted == []
+
+    take("cpu", "cpu")
+    take("meta", "meta")
+    monkeypatch.setattr(
+        Method, "_tokens", lambda self, phi, ref: self.pseudo_tokens(phi, ref.embedding)
+    )
+    take("twice", "meta")
+    assert nodes["cpu"] == nodes["meta"]
+    assert nodes["cpu"][-1] < nodes["twice"][-1]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="asks a GPU")
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_gpu_is_not_waited_for(parts, case):

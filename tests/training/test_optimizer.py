@@ -67,6 +67,23 @@ def test_moments_by_rows_and_whole_ones_are_taken_over_from_each_other(first):
     assert ("rows" in mine.state[table]) != first
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_resumed_step_counter_is_where_its_optimizer_looks_for_it(fused):
+    """Beside the parameter where the optimizer is fused, and on the CPU otherwise."""
+    from rtd_adapters.training.checkpoint import _fill_moments
+
+    weight = torch.nn.Parameter(torch.empty(2, 2, device="meta"))
+    optimizer = torch.optim.AdamW([weight])
+    optimizer.param_groups[0]["fused"] = fused
+    moments = {"weight/step": torch.tensor(3.0), "weight/exp_avg": torch.zeros(2, 2)}
+    _fill_moments(optimizer, moments, {"weight": weight})
+    state = optimizer.state[weight]
+    assert (state["step"].device.type, state["exp_avg"].device.type) == (
+        "meta" if fused else "cpu",
+        "meta",
+    )
+
+
 @pytest.mark.parametrize(("device", "sparse"), [("cpu", True), ("meta", False)])
 def test_a_table_is_kept_by_rows_on_a_cpu_alone(toy_backbone, device, sparse):
     from rtd_adapters.training import TrainingSettings
