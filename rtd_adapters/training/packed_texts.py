@@ -71,6 +71,8 @@ def _packed(
 ) -> PackedIds:
     """All prompts tokenized and in one pack."""
     ids = tower.trimmed(torch.cat([query_ids(tokenizer, query) for query in queries]))
+    for rows, query in zip(_split(ids, queries), queries, strict=True):
+        tower.require_placeholders(rows, query.pseudo_tokens, tokenizer.placeholder_id)
     keys = _keys(tower, tokenizer, queries, owners, _split(ids, queries))
     return PackedIds(ids, pack_texts(tower, ids, torch.cat(keys)))
 

@@ -67,7 +67,8 @@ class Preparation:
     @cached_property
     def _engine(self) -> _Rehearsal:
         assert self.towers is not None
-        settings = replace(self.settings, noise_scale=0.0)  # whose numbers nobody sees
+        # Whose numbers nobody sees, in whatever precision.
+        settings = replace(self.settings, noise_scale=0.0, frozen_precision="fp32")
         return _Rehearsal(self.towers, settings, StepContext(processes=self.processes))
 
 
