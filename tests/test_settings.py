@@ -31,7 +31,9 @@ OUT_OF_RANGE = [
     (EvalOptions, "batch_size", "--batch-size", (0,)),
     (EvalOptions, "workers", "--workers", (-1,)),
     (RunOptions, "checkpoint_every", "--checkpoint-every", (-1,)),
+    (RunOptions, "checkpoint_minutes", "--checkpoint-minutes", (-1.0, NAN, INF)),
     (RunOptions, "validate_every", "--validate-every", (-1,)),
+    (RunOptions, "validate_on", "--validate-on", (-1,)),
     (RuleSettings, "band", "--band", ((NAN, 0.7), (0.5, INF), (-2.0, 0.5), (0.7, 0.5))),
 ]
 ROWS = [(kind, name, option, value) for kind, name, option, bad in OUT_OF_RANGE for value in bad]

@@ -25,7 +25,7 @@ from rtd_adapters.training import anchors, fast_engine, packed_texts, packed_tow
 ROUNDS = 5
 
 
-def padded(tower, tokenizer, queries, recompute=False):
+def padded(tower, tokenizer, queries, recompute=False, packs=None):
     """All prompts by the tower's own forward, padded to the longest of their query."""
     rows = []
     for query in queries:
@@ -34,7 +34,7 @@ def padded(tower, tokenizer, queries, recompute=False):
     return torch.cat(rows)
 
 
-def padded_compositions(tower, tokenizer, compositions, recompute=False):
+def padded_compositions(tower, tokenizer, compositions, recompute=False, packs=None):
     """All compositions likewise."""
     return [
         part.combined([padded(tower, tokenizer, [q]) for q in part.queries])

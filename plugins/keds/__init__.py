@@ -127,7 +127,8 @@ class Keds(Method):
     ) -> Composition:
         stood_in = reference.captions is not None and self.stand_in == "captions"
         looked_up = "text_bank" if stood_in else "image_bank"
-        streams = projection(reference.embedding, projection.get_buffer(looked_up))
+        bank = projection.get_buffer(looked_up)
+        streams = reference.once((self, projection), lambda: projection(reference.embedding, bank))
         return Composition.weighted(*((WEIGHT, Query(prompts, tokens)) for tokens in streams))
 
 

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtd_adapters.cli import options
-from rtd_adapters.cli.recipe import lora_options, run_options, training_options
+from rtd_adapters.cli.recipe import (
+    lora_options,
+    prefetch_option,
+    run_options,
+    training_options,
+)
 from rtd_adapters.cli.tables import before_after
 from rtd_adapters.cli.terminal import echo, echo_json
 
@@ -65,6 +70,7 @@ if TYPE_CHECKING:
 @training_options
 @lora_options
 @run_options
+@prefetch_option
 @options.overwrite_option
 @options.json_option
 @options.quiet_option
@@ -106,7 +112,7 @@ def patch(**given: Any) -> None:
 
 def _job(**given: Any) -> PatchJob:
     from rtd_adapters.jobs.inputs import PatchJob
-    from rtd_adapters.jobs.recipe import checkpoint_interval, recipe_settings
+    from rtd_adapters.jobs.recipe import checkpoint_options, recipe_settings
     from rtd_adapters.patch.lora import LoRASettings
     from rtd_adapters.training import RunOptions, TrainingSettings
 
@@ -114,8 +120,7 @@ def _job(**given: Any) -> PatchJob:
     given["method_options"] = options.with_stand_in(given["method_options"], stand_in)
     chosen = options.take_fields(TrainingSettings, given)
     settings = recipe_settings(given["backbone"], given["kind"], given["recipe"], **chosen)
-    every = {"checkpoint_every": checkpoint_interval(settings)}
-    run = RunOptions(**every | options.take_fields(RunOptions, given))
+    run = RunOptions(**checkpoint_options(options.take_fields(RunOptions, given)))
     lora = LoRASettings(**options.take_fields(LoRASettings, given, prefix="lora_"))
     card = given["out"].with_name("README.md") if given.pop("card") else None
     command = shlex.join(["rtd", *(click.get_current_context().obj or ())])
@@ -161,6 +166,8 @@ def _notes(result: PatchResult) -> list[str]:
         notes.append(f"{result.record.texts_cut} texts were longer than the context and were cut.")
     if result.record.texts_cleaned:
         notes.append(f"{result.record.texts_cleaned} texts held a placeholder, which was removed.")
+    if result.record.anchor_error:
+        notes.append(f"{result.record.anchor_error}.")
     if result.merge_difference is not None:
         notes.append(f"merged against adapter outputs: {result.merge_difference:.1e} at most")
     if result.surviving is not None:

@@ -145,14 +145,13 @@ def _job(quiet: bool, **given: Any) -> ProjectionJob:
     from rtd_adapters.evaluation.inputs import EvalOptions
     from rtd_adapters.jobs.projection import ProjectionJob
     from rtd_adapters.jobs.projection.inputs import projection_settings
-    from rtd_adapters.jobs.recipe import checkpoint_interval
+    from rtd_adapters.jobs.recipe import checkpoint_options
     from rtd_adapters.training import RunOptions
     from rtd_adapters.training.inversion import InversionSettings
 
     chosen = options.take_fields(InversionSettings, given)
     settings = projection_settings(given["method"], given["backbone"], **chosen)
-    every = {"checkpoint_every": checkpoint_interval(settings), "quiet": quiet}
-    run = RunOptions(**every | options.take_fields(RunOptions, given))
+    run = RunOptions(quiet=quiet, **checkpoint_options(options.take_fields(RunOptions, given)))
     viewing = EvalOptions(**options.take_fields(EvalOptions, given, prefix="image_"), quiet=quiet)
     return ProjectionJob(settings=settings, options=run, viewing=viewing, **given)
 

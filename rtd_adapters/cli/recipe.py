@@ -119,6 +119,12 @@ STEP = (
         "official script does.  [from the whole batch]",
     ),
     MIXED_PRECISION,
+    click.option(
+        "--frozen-precision",
+        type=click.Choice(["fp32", "tf32", "bf16"]),
+        help="What the frozen text tower computes anchors in; what it costs them is measured and "
+        "said. Ours.  [fp32]",
+    ),
 )
 """How a step is computed."""
 CHECKPOINTS = (
@@ -138,7 +144,14 @@ CHECKPOINTS = (
         "--checkpoint-every",
         type=click.IntRange(0),
         metavar="STEPS",
-        help="Steps between checkpoints; 0 writes none.  [a twentieth of the run]",
+        help="Steps between checkpoints; 0 writes none.  [by time]",
+    ),
+    click.option(
+        "--checkpoint-minutes",
+        type=options.FiniteNumber(),
+        metavar="MINUTES",
+        help="Minutes between checkpoints; 0 writes none by time.  [5, or 0 with "
+        "--checkpoint-every]",
     ),
 )
 """What is kept of a run under way."""
@@ -150,6 +163,13 @@ VALIDATION = (
         metavar="STEPS",
         show_default=True,
         help="Steps between validations on what is held out; 0 is never.",
+    ),
+    click.option(
+        "--validate-on",
+        type=click.IntRange(0),
+        metavar="COUNT",
+        help="Held-out triplets (captions, pictures) that figures are taken on, before, during "
+        "and after; 0 takes none.  [as many as cost a twentieth of the run]",
     ),
     click.option(
         "--select",
@@ -218,3 +238,10 @@ lora_options = options.together(
 """Size and reach of low-rank factors; for --kind lora."""
 run_options = options.together(*CHECKPOINTS, *VALIDATION, *SURROUNDINGS)
 """How the run is carried out."""
+prefetch_option = click.option(
+    "--prefetch",
+    type=click.IntRange(0),
+    metavar="WORKERS",
+    help="Processes that draw, clean, tokenize and pack batches ahead; the result is the same. 0 "
+    "leaves it to the run itself.  [one, as soon as it pays]",
+)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -18,6 +17,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar
 
+from rtd_adapters.compute.elsewhere import Elsewhere, ending, portable
 from rtd_adapters.compute.signals import Ended, signals_raised
 from rtd_adapters.errors import TrainingError
 
@@ -72,17 +72,13 @@ def at_once(
                     continue
                 if kind == FAILED:
                     error, trace = value
-                    raise error from _Elsewhere(trace)
+                    raise error from Elsewhere(trace)
                 one.process.join()  # its memory is free then
                 del running[one.channel]
                 free.append(one.slot)
                 done(one.name, value)
     finally:
         _end([one.process for one in running.values() if one.process.pid])
-
-
-class _Elsewhere(Exception):
-    """The traceback of another process, as the cause of what it raised."""
 
 
 @dataclass(frozen=True)
@@ -122,18 +118,11 @@ class _Running:
         except (EOFError, OSError) as error:
             self.process.join()
             raise TrainingError(
-                f"{self.name}: its process has ended ({_ending(self.process.exitcode)}) before it "
+                f"{self.name}: its process has ended ({ending(self.process.exitcode)}) before it "
                 "was done. If nobody ended it, memory did not do: run fewer at once. Start it "
                 "again; what is finished is kept."
             ) from error
         return kind, value
-
-
-def _ending(code: int | None) -> str:
-    """How a process ended, in words."""
-    if code is not None and code < 0:
-        return signal.Signals(-code).name
-    return f"exit code {code}"
 
 
 @contextmanager
@@ -188,7 +177,7 @@ def _work(work: Callable[[Any, Tell], Any], given: Any, sender: Connection) -> N
     except Ended as ended:
         sys.exit(ended.exit_code)
     except Exception as error:
-        sender.send((FAILED, (_portable(error), traceback.format_exc())))
+        sender.send((FAILED, (portable(error), traceback.format_exc())))
     else:
         sender.send((FOUND, found))
 
@@ -202,12 +191,3 @@ def _end_with_starter() -> None:
     if starter is not None:
         connection.wait([starter.sentinel])
         os._exit(1)
-
-
-def _portable(error: Exception) -> Exception:
-    """An error, or another one in its words if it does not survive the way to another process."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error

@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from rtd_adapters.errors import UsageError
 
 DEVICES = ("cpu", "cuda", "mps")
+
+
+def usual_device(name: str | None = None) -> torch.device:
+    """Where one process computes by itself: the device of that name, or what accelerate would
+    choose."""
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+        if name == "cpu" and torch.backends.mps.is_available():
+            name = "mps"
+    return torch.device(name)
+
+
+def onto(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on a device. To a GPU it goes from pinned memory, so that nobody waits for it."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=device.type != "mps")
 
 
 def require_device(name: str | None) -> None:

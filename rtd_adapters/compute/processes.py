@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from rtd_adapters.compute.buckets import sum_gradients
 from rtd_adapters.errors import INTERRUPTED, TrainingError, UsageError
 
 TURN = 2e-4
@@ -66,7 +67,7 @@ class Processes:
         return tensor
 
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Add up every parameter's gradient over all processes, in place.
+        """Add up every parameter's gradient over all processes, all in one call (`buckets`).
 
         Raises:
             TrainingError: another process has ended.
@@ -74,9 +75,7 @@ class Processes:
         if self.count == 1:
             return
         with _told_of_ends():
-            for parameter in parameters:
-                grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-                parameter.grad = _sum_rows(grad) if grad.is_sparse else _sum(grad)
+            sum_gradients(parameters, _sum, _largest)
 
     def total(self, value: Tensor) -> Tensor:
         """The sum of a scalar over all processes, without gradient."""
@@ -88,6 +87,11 @@ class Processes:
 
 def _sum(tensor: Tensor) -> Tensor:
     _await(dist.all_reduce(tensor, async_op=True), tensor)
+    return tensor
+
+
+def _largest(tensor: Tensor) -> Tensor:
+    _await(dist.all_reduce(tensor, dist.ReduceOp.MAX, async_op=True), tensor)
     return tensor
 
 
@@ -111,19 +115,6 @@ def _end(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def _sum_rows(grad: Tensor) -> Tensor:
-    """The sum of sparse gradients, over all their rows; NCCL itself sums dense tensors only."""
-    grad = grad.coalesce()
-    touched = torch.zeros(len(grad), device=grad.device)
-    touched[grad.indices()[0]] = 1
-    rows = _sum(touched).nonzero().flatten()
-    values = grad.values().new_zeros(len(rows), grad.shape[1])
-    values[torch.searchsorted(rows, grad.indices()[0])] = grad.values()
-    return torch.sparse_coo_tensor(
-        rows[None], _sum(values), grad.shape, is_coalesced=True, check_invariants=False
-    )
 
 
 def launched() -> Processes:

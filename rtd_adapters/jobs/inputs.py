@@ -13,6 +13,8 @@ from rtd_adapters.clip.backbones import DEFAULT, Backbone, load_backbone
 from rtd_adapters.clip.precisions import dtype_named
 from rtd_adapters.clip.sources import BackboneSource, backbone_source
 from rtd_adapters.clip.text import TextTower
+from rtd_adapters.compute.devices import usual_device
+from rtd_adapters.compute.half_precision import emulation_note
 from rtd_adapters.errors import UsageError
 from rtd_adapters.io.atomic import require_new_folder, require_writable
 from rtd_adapters.jobs.calibration import PictureFolder, calibrated_head, require_lifted
@@ -197,6 +199,13 @@ def load_inputs(job: PatchJob, say: Say = silent) -> Inputs:
     trained = trained_for(method)
     pictures = PictureFolder.found(job.calibrate) if job.calibrate else None
     triplets = _load_triplets(job)
+    settings, device = job.settings, usual_device(job.options.device)
+    precisions = [
+        ("--mixed-precision", settings.mixed_precision),
+        ("--frozen-precision", settings.frozen_precision),
+    ]
+    if note := emulation_note(precisions, device):
+        say(note)
     say(f"loading backbone {job.backbone}")
     backbone = load_backbone(job.backbone, job.pretrained)
     if job.source is None and (note := activation_note(method, backbone)):

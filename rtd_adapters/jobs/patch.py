@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,7 +30,6 @@ from rtd_adapters.patch.text_encoder_patch import TrainablePatch
 from rtd_adapters.patch.trainable import LoRAPatch
 from rtd_adapters.training import Trainer, TrainingRecord
 from rtd_adapters.training.run_folder import begin_run, mark_finished, remove_run
-from rtd_adapters.training.validation import held_out_figures
 
 Figures = dict[str, float]
 
@@ -92,6 +92,8 @@ def _learn(job: PatchJob, inputs: Inputs, say: Say) -> PatchResult:
     after = measure(patch.build_tower())
 
     _describe(job, patch, record, before, after)
+    if provisions(job.backbone) is None:
+        patch.metadata.training["judged_on"] = len(trainer.held_out)
     metadata = patch.metadata
     if launched().is_main:
         metadata = _write(job, patch)
@@ -119,19 +121,28 @@ def measuring(
     job: PatchJob, inputs: Inputs, trainer: Trainer, say: Say
 ) -> Callable[[TextTower], Figures]:
     """What takes a tower's figures: on the backbone's own pictures if it brings some, and on
-    held-out triplets otherwise. Of several processes, the first one takes them."""
-    if not launched().is_main:
+    held-out triplets otherwise. Of several processes, the first one takes them; none does where
+    the options want none."""
+    if not launched().is_main or job.options.validate_on == 0:
         return _no_figures
     if brought := provisions(job.backbone):
         say(f"drawing the pictures of {job.backbone}")
         own = inputs.own_projection()
         return brought.world(inputs.method, own, inputs.backbone).evaluate
-    held_out = trainer.stream.held_out()
 
     def judge(tower: TextTower) -> Figures:
-        return held_out_figures(inputs.towers(tower), held_out)
+        say(_judging(trainer))
+        return trainer.figures(tower)
 
     return judge
+
+
+def _judging(trainer: Trainer) -> str:
+    count, most = len(trainer.held_out), trainer.stream.holdout
+    line = f"taking figures on {count} of {most} held-out triplets"
+    if count == most or trainer.options.validate_on is not None:
+        return line
+    return f"{line}, a twentieth of the run's work (--validate-on takes more)"
 
 
 def _no_figures(tower: TextTower) -> Figures:
@@ -143,11 +154,13 @@ def _describe(
 ) -> None:
     patch.metadata.figures = {"before": before, "after": after}
     named = {} if job.recipe == PAPER else {"recipe": job.recipe}
-    counted = {
+    counted: dict[str, Any] = {
         "selected_step": record.selected_step,
         "texts_cut": record.texts_cut,
         "texts_cleaned": record.texts_cleaned,
     }
+    if record.anchor_error:
+        counted["anchor_error"] = asdict(record.anchor_error)
     patch.metadata.training = named | job.settings.to_dict() | counted
 
 

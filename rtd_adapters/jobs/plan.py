@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rtd_adapters.jobs.inputs import PatchJob, check_request, load_inputs, require_free_outputs
@@ -10,6 +10,7 @@ from rtd_adapters.jobs.memory import device_peak_mb
 from rtd_adapters.jobs.patch import new_patch
 from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.training import RunOptions
+from rtd_adapters.training.frozen_precision import AnchorError
 
 PLANNED_STEPS = 3
 """Of a dry run. The first is slower than the rest, and memory is at its height in the second."""
@@ -28,6 +29,8 @@ class Plan:
     step_seconds: float
     peak_megabytes: float
     """Largest memory of the process so far, or of the GPU where one is used."""
+    anchor_error: AnchorError | None = None
+    """Where the frozen tower would not compute in fp32."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for --json."""
@@ -44,6 +47,7 @@ class Plan:
             "seconds_per_step": self.step_seconds,
             "seconds": self.step_seconds * settings.steps,
             "peak_megabytes": self.peak_megabytes,
+            "anchor_error": self.anchor_error and asdict(self.anchor_error),
             "out": str(self.job.out),
         }
 
@@ -64,6 +68,7 @@ class Plan:
             ("first loss", f"{self.loss:.3f}"),
             ("time", f"about {minutes:.1f} minutes ({self.step_seconds:.2f} s a step)"),
             ("memory", f"{self.peak_megabytes:,.0f} MB at most"),
+            *([("anchors", str(self.anchor_error))] if self.anchor_error else []),
             ("would write", str(self.job.out)),
         ]
 
@@ -83,4 +88,12 @@ def plan_patch(job: PatchJob, say: Say = silent) -> Plan:
     record = patch.fit(inputs.trainer(few, RunOptions(device=job.options.device, quiet=True)))
     seconds = min(record.step_seconds[1:])
     trained = sum(p.numel() for p in patch.student.parameters() if p.requires_grad)
-    return Plan(job, trained, len(inputs.triplets), record.losses[0], seconds, device_peak_mb())
+    return Plan(
+        job,
+        trained,
+        len(inputs.triplets),
+        record.losses[0],
+        seconds,
+        device_peak_mb(),
+        record.anchor_error,
+    )

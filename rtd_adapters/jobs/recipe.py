@@ -10,10 +10,9 @@ from rtd_adapters.errors import UsageError
 from rtd_adapters.jobs.provided import provisions
 from rtd_adapters.patch.metadata import PAPER
 from rtd_adapters.training import TrainingSettings
-from rtd_adapters.training.settings import Course
 
-CHECKPOINTS = 20
-"""Of a run, from its first step to its last."""
+CHECKPOINT_MINUTES = 5.0
+"""Between checkpoints, where nobody says otherwise: what a kill costs at most."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,11 @@ def recipe_settings(
     return replace(RECIPES[recipe].over(own), **chosen)
 
 
-def checkpoint_interval(settings: Course) -> int:
-    """Steps between two checkpoints."""
-    return max(1, settings.steps // CHECKPOINTS)
+def checkpoint_options(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of `RunOptions` with checkpoints by time, unless something was chosen of them.
+
+    Args:
+        chosen: fields that the user set.
+    """
+    by_time = {"checkpoint_minutes": CHECKPOINT_MINUTES}
+    return {**({} if "checkpoint_every" in chosen else by_time), **chosen}

@@ -18,7 +18,7 @@ from rtd_adapters.jobs.inputs import PatchJob
 from rtd_adapters.jobs.judges import BenchmarkJudge, Judge, OwnJudge, SweepFigures
 from rtd_adapters.jobs.ledger import Ledger, content_of, request_of, search_of
 from rtd_adapters.jobs.patch import run_patch
-from rtd_adapters.jobs.recipe import checkpoint_interval
+from rtd_adapters.jobs.recipe import CHECKPOINT_MINUTES
 from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.jobs.slots import slots
 from rtd_adapters.patch import TextEncoderPatch
@@ -192,7 +192,7 @@ def _value(job: PatchJob, name: str, change: Mapping[str, Any], folder: Path) ->
     if strength is not None:
         require_strength(strength)
     options = RunOptions(
-        quiet=True, device=job.options.device, checkpoint_every=checkpoint_interval(own)
+        quiet=True, device=job.options.device, checkpoint_minutes=CHECKPOINT_MINUTES
     )
     file = f"{name if strength is None else WHOLE}.safetensors"
     learned = replace(job, out=folder / file, settings=own, triplets=triplets, options=options)

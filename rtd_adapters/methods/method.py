@@ -199,7 +199,7 @@ class Method(ABC):
             texts: B cleaned conditioning texts T_c.
         """
         prompts = [self.composed_prompt.format(text=text) for text in texts]
-        return Composition.of(prompts, self.pseudo_tokens(projection, reference.embedding))
+        return Composition.of(prompts, self._tokens(projection, reference))
 
     def bare(
         self, projection: nn.Module, reference: Reference, texts: Sequence[str] | None = None
@@ -212,4 +212,9 @@ class Method(ABC):
                 of `composed`; None where the bare prompt is all there is.
         """
         prompts = [self.bare_prompt] * len(reference)
-        return Composition.of(prompts, self.pseudo_tokens(projection, reference.embedding))
+        return Composition.of(prompts, self._tokens(projection, reference))
+
+    def _tokens(self, projection: nn.Module, reference: Reference) -> Tensor:
+        return reference.once(
+            (self, projection), lambda: self.pseudo_tokens(projection, reference.embedding)
+        )

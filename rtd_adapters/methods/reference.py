@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rtd_adapters.errors import UsageError
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rtd_adapters.clip.text import TextTower, Tokenizer
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Reference:
     """B cleaned reference captions T_r; None where references are pictures without captions."""
     make_states: Callable[[], Tensor] | None = None
     """Gives `states` when they are asked for; None where there are none."""
+    kept: dict[object, Any] | None = None
+    """What `once` keeps; None where it keeps nothing."""
 
     @classmethod
     def of_pictures(
@@ -48,6 +52,18 @@ class Reference:
 
     def __len__(self) -> int:
         return len(self.embedding)
+
+    def once(self, key: object, make: Callable[[], T]) -> T:
+        """What `make` gives, of an earlier call with the same key where that is kept.
+
+        In a training step composed and bare queries share their pseudo tokens by it: they are
+        computed once, and known to be the same.
+        """
+        if self.kept is None:
+            return make()
+        if key not in self.kept:
+            self.kept[key] = make()
+        return self.kept[key]
 
     @cached_property
     def states(self) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from rtd_adapters.clip.image_head import ImageHead
 from rtd_adapters.clip.text import TextTower, Tokenizer
+from rtd_adapters.compute.devices import onto
 from rtd_adapters.methods.method import Method
 from rtd_adapters.methods.query import Composition
 from rtd_adapters.methods.reference import Reference
@@ -76,11 +77,12 @@ class CaptionSide:
         Tokens are spread evenly over the patches, the last one included: where attention is causal
         it has seen the whole caption.
         """
-        ids = self.tokenizer.encode(captions).to(whole.device)
-        lengths = torch.tensor(self.tokenizer.lengths(captions), device=ids.device)
-        tokens = self.frozen.project(self.frozen.states(self.frozen.trimmed(ids)))
+        whole_ids = self.tokenizer.encode(captions)
+        ids = onto(self.frozen.trimmed(whole_ids), whole.device)
+        lengths = onto(torch.tensor(self.tokenizer.lengths(captions)), whole.device)
+        tokens = self.frozen.project(self.frozen.states(ids))
         # Noise is drawn for the whole context, so it does not depend on which texts share a batch.
-        tokens = self.noise(F.pad(tokens, (0, 0, 0, ids.shape[1] - tokens.shape[1])))
+        tokens = self.noise(F.pad(tokens, (0, 0, 0, whole_ids.shape[1] - tokens.shape[1])))
         spread = torch.linspace(0, 1, self.image_head.patches, device=ids.device)
         words = self.tokenizer.vocabulary
         last = (lengths - words.prefix - words.suffix - 1).clamp_min(0)
@@ -94,4 +96,5 @@ class CaptionSide:
     def caption_states(self, captions: Sequence[str], whole: Tensor) -> Tensor:
         """[B, 1 + patches, image width]: each caption as the whole picture and as every patch."""
         lifted = self.image_head.lift_pictures(torch.stack([whole, whole], dim=1))
-        return lifted[:, [0] + [1] * self.image_head.patches]
+        patches = lifted[:, 1:].expand(-1, self.image_head.patches, -1)
+        return torch.cat([lifted[:, :1], patches], dim=1)

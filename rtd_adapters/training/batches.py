@@ -10,6 +10,7 @@ import torch
 from rtd_adapters.clip.text import Tokenizer, clean_caption, clean_conditioning
 from rtd_adapters.errors import TripletError
 from rtd_adapters.training.order import PLAIN, SHUFFLE, Draws
+from rtd_adapters.training.packs import Packs
 from rtd_adapters.triplets import Triplet
 
 
@@ -27,6 +28,8 @@ class TripletBatch:
     """Place of the first row in the whole batch, where this is a part of one."""
     whole: int | None = None
     """Rows of the whole batch; its own where it is no part."""
+    packs: Packs | None = field(default=None, compare=False, repr=False)
+    """Of its texts, where somebody has made them ahead."""
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -41,6 +44,7 @@ class TripletBatch:
             self.noise_seed,
             first=self.first + rows.start,
             whole=self.whole or len(self),
+            packs=self.packs,
         )
 
     def generator(self) -> torch.Generator:
@@ -67,7 +71,7 @@ class TripletStream:
         keep_alignment: bool = False,
     ) -> None:
         self._triplets = triplets
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._batch_size = batch_size
         self._keep_alignment = keep_alignment
         self._draws = Draws(len(triplets), seed)
@@ -80,19 +84,16 @@ class TripletStream:
 
     def batch(self, number: int) -> TripletBatch:
         """The batch of that number, counted from 0."""
-        first = number * self._batch_size
-        rows = [
-            self._draw(position, SHUFFLE) for position in range(first, first + self._batch_size)
-        ]
+        positions = range(number * self._batch_size, (number + 1) * self._batch_size)
+        rows = self._drawn(positions, SHUFFLE)
         plain = []
         if self._keep_alignment:
-            positions = range(first, first + self._batch_size)
-            plain = [self._draw(position, PLAIN).target for position in positions]
+            plain = [row.target for row in self._drawn(positions, PLAIN)]
         return TripletBatch(
-            references=[clean_caption(row.reference, self._tokenizer) for row in rows],
-            conditioning=[clean_conditioning(row.conditioning, self._tokenizer) for row in rows],
-            targets=[clean_caption(row.target, self._tokenizer) for row in rows],
-            plain=[clean_caption(text, self._tokenizer) for text in plain],
+            references=[clean_caption(row.reference, self.tokenizer) for row in rows],
+            conditioning=[clean_conditioning(row.conditioning, self.tokenizer) for row in rows],
+            targets=[clean_caption(row.target, self.tokenizer) for row in rows],
+            plain=[clean_caption(text, self.tokenizer) for text in plain],
             noise_seed=self._draws.noise_seed(number),
         )
 
@@ -100,10 +101,10 @@ class TripletStream:
         """The held-out slice as one batch, for validation."""
         rows = [self._triplets[place] for place in self._draws.held_out()]
         return TripletBatch(
-            references=[clean_caption(row.reference, self._tokenizer) for row in rows],
-            conditioning=[clean_conditioning(row.conditioning, self._tokenizer) for row in rows],
-            targets=[clean_caption(row.target, self._tokenizer) for row in rows],
+            references=[clean_caption(row.reference, self.tokenizer) for row in rows],
+            conditioning=[clean_conditioning(row.conditioning, self.tokenizer) for row in rows],
+            targets=[clean_caption(row.target, self.tokenizer) for row in rows],
         )
 
-    def _draw(self, position: int, purpose: int) -> Triplet:
-        return self._triplets[self._draws.place(position, purpose)]
+    def _drawn(self, positions: range, purpose: int) -> list[Triplet]:
+        return [self._triplets[place] for place in self._draws.places(positions, purpose)]

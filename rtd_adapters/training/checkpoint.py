@@ -144,11 +144,14 @@ def _fill_moments(
     moments: dict[str, Tensor],
     trained: dict[str, nn.Parameter],
 ) -> None:
+    groups = optimizer.param_groups
+    fused = {id(p) for group in groups if group.get("fused") for p in group["params"]}
     for key, value in moments.items():
         name, _, moment = key.rpartition("/")
         parameter = trained[name]
-        # AdamW keeps its step counter on the CPU and its moments beside the parameter.
-        placed = value if moment == "step" else value.to(parameter.device)
+        # AdamW keeps its moments beside the parameter, and its step counter if it is fused.
+        beside = moment != "step" or id(parameter) in fused
+        placed = value.to(parameter.device) if beside else value
         optimizer.state[parameter][moment] = placed
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rtd_adapters.compute.devices import onto
+
 
 def add_noise(
     embedding: Tensor,
@@ -33,9 +35,9 @@ def add_noise(
         return embedding
     rows = slice(first, first + len(embedding))
     shape = (whole or len(embedding), *embedding.shape[1:])
-    uniform = torch.rand(*shape[:-1], 1, generator=generator)[rows]
-    normal = torch.randn(shape, generator=generator)[rows]
+    uniform = onto(torch.rand(*shape[:-1], 1, generator=generator)[rows], embedding.device)
+    normal = onto(torch.randn(shape, generator=generator)[rows], embedding.device)
     if relative:
-        lengths = embedding.float().norm(dim=-1, keepdim=True).cpu()
+        lengths = embedding.float().norm(dim=-1, keepdim=True)
         normal = normal * lengths / embedding.shape[-1] ** 0.5
     return embedding + (scale * uniform * normal).to(embedding)

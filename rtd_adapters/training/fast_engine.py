@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rtd_adapters.training.anchors import PACKED, Anchors
 from rtd_adapters.training.batches import TripletBatch
+from rtd_adapters.training.frozen_precision import computing_in
 from rtd_adapters.training.objective import nt_xent
 from rtd_adapters.training.packed_texts import embed_compositions
 from rtd_adapters.training.settings import TrainingSettings
@@ -42,8 +43,9 @@ class FastEngine:
         self._towers, self._settings = towers, settings
         self._autocast, self._processes = context.autocast, context.processes
         packed = 2 * settings.chunk_size if settings.chunk_size else PACKED
+        computing = computing_in(settings.frozen_precision, towers.device)
         self._anchors = Anchors(
-            towers.frozen, towers.tokenizer, context.store, context.processes, packed
+            towers.frozen, towers.tokenizer, context.store, packed=packed, computing=computing
         )
 
     def step(self, batch: TripletBatch, backward: Callable[[Tensor], None]) -> Tensor:
@@ -51,17 +53,18 @@ class FastEngine:
 
         The parts add up to the gradients of the loss over all processes' rows.
         """
-        kinds = anchored_captions(batch, self._settings)
-        frozen = self._anchors([text for kind in [*kinds, batch.references] for text in kind])
-        frozen = frozen.view(len(kinds) + 1, len(batch), -1)
-        anchors, references = frozen[:-1], frozen[-1]
         mine = self._processes.share(len(batch))
-        loss = self._pass_back(batch, anchors, references, mine, backward)
+        own = batch.part(mine)
+        kinds = anchored_captions(own, self._settings)
+        texts = [text for kind in [*kinds, own.references] for text in kind]
+        frozen = self._anchors(texts, own.packs)
+        frozen = frozen.view(len(kinds) + 1, len(own), -1)
+        loss = self._pass_back(own, frozen[:-1], frozen[-1], mine, backward)
         return self._processes.total(loss) if self._settings.local_negatives else loss.detach()
 
     def _pass_back(
         self,
-        batch: TripletBatch,
+        own: TripletBatch,
         anchors: Tensor,
         references: Tensor,
         mine: slice,
@@ -74,29 +77,35 @@ class FastEngine:
         """
 
         def encode(rows: slice) -> Tensor:
-            return self._queries(batch.part(rows), references[rows])
+            return self._queries(own.part(rows), references[rows])
 
+        everything = slice(0, len(own))
         if self._settings.chunk_size is None:
-            loss = self._loss(anchors, encode(mine), mine)
+            loss = self._loss(anchors, encode(everything), mine)
             backward(loss)
             return loss
-        parts = parts_of(mine, self._settings.chunk_size)
+        parts = parts_of(everything, self._settings.chunk_size)
         with torch.no_grad():
             queries = torch.cat([encode(rows) for rows in parts], dim=1)
         loss = self._loss(anchors, queries.requires_grad_(), mine)
         (wanted,) = torch.autograd.grad(loss, queries)
         for rows in parts:
-            own = slice(rows.start - mine.start, rows.stop - mine.start)
-            backward((encode(rows) * wanted[:, own]).sum())
+            backward((encode(rows) * wanted[:, rows]).sum())
         return loss
 
     def _loss(self, anchors: Tensor, queries: Tensor, mine: slice) -> Tensor:
-        """The objective over all rows; [kinds, rows, embed_dim] each, queries only `mine`."""
+        """The objective over all processes' rows; [kinds, rows, embed_dim] each, of `mine` alone.
+
+        Anchors and queries are gathered in one call.
+        """
         temperature = self._settings.temperature
         if self._settings.local_negatives:
-            local = nt_xent(anchors[:, mine].flatten(0, 1), queries.flatten(0, 1), temperature)
+            local = nt_xent(anchors.flatten(0, 1), queries.flatten(0, 1), temperature)
             return local / self._processes.count
-        others = self._processes.gather(queries.transpose(0, 1), anchors.shape[1]).transpose(0, 1)
+        own = torch.cat([anchors, queries.detach()]).transpose(0, 1)
+        length = len(own) * self._processes.count  # a batch is shared evenly
+        others = self._processes.gather(own, length).transpose(0, 1)
+        anchors, others = others.split(len(queries))
         whole = torch.cat([others[:, : mine.start], queries, others[:, mine.stop :]], dim=1)
         return nt_xent(anchors.flatten(0, 1), whole.flatten(0, 1), temperature)
 
@@ -113,6 +122,7 @@ class FastEngine:
                 self._towers.tokenizer,
                 refined_compositions(self._towers, part, references, self._settings),
                 self._settings.checkpoint_activations,
+                part.packs,
             )
         whole = torch.stack(embeddings)
         return whole.to(torch.promote_types(whole.dtype, torch.float32))

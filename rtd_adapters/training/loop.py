@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from rtd_adapters.errors import TrainingError
+from rtd_adapters.training.intervals import CheckpointIntervals
+from rtd_adapters.training.late import Late
 from rtd_adapters.training.metrics_file import MetricsFile
 from rtd_adapters.training.options import RunOptions
 from rtd_adapters.training.parameters import trained_tensors
@@ -82,7 +85,10 @@ class Loop:
         folder = options.folder if self._processes.is_main else None
         self._metrics = MetricsFile(folder) if folder else None
         self._record = TrainingRecord(steps=settings.steps)
+        self._intervals = CheckpointIntervals(options)
         self._step = 0
+        self._unread: Late | None = None
+        """Loss of the step before, for which nobody has waited yet."""
 
     def run(self) -> TrainingRecord:
         """Train to the last step.
@@ -96,10 +102,7 @@ class Loop:
             self._metrics.remove()
         with self._progress() as bar:
             while self._step < self._settings.steps:
-                loss = self._train_step()
-                self._after_step(loss)
-                bar.update()
-                bar.set_postfix(loss=f"{loss:.3f}")
+                self._go_on(bar)
         if self._store is not None:
             self._store.flush()
         self._record.selected_step = self._selection.take_best()
@@ -119,25 +122,41 @@ class Loop:
             unit="step",
         )
 
-    def _train_step(self) -> float:
-        """One optimiser step over all its batches; returns their mean loss."""
+    def _go_on(self, bar: tqdm) -> None:
+        """A step, and what is due after it.
+
+        Its loss is read when the next step is under way, so that a GPU never waits for us; before
+        figures are taken or anything is kept of the step, its loss is read and checked.
+        """
+        started = time.perf_counter()
+        loss = Late(self._train_step())
+        self._read_loss(bar, self._step)
+        self._step += 1
+        self._unread = loss
+        self._record.step_seconds.append(time.perf_counter() - started)
+        finished = self._step == self._settings.steps
+        validates = _is_due(self._step, self._options.validate_every)
+        saves = not finished and self._intervals.is_due(self._step)
+        if finished or validates or saves:
+            self._read_loss(bar, self._step, validates)
+        if saves:
+            self._save()
+
+    def _train_step(self) -> Tensor:
+        """One optimiser step over all its batches; returns their mean loss, for which nobody has
+        waited."""
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(self._settings, self._step)
-        started, losses = time.perf_counter(), []
+        losses = []
         first = self._step * self._settings.gradient_accumulation
         for number in range(first, first + self._settings.gradient_accumulation):
             with self._accelerator.accumulate(self._model):
                 losses.append(self._task.step(number, self._accelerator.backward))
-                self._require_finite(losses[-1])
                 if self._accelerator.sync_gradients:
                     self._finish_gradients()
                 self._optimizer.step()
                 self._optimizer.zero_grad()
-        self._step += 1
-        self._record.step_seconds.append(time.perf_counter() - started)
-        loss = torch.stack(losses).mean().item()
-        self._record.losses.append(loss)
-        return loss
+        return torch.stack(losses).mean()
 
     def _finish_gradients(self) -> None:
         """Add up the gradients of all processes, check them, and clip them if asked."""
@@ -148,16 +167,27 @@ class Loop:
                 self._model.parameters(), self._settings.max_grad_norm
             )
 
-    def _after_step(self, loss: float) -> None:
-        metrics = {"loss": loss, "learning_rate": learning_rate(self._settings, self._step - 1)}
-        if _is_due(self._step, self._options.validate_every):
+    def _read_loss(self, bar: tqdm, step: int, validates: bool = False) -> None:
+        """Check and note the loss of a step, and figures if they are due; nothing where its loss
+        was read before.
+
+        Raises:
+            TrainingError: it is not finite.
+        """
+        if self._unread is None:
+            return
+        loss, self._unread = self._unread.read(), None
+        self._require_finite(loss, step)
+        self._record.losses.append(loss)
+        metrics = {"loss": loss, "learning_rate": learning_rate(self._settings, step - 1)}
+        if validates:
+            bar.set_postfix_str("validating")
             metrics |= self._validate()
-        self._accelerator.log(metrics, step=self._step)
+        self._accelerator.log(metrics, step=step)
         if self._metrics:
-            self._metrics.append(self._step, metrics)
-        unfinished = self._step < self._settings.steps
-        if unfinished and _is_due(self._step, self._options.checkpoint_every):
-            self._save()
+            self._metrics.append(step, metrics)
+        bar.update()
+        bar.set_postfix(loss=f"{loss:.3f}")
 
     def _validate(self) -> dict[str, float]:
         metrics = self._task.validate()
@@ -166,18 +196,20 @@ class Loop:
         return metrics
 
     def _save(self) -> None:
+        self._intervals.begin()
         if self._store is not None:
             self._store.flush()
         if self._processes.is_main:
             self._checkpoints.save(self._step)
+        self._intervals.end()
 
-    def _require_finite(self, loss: Tensor) -> None:
-        if torch.isfinite(loss):
+    def _require_finite(self, loss: float, step: int) -> None:
+        if math.isfinite(loss):
             return
         newest = self._checkpoints.newest
         kept = f"The last good checkpoint is {newest}." if newest else "No checkpoint was written."
         raise TrainingError(
-            f"the loss became {loss.item()} at step {self._step + 1}. {kept} "
+            f"the loss became {loss} at step {step}. {kept} "
             "Lower --lr, or use --mixed-precision no."
         )
 

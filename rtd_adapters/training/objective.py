@@ -77,6 +77,6 @@ def _whole(vectors: Tensor, temperature: float) -> Tensor:
     """The sum of all rows' losses."""
     logits = vectors @ vectors.T / temperature
     row = torch.arange(len(logits), device=vectors.device)
-    logits = logits.index_put((row, row), logits.new_tensor(float("-inf")))
+    logits = logits.index_put((row, row), logits.new_full((), float("-inf")))
     partner = (row + len(vectors) // 2) % len(vectors)
     return F.cross_entropy(logits, partner, reduction="sum")

@@ -14,14 +14,16 @@ from rtd_adapters.training.settings import TrainingSettings
 
 
 def make_optimizer(tower: TextTower, settings: TrainingSettings) -> torch.optim.AdamW:
-    """AdamW over a tower's trained tensors; with the fast engine its token table is kept by rows.
+    """AdamW over a tower's trained tensors; with the fast engine its token table is kept by rows on
+    a CPU.
 
-    The table takes sparse gradients then, which neither clipping nor MPS can handle.
+    The table takes sparse gradients then, which clipping cannot handle. A GPU would have to be
+    waited for to know their rows, and the whole table is little there.
     """
     device = tower.device.type
     fused = device in ("cpu", "cuda")
     tower.token_embedding.sparse = (
-        settings.engine == "fast" and settings.max_grad_norm is None and fused
+        settings.engine == "fast" and settings.max_grad_norm is None and device == "cpu"
     )
     return RowAdamW(
         trained_tensors(tower).values(),
@@ -35,7 +37,8 @@ class RowAdamW(torch.optim.AdamW):
     """AdamW that also takes sparse gradients of matrices, and does what it does for dense ones.
 
     A row that never had a gradient has zero moments, so AdamW only decays it. Moments are kept for
-    the other rows alone: memory follows the words that were seen, not the vocabulary.
+    the other rows alone: memory follows the words that were seen, not the vocabulary. Moments that
+    a run on another device has kept otherwise are taken over.
     """
 
     def __init__(self, parameters: Iterable[Tensor], **settings: Any) -> None:
@@ -53,6 +56,8 @@ class RowAdamW(torch.optim.AdamW):
                     sparse.append((parameter, parameter.grad))
                     self._update_rows(parameter, parameter.grad.coalesce(), group)
                     parameter.grad = None
+                elif "rows" in self.state.get(parameter, {}):
+                    _spread(self.state[parameter], parameter, group["fused"])
         loss = super().step(closure)
         for parameter, grad in sparse:
             parameter.grad = grad
@@ -65,6 +70,9 @@ class RowAdamW(torch.optim.AdamW):
             state["rows"] = torch.empty(0, dtype=torch.long, device=parameter.device)
             state["exp_avg"] = parameter.new_empty(0, parameter.shape[1])
             state["exp_avg_sq"] = parameter.new_empty(0, parameter.shape[1])
+        if "rows" not in state:
+            state["rows"] = torch.arange(len(parameter), device=parameter.device)
+            state["step"] = state["step"].cpu()
         touched = grad.indices()[0]
         _make_room(state, touched)
         state["step"] += 1
@@ -77,6 +85,15 @@ class RowAdamW(torch.optim.AdamW):
         scale = (1 - beta2**step) ** 0.5
         change = first / (second.sqrt().div_(scale).add_(group["eps"]))
         parameter.index_add_(0, state["rows"], change, alpha=-group["lr"] / (1 - beta1**step))
+
+
+def _spread(state: dict[str, Tensor], parameter: Tensor, fused: bool) -> None:
+    """Moments of some rows as those of the whole matrix."""
+    rows = state.pop("rows")
+    for name in ("exp_avg", "exp_avg_sq"):
+        state[name] = torch.zeros_like(parameter).index_copy_(0, rows, state[name])
+    if fused:
+        state["step"] = state["step"].to(parameter.device)
 
 
 def _make_room(state: dict[str, Tensor], touched: Tensor) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
+import numpy as np
+
 ROUNDS = 4
 LARGEST_HOLDOUT = 512
 SHUFFLE, PLAIN, NOISE, WORDS = 1, 2, 3, 4  # independent streams of one seed
@@ -34,6 +36,23 @@ class ShuffledOrder:
         while place >= self.length:
             place = self._permute(place)
         return place
+
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        """Many at once: `order[i]` of each of [N] indices, which are inside the range."""
+        places = self._permuted(indices.astype(np.uint64))
+        outside = places >= self.length
+        while outside.any():
+            places[outside] = self._permuted(places[outside])
+            outside = places >= self.length
+        return places.astype(np.int64)
+
+    def _permuted(self, values: np.ndarray) -> np.ndarray:
+        """`_permute` of each."""
+        shift, mask = np.uint64(self._half_bits), np.uint64(self._mask)
+        left, right = values >> shift, values & mask
+        for key in self._keys:
+            left, right = right, left ^ (_mixed(right ^ np.uint64(key)) & mask)
+        return left << shift | right
 
     def _permute(self, value: int) -> int:
         left, right = value >> self._half_bits, value & self._mask
@@ -68,6 +87,18 @@ class Draws:
         order = _order(self.trained, self._seed, purpose, epoch)
         return self._split[self.holdout + order[turn]]
 
+    def places(self, positions: range, purpose: int = SHUFFLE) -> list[int]:
+        """The places of what is drawn at some positions, one after another."""
+        places: list[int] = []
+        while positions:
+            epoch, turn = divmod(positions.start, self.trained)
+            own = positions[: self.trained - turn]  # the rest is another epoch's
+            turns = np.arange(turn, turn + len(own))
+            order = _order(self.trained, self._seed, purpose, epoch)
+            places += self._split.take(self.holdout + order.take(turns)).tolist()
+            positions = positions[len(own) :]
+        return places
+
     def noise_seed(self, number: int) -> int:
         """Of the noise of a batch, by its number."""
         return ShuffledOrder(1 << 62, self._seed, NOISE)[number]
@@ -77,6 +108,13 @@ class Draws:
 def _order(length: int, *seed: int) -> ShuffledOrder:
     """A batch asks for the same few orders again and again."""
     return ShuffledOrder(length, *seed)
+
+
+def _mixed(values: np.ndarray) -> np.ndarray:
+    """`_mix` of each of [N] uint64, which wrap round by themselves."""
+    values = (values ^ values >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ values >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return values ^ values >> np.uint64(31)
 
 
 def _mix(value: int) -> int:

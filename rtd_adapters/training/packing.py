@@ -12,8 +12,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from rtd_adapters.compute.devices import onto
 
 ROUND = 64
 """Packs have a multiple of so many nodes, for oneDNN keeps code for every size it meets. Nobody
@@ -44,9 +47,9 @@ class Pack:
 
     def to(self, device: torch.device) -> Pack:
         """The same on a device."""
-        shared = None if self.shared is None else self.shared.to(device)
-        places, unfold, fold = (t.to(device) for t in (self.places, self.unfold, self.fold))
-        return Pack(places, unfold, fold, self.ends.to(device), self.own.to(device), shared)
+        shared = None if self.shared is None else onto(self.shared, device)
+        places, unfold, fold = (onto(t, device) for t in (self.places, self.unfold, self.fold))
+        return Pack(places, unfold, fold, onto(self.ends, device), onto(self.own, device), shared)
 
     def whole_batch(self, rows: Tensor) -> Tensor:
         """[B, ...] from a row for each text that differs, [U, ...]."""
@@ -61,24 +64,31 @@ def share_beginnings(keys: Tensor, ends: Tensor) -> Pack:
         ends: [B] place of each text's last token, which is the one that is read.
     """
     rows, width = keys.shape
-    nodes = torch.zeros(rows, width, dtype=torch.long)
-    parents = torch.zeros(rows, dtype=torch.long)
-    places, fold, count = [], [], 0
-    base = int(keys.max()) + 1
-    for column in range(width):
-        alive = (ends >= column).nonzero().flatten()
-        fresh, member = torch.unique(
-            parents[alive] * base + keys[alive, column], return_inverse=True
-        )
-        parents[alive] = count + member
-        nodes[:, column] = parents
-        first = torch.full((len(fresh),), rows).scatter_reduce_(0, member, alive, "amin")
-        fold.append(first * width + column)
-        places.append(torch.full((len(fresh),), column))
-        count += len(fresh)
+    columns, last = np.arange(width), ends.numpy()[:, None]
+    words = np.where(columns <= last, keys.numpy(), -1)
+    order = np.lexsort(words.T[::-1])
+    words, last = words[order], last[order]
+    # In this order texts that begin alike are neighbours, and a beginning is new where a text
+    # differs from the one before it at any place up to there.
+    differs = np.ones((rows, width), dtype=bool)
+    differs[1:] = words[1:] != words[:-1]
+    there = columns <= last
+    fresh = there & np.maximum.accumulate(differs, axis=1)
+    number = np.cumsum(fresh.T).reshape(width, rows).T - 1  # column by column
+    nodes = np.empty((rows, width), dtype=np.int64)
+    nodes[order] = np.where(there, number, np.take_along_axis(number, last, axis=1))
+    count = int(fresh.sum())
+    first = np.full(count, rows)
+    np.minimum.at(first, number[there], np.broadcast_to(order[:, None], there.shape)[there])
+    places = np.nonzero(fresh.T)[0]
     spare = _spare(count)
-    own = torch.arange(rows)
-    return Pack(torch.cat([*places, spare]), nodes.flatten(), torch.cat([*fold, spare]), ends, own)
+    return Pack(
+        torch.cat([torch.from_numpy(places), spare]),
+        torch.from_numpy(nodes.flatten()),
+        torch.cat([torch.from_numpy(first * width + places), spare]),
+        ends,
+        torch.arange(rows),
+    )
 
 
 def share_texts(keys: Tensor, seen: Tensor, ends: Tensor) -> Pack:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from rtd_adapters.training.frozen_precision import AnchorError
+
 
 @dataclass
 class TrainingRecord:
@@ -18,6 +20,8 @@ class TrainingRecord:
     """The step and the metrics of each validation."""
     selected_step: int | None = None
     """The step whose tower was kept, where a validation metric chose."""
+    anchor_error: AnchorError | None = None
+    """Of a sample, where the frozen tower did not compute in fp32."""
     texts_cut: int = 0
     """Texts that were longer than the context length and were cut."""
     texts_cleaned: int = 0

@@ -10,6 +10,7 @@ from rtd_adapters.errors import UsageError, require_number
 Concatenation = Literal["refined", "text"]
 Schedule = Literal["constant", "cosine"]
 Precision = Literal["no", "fp16", "bf16"]
+FrozenPrecision = Literal["fp32", "tf32", "bf16"]
 Noise = Literal["absolute", "relative"]
 EngineName = Literal["fast", "reference"]
 
@@ -113,6 +114,8 @@ class TrainingSettings:
     """Clip the gradient to this L2 norm; none by default."""
     mixed_precision: Precision = "no"
     """Autocast of the trained tower; the objective is computed in fp32 regardless."""
+    frozen_precision: FrozenPrecision = "fp32"
+    """What the frozen tower computes anchors in. Ours; what it costs them is measured and said."""
     engine: EngineName = "fast"
     """How a step is computed; `reference` is the plain one. They differ in speed and rounding."""
     chunk_size: int | None = None
@@ -131,6 +134,8 @@ class TrainingSettings:
         for name in ("chunk_size", "checkpoint_activations", "local_negatives"):
             if getattr(self, name) and self.engine == "reference":
                 raise UsageError(f"{name} needs the fast engine; the reference step stays plain.")
+        if self.frozen_precision != "fp32" and self.engine == "reference":
+            raise UsageError("--frozen-precision needs the fast engine; the other stays plain.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in a patch's metadata."""

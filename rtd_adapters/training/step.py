@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -112,7 +112,8 @@ def refined_reference(
         return add_noise(vectors, noise_scale, generator, batch.first, batch.whole, relative)
 
     side = CaptionSide(towers.frozen, towers.tokenizer, towers.image_head, noise)
-    return side.reference(towers.method, batch.references, embedding, towers.student)
+    reference = side.reference(towers.method, batch.references, embedding, towers.student)
+    return replace(reference, kept={})
 
 
 def text_compositions(method: Method, batch: TripletBatch) -> tuple[Composition, Composition]:

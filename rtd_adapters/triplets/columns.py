@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from rtd_adapters.errors import TripletError, UsageError
@@ -66,7 +66,7 @@ def to_triplet(row: Row, columns: Columns | None, source: str) -> Triplet:
     if not isinstance(row.value, Mapping):
         form = type(row.value).__name__
         raise TripletError(f"{place}: a {form}, not an object with {_listed(OFFICIAL)}.")
-    names = _names(row.value, columns)
+    names = names_in(row.value, columns)
     missing = [name for name in names if name not in row.value]
     if missing:
         present = _listed(row.value) or "nothing"
@@ -96,7 +96,8 @@ def to_caption(row: Row, column: str | None, source: str) -> str:
     return _whole(text, key, place).strip() if isinstance(text, str) else ""
 
 
-def _names(value: Mapping[str, Any], columns: Columns | None) -> tuple[str, ...]:
+def names_in(value: Collection[str], columns: Columns | None) -> tuple[str, ...]:
+    """What the fields are called in a row, or among a table's columns."""
     if columns is not None:
         return tuple(columns[field] for field in FIELDS)
     return next((names for names in KNOWN if all(name in value for name in names)), OFFICIAL)

@@ -27,6 +27,8 @@ LONGEST_LINE = 1 << 24
 AT_ONCE = 1 << 26
 """Bytes of rows in memory at a time, at most."""
 BATCH = 8192
+PAGE = 1 << 20
+"""Bytes of a Parquet column that are read at a time, where it need not be in memory whole."""
 LARGEST_RATIO = 200
 """Of a row group's bytes in memory to those on disk."""
 SHOWN = 60
@@ -36,7 +38,10 @@ COMPRESSED: dict[bytes, Any] = {
     b"\xfd7zXZ\x00": lzma.open,
 }
 """Reader by the file's first bytes."""
+COMPRESSED_NAMES = (".gz", ".bz2", ".xz")
 ARROW = (".arrow", ".feather", ".parquet")
+LIST, LINES, CAPTIONS, EMPTY = "list", "lines", "captions", "empty"
+"""Forms of a text, see `text_form`."""
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 
@@ -90,9 +95,8 @@ def is_place(source: str | Path, question: Callable[[Path], bool]) -> bool:
 
 def _text_rows(name: str, path: Path) -> Iterator[Row]:
     try:
-        with _opened(name) as stream:
-            kind = path.with_suffix("").suffix if path.suffix in (".gz", ".bz2", ".xz") else ""
-            yield from _dispatch(name, kind or path.suffix, stream)
+        with opened(name) as stream:
+            yield from _dispatch(name, path, stream)
     except JsonListError as error:
         raise TripletError(f"{name}, line {error.line}: {error}. Mend the JSON there.") from error
     except DAMAGED as error:
@@ -103,23 +107,37 @@ def _text_rows(name: str, path: Path) -> Iterator[Row]:
         ) from error
 
 
-def _dispatch(name: str, suffix: str, stream: io.BufferedReader) -> Iterator[Row]:
-    start = _first_character(stream)
-    if not start:
+def _dispatch(name: str, path: Path, stream: io.BufferedReader) -> Iterator[Row]:
+    form = text_form(path, stream)
+    if form == EMPTY:
         raise TripletError(f"{name} is empty.")
-    if suffix in DELIMITERS:
-        yield from _table(name, stream, DELIMITERS[suffix])
-    elif suffix == ".txt" or (not suffix.startswith(".json") and start not in "[{"):
+    if form in DELIMITERS:
+        yield from _table(name, stream, DELIMITERS[form])
+    elif form == CAPTIONS:
         yield from map(_as_caption, _filled(stream))
-    elif start == "[":
+    elif form == LIST:
         for number, entry in enumerate(JsonList(stream), start=1):
             yield Row(f"entry {number}", entry)
     else:
         yield from map(_as_json, _filled(stream))
 
 
+def text_form(path: Path, stream: io.BufferedReader) -> str:
+    """What a text is read as, by its name and its first character: `LIST`, `LINES`, `CAPTIONS`,
+    `EMPTY`, or a key of `DELIMITERS`."""
+    inner = path.with_suffix("").suffix if path.suffix in COMPRESSED_NAMES else ""
+    suffix, start = inner or path.suffix, _first_character(stream)
+    if not start:
+        return EMPTY
+    if suffix in DELIMITERS:
+        return suffix
+    if suffix == ".txt" or (not suffix.startswith(".json") and start not in "[{"):
+        return CAPTIONS
+    return LIST if start == "[" else LINES
+
+
 @contextmanager
-def _opened(name: str) -> Iterator[io.BufferedReader]:
+def opened(name: str) -> Iterator[io.BufferedReader]:
     """The source's bytes, decompressed."""
     with nullcontext(sys.stdin.buffer) if name == STDIN else Path(name).open("rb") as raw:
         stream = cast(io.BufferedReader, raw)
@@ -215,13 +233,40 @@ def _arrow(path: Path) -> Iterator[Row]:
         ) from error
 
 
+def column_batches(path: Path, few: int) -> Iterator[Any]:
+    """Record batches of a Parquet file, or of an Arrow file as they are; pyarrow's own errors,
+    where it is damaged.
+
+    Args:
+        path: the file.
+        few: rows of a Parquet batch at most: a text that stands in many of them is held as often.
+
+    Raises:
+        FileError: a row group unpacks to far more than any text does.
+        UsageError: pyarrow is not installed.
+    """
+    if path.suffix != ".parquet":
+        yield from _record_batches(path)
+        return
+    _require_texts(path)
+    file = _extra("pyarrow.parquet").ParquetFile(path, buffer_size=PAGE, pre_buffer=False)
+    yield from file.iter_batches(batch_size=few, use_threads=False)
+
+
 def _parquet_batches(path: Path) -> Iterator[Any]:
     """Batches of a Parquet file, in which a text that stands in many rows is held once.
 
     Raises:
         FileError: a row group unpacks to far more than any text does.
     """
-    types = _extra("pyarrow").types
+    schema = _require_texts(path)
+    texts = [field.name for field in schema if _extra("pyarrow").types.is_string(field.type)]
+    dictionaries = _extra("pyarrow.parquet").ParquetFile(path, read_dictionary=texts)
+    yield from dictionaries.iter_batches(batch_size=BATCH)
+
+
+def _require_texts(path: Path) -> Any:
+    """The schema of a Parquet file whose row groups are of a size that texts have."""
     file = _extra("pyarrow.parquet").ParquetFile(path)
     for group in range(file.num_row_groups):
         # Not column by column: pyarrow ends the process where a column's statistics are damaged.
@@ -231,9 +276,7 @@ def _parquet_batches(path: Path) -> Iterator[Any]:
                 f"{path} unpacks a row group to {unpacked:,} bytes, far more than any text. "
                 "Fetch or write it again."
             )
-    texts = [field.name for field in file.schema_arrow if types.is_string(field.type)]
-    dictionaries = _extra("pyarrow.parquet").ParquetFile(path, read_dictionary=texts)
-    yield from dictionaries.iter_batches(batch_size=BATCH)
+    return file.schema_arrow
 
 
 def _batch_rows(batch: Any) -> Iterator[Any]:

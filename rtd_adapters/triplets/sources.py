@@ -5,16 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from rtd_adapters.errors import TripletError
+from filelock import FileLock
+
+from rtd_adapters.errors import FileError, TripletError
 from rtd_adapters.io.atomic import whole_file
 from rtd_adapters.io.hashes import file_sha256
 from rtd_adapters.triplets.columns import OFFICIAL, Columns, to_caption, to_triplet
-from rtd_adapters.triplets.formats import STDIN, is_place, read_rows
+from rtd_adapters.triplets.formats import ARROW, COMPRESSED_NAMES, STDIN, is_place, read_rows
+from rtd_adapters.triplets.index import find_index, index_folder, make_index, open_index
+from rtd_adapters.triplets.indexed import IndexedTriplets
 from rtd_adapters.triplets.records import Triplet, TripletSet
+from rtd_adapters.triplets.scan import Unscannable
 from rtd_adapters.triplets.spill import hold
+
+INDEXED = 1 << 25
+"""Bytes from which on a file's rows stay where they are."""
+PACKED = 4
+"""By how much less those of compressed files and of columns are."""
 
 
 def read_triplets(source: str | Path, columns: Columns | None = None) -> TripletSet:
@@ -25,6 +36,10 @@ def read_triplets(source: str | Path, columns: Columns | None = None) -> Triplet
     further keys are ignored. `formats.read_rows` says which other sources are read, and
     `columns.KNOWN` which other names are known. Memory stays bounded for any number of triplets.
 
+    Rows of a large file (`INDEXED`) of JSON, Parquet or Arrow stay there, and an index of them in
+    the cache: of these the first, the last and some between are looked at, any other one when it
+    is drawn.
+
     Args:
         source: file, folder, `-` for standard input, or `hub:NAME`.
         columns: field (reference, conditioning, target) to the name it has in the source.
@@ -33,6 +48,9 @@ def read_triplets(source: str | Path, columns: Columns | None = None) -> Triplet
         FileError: the source is missing, unreadable or damaged.
         TripletError: it is not of that form; the message names the line or the entry.
     """
+    indexed = _indexed(source, columns)
+    if indexed is not None:
+        return TripletSet(indexed, Path(source).name, indexed.sha256)
     digest = hashlib.sha256()
     triplets = hold(_hashed(_triplets(source, columns), digest))
     if not triplets:
@@ -100,6 +118,29 @@ def source_identity(source: str | Path) -> str:
         return f"standard input at {time.time_ns()}"
     path = Path(source)
     return file_sha256(path) if is_place(path, Path.is_file) else str(source)
+
+
+def _indexed(source: str | Path, columns: Columns | None) -> IndexedTriplets | None:
+    """The triplets of a large file, by its index; None where it is small, or can have none."""
+    path = Path(source)
+    if str(source) == STDIN or not is_place(source, Path.is_file):
+        return None
+    packed = path.suffix in (*ARROW, *COMPRESSED_NAMES)
+    if path.stat().st_size < (INDEXED // PACKED if packed else INDEXED):
+        return None
+    folder = index_folder(path, columns)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{folder.name}.lock")):  # of several runs one makes it
+            about = find_index(path, columns) or make_index(path, columns)
+        indexed = open_index(about, columns, str(source))
+    except Unscannable:
+        return None
+    except (FileError, OSError) as error:
+        warnings.warn(f"{source} is read without an index: {error}", stacklevel=3)
+        return None
+    indexed.check_some()
+    return indexed
 
 
 def _triplets(source: str | Path, columns: Columns | None) -> Iterator[Triplet]:

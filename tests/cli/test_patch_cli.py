@@ -239,7 +239,7 @@ def test_settings_of_the_command_line_reach_the_run(patch, tmp_path):
         "--schedule": "constant", "--temperature": 0.08, "--noise-scale": 0.4, "--concat": "text",
         "--gradient-accumulation": 2, "--max-grad-norm": 0.9, "--engine": "fast",
         "--chunk-size": 3, "--mixed-precision": "no", "--max-steps": 2, "--seed": 5,
-        "--noise": "relative",
+        "--noise": "relative", "--frozen-precision": "bf16",
     }  # fmt: skip
     flags = (
         "--no-refined-batch", "--keep-alignment", "--checkpoint-activations", "--local-negatives"
@@ -253,7 +253,7 @@ def test_settings_of_the_command_line_reach_the_run(patch, tmp_path):
         "gradient_accumulation": 2, "max_grad_norm": 0.9, "engine": "fast", "chunk_size": 3,
         "mixed_precision": "no", "steps": 2, "seed": 5, "refined_batch": False,
         "keep_alignment": True, "checkpoint_activations": True, "local_negatives": True,
-        "noise": "relative",
+        "noise": "relative", "frozen_precision": "bf16",
     }  # fmt: skip
 
 

@@ -139,6 +139,7 @@ def test_a_patch_that_was_cut_off_goes_on_from_its_checkpoint(job, tmp_path, mon
         save(*given, **named)
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(sweep, "CHECKPOINT_MINUTES", 1e-9)
     monkeypatch.setattr(resume, "save_checkpoint", killed)
     with pytest.raises(KeyboardInterrupt):
         run_sweep(job, {"whole": {}}, tmp_path / "cut")
@@ -232,7 +233,7 @@ def test_strengths_on_held_out_triplets(job, tmp_path):
     assert one.after == TextEncoderPatch.load(file).metadata.figures["after"]
     inputs = load_inputs(job)
     tower = TextEncoderPatch.load(file).build_tower(inputs.backbone.tower.state_dict(), 0.5)
-    held_out = inputs.trainer(job).stream.held_out()
+    held_out = inputs.trainer(job).held_out.triplets
     assert half.after == held_out_figures(inputs.towers(tower), held_out)
     assert half.after != one.after
     assert "One seed: differences of a point or two mean nothing." in reading([half, one]).reading

@@ -30,9 +30,9 @@ def computed(monkeypatch):
     seen = []
     original = anchors.embed_queries
 
-    def watched(tower, tokenizer, queries):
+    def watched(tower, tokenizer, queries, **rest):
         seen.extend(text for query in queries for text in query.prompts)
-        return original(tower, tokenizer, queries)
+        return original(tower, tokenizer, queries, **rest)
 
     monkeypatch.setattr(anchors, "embed_queries", watched)
     return seen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,7 +12,7 @@ from rtd_adapters.clip.text import Tokenizer
 from rtd_adapters.errors import TripletError
 from rtd_adapters.training.batches import TripletStream
 from rtd_adapters.training.concatenation import add_noise
-from rtd_adapters.training.order import ShuffledOrder
+from rtd_adapters.training.order import PLAIN, SHUFFLE, Draws, ShuffledOrder
 from rtd_adapters.triplets import Triplet
 
 
@@ -49,6 +50,21 @@ def test_an_order_stays_what_it_was():
         468512863587,
         592116479924,
     ]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 100, 1000, 10**12, (1 << 62) - 1])
+def test_many_places_are_those_of_one_after_another(length):
+    order = ShuffledOrder(length, 7)
+    indices = sorted({min(length - 1, n * (length // 50 + 1)) for n in range(50)})
+    assert order.take(np.array(indices)).tolist() == [order[index] for index in indices]
+
+
+def test_draws_of_many_positions_cross_epochs():
+    draws = Draws(30, 0)
+    positions = range(20, 100)
+    for purpose in (SHUFFLE, PLAIN):
+        expected = [draws.place(position, purpose) for position in positions]
+        assert draws.places(positions, purpose) == expected
 
 
 def stream(triplets, **changes):

@@ -49,6 +49,51 @@ def test_moments_are_kept_for_seen_rows_only():
     assert state["exp_avg"].shape == (7, 6)
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_moments_by_rows_and_whole_ones_are_taken_over_from_each_other(first):
+    """As when a run goes on where its table is kept otherwise."""
+    table = torch.nn.Parameter(torch.randn(50, 6, dtype=torch.float64))
+    plain = torch.nn.Parameter(table.detach().clone())
+    mine = RowAdamW([table], lr=0.1, weight_decay=0.3)
+    theirs = torch.optim.AdamW([plain], lr=0.1, weight_decay=0.3)
+    for number, ids in enumerate(BATCHES):
+        sparse = first == (number < 2)
+        for parameter, optimizer, by_rows in ((table, mine, sparse), (plain, theirs, False)):
+            rows = torch.nn.functional.embedding(ids, parameter, sparse=by_rows)
+            rows.square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        assert torch.allclose(table, plain, rtol=1e-12, atol=1e-14), number
+    assert ("rows" in mine.state[table]) != first
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_resumed_step_counter_is_where_its_optimizer_looks_for_it(fused):
+    """Beside the parameter where the optimizer is fused, and on the CPU otherwise."""
+    from rtd_adapters.training.checkpoint import _fill_moments
+
+    weight = torch.nn.Parameter(torch.empty(2, 2, device="meta"))
+    optimizer = torch.optim.AdamW([weight])
+    optimizer.param_groups[0]["fused"] = fused
+    moments = {"weight/step": torch.tensor(3.0), "weight/exp_avg": torch.zeros(2, 2)}
+    _fill_moments(optimizer, moments, {"weight": weight})
+    state = optimizer.state[weight]
+    assert (state["step"].device.type, state["exp_avg"].device.type) == (
+        "meta" if fused else "cpu",
+        "meta",
+    )
+
+
+@pytest.mark.parametrize(("device", "sparse"), [("cpu", True), ("meta", False)])
+def test_a_table_is_kept_by_rows_on_a_cpu_alone(toy_backbone, device, sparse):
+    from rtd_adapters.training import TrainingSettings
+    from rtd_adapters.training.optimizer import make_optimizer
+
+    tower = toy_backbone.tower.requires_grad_(True).to(device)
+    make_optimizer(tower, TrainingSettings())
+    assert tower.token_embedding.sparse is sparse
+
+
 @pytest.mark.parametrize(
     ("changes", "sparse"),
     [({}, True), ({"engine": "reference"}, False), ({"max_grad_norm": 1.0}, False)],

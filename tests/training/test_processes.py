@@ -24,6 +24,11 @@ SETTINGS = {"steps": 4, "batch_size": 8, "learning_rate": 1e-3, "resume": False}
 
 @pytest.fixture
 def inputs(tmp_path, toy_backbone, toy_projection, toy_triplets):
+    return write_inputs(tmp_path, toy_backbone, toy_projection, toy_triplets)
+
+
+def write_inputs(tmp_path, toy_backbone, toy_projection, toy_triplets):
+    """What the processes read."""
     save_file(toy_backbone.tower.state_dict(), tmp_path / "tower.safetensors")
     save_file(toy_projection.state_dict(), tmp_path / "projection.safetensors")
     rows = [(row.reference, row.conditioning, row.target) for row in toy_triplets]
@@ -76,18 +81,35 @@ def alone(searle, toy_projection, toy_backbone, toy_triplets):
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one(inputs, alone):
-    codes, errors = finish(start(inputs, 2, {}))
-    assert codes == [0, 0], errors
-    first, second = (load_file(inputs / f"2-{rank}.safetensors") for rank in (0, 1))
+@pytest.mark.parametrize("count", [2, 4])
+def test_several_processes_equal_one(inputs, alone, count):
+    codes, errors = finish(start(inputs, count, {}))
+    assert codes == [0] * count, errors
+    first, *others = (load_file(inputs / f"{count}-{rank}.safetensors") for rank in range(count))
     assert torch.allclose(first["losses"], alone["losses"], rtol=1e-5)
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert all(torch.equal(first[name], other[name]) for other in others for name in first)
+    assert first["collectives"].tolist() == [3, 3, 3]  # embeddings, rows of the table, gradients
     base = load_file(inputs / "tower.safetensors")
     for name in base:
         # Adam makes a whole step of a gradient that is nothing but rounding.
         if not name.endswith("k_proj.bias"):
             moved = (alone[name] - base[name]).norm()
             assert (alone[name] - first[name]).norm() <= 1e-3 * moved, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"kind": "lora"}, 2),  # no table is trained, so no rows of one
+        ({"local_negatives": True}, 3),  # the loss in the place of embeddings
+    ],
+)
+def test_collectives_of_a_step(inputs, settings, expected):
+    codes, errors = finish(start(inputs, 2, settings))
+    assert codes == [0, 0], errors
+    counted = load_file(inputs / "2-0.safetensors")["collectives"]
+    assert counted.tolist() == [expected] * 3
 
 
 @pytest.mark.slow

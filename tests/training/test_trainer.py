@@ -167,6 +167,68 @@ def test_a_loss_that_is_not_a_number_stops_the_run(run, tmp_path):
         run(engine=Broken, options=options)
 
 
+def test_a_loss_that_nobody_kept_is_read_one_step_late(run):
+    class Broken(ReferenceEngine):
+        calls = 0
+
+        def step(self, batch, backward):
+            Broken.calls += 1
+            loss = super().step(batch, backward)
+            return loss * float("inf") if Broken.calls == 4 else loss
+
+    with pytest.raises(TrainingError, match=r"became inf at step 4\. No checkpoint"):
+        run(engine=Broken)
+    assert Broken.calls == 5
+    Broken.calls = 0
+    with pytest.raises(TrainingError, match="became inf at step 4"):
+        run(engine=Broken, steps=4)
+
+
+def test_figures_are_never_taken_of_a_step_whose_loss_is_unread(run):
+    class Broken(ReferenceEngine):
+        def step(self, batch, backward):
+            return super().step(batch, backward) * float("nan")
+
+    def validated(*_):
+        raise AssertionError("a tower was judged")
+
+    options = RunOptions(validate_every=1, quiet=True)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("rtd_adapters.training.validation.HeldOut.figures", validated)
+        with pytest.raises(TrainingError, match="became nan at step 1"):
+            run(engine=Broken, options=options)
+
+
+def test_checkpoints_by_time_resume_to_the_same_bits(run, tmp_path, monkeypatch):
+    """A clock on which every step takes two minutes and writing none: one checkpoint in three
+    steps at five minutes."""
+    from rtd_adapters.training import intervals
+
+    class Slow(FastEngine):
+        now, cut = 0.0, None
+
+        def step(self, batch, backward):
+            Slow.now += 120
+            if Slow.now == Slow.cut:
+                raise KeyboardInterrupt
+            return super().step(batch, backward)
+
+    monkeypatch.setattr(intervals.time, "monotonic", lambda: Slow.now)
+    options = RunOptions(folder=tmp_path, checkpoint_minutes=5, quiet=True)
+    whole, _ = run(engine=Slow, steps=9, options=replace(options, folder=None))
+    Slow.now, Slow.cut = 0.0, 120 * 8
+    with pytest.raises(KeyboardInterrupt):
+        run(engine=Slow, steps=9, options=options)
+    assert [path.name for path in list_checkpoints(tmp_path)] == [
+        "step-000000003",
+        "step-000000006",
+    ]
+    Slow.cut = None
+    resumed, record = run(engine=Slow, steps=9, options=replace(options, resume=True))
+    assert len(record.losses) == 3
+    assert same(whole, resumed)
+
+
 def test_a_tensor_without_gradient_stops_the_run(run):
     class Forgetful(ReferenceEngine):
         def step(self, batch, backward):
@@ -181,7 +243,7 @@ def test_a_tensor_without_gradient_stops_the_run(run):
 
 
 def test_the_best_validation_is_kept_when_asked(run):
-    options = RunOptions(validate_every=1, select="anchor_recall@1", quiet=True)
+    options = RunOptions(validate_every=1, validate_on=30, select="anchor_recall@1", quiet=True)
     patch, record = run(options=options, steps=8, learning_rate=5e-2)
     values = [entry["anchor_recall@1"] for entry in record.validations]
     assert record.selected_step == 1 + values.index(max(values))

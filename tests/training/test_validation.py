@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from rtd_adapters.errors import TrainingError
 from rtd_adapters.training import Towers
 from rtd_adapters.training.batches import TripletBatch
 from rtd_adapters.training.selection import Selection
-from rtd_adapters.training.validation import held_out_figures
+from rtd_adapters.training.validation import HeldOut, held_out_figures
 
 WORDS = ["red", "blue", "green", "star", "circle", "dog", "cat", "big"]
 
@@ -101,6 +102,24 @@ def test_validation_is_without_dropout_and_noise(towers):
     student.eval()
     assert held_out_figures(towers, batch) == first
     assert not student.training
+
+
+def test_the_frozen_tower_meets_held_out_captions_once(towers):
+    """And is asked again only where it is another one."""
+    batch = TripletBatch(captions(40, "a"), ["is red"] * 40, captions(40, "one"))
+    met = []
+    towers.frozen.transformer.resblocks[0].register_forward_hook(lambda *_: met.append("frozen"))
+    held_out = HeldOut(batch)
+    first = held_out.figures(towers)
+    passes = len(met)
+    assert passes
+    with torch.no_grad():
+        towers.student.positional_embedding.mul_(2)
+    second = held_out.figures(towers)
+    assert len(met) == passes
+    assert second == held_out_figures(towers, batch) != first
+    other = replace(towers, frozen=copy.deepcopy(towers.student))
+    assert held_out.figures(other)["caption_cosine"] == pytest.approx(1, abs=1e-6)
 
 
 def test_nothing_held_out_is_nothing_measured(towers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from rtd_adapters.errors import BackboneError, TripletError
@@ -19,20 +20,33 @@ def fill_placeholders(
             n, in order.
         placeholder_id: the token they replace.
 
+    How many placeholders a row has is not looked at (`require_counts`): on a GPU that would be
+    waited for.
+
     Raises:
         BackboneError: there is no placeholder, or the pseudo tokens are of another size.
-        TripletError: a row has no placeholder, or more than K.
     """
     if placeholder_id is None:
         raise BackboneError("Pseudo tokens need the id of the placeholder they replace.")
     if pseudo_tokens.dim() == 2:
         pseudo_tokens = pseudo_tokens.unsqueeze(1)
     _require_fit(embedded, pseudo_tokens)
-    places = ids == placeholder_id
-    _require_counts(places.sum(dim=-1), pseudo_tokens.shape[1], placeholder_id)
-    rows, columns = places.nonzero(as_tuple=True)
-    turns = places.cumsum(dim=-1)[rows, columns] - 1
-    return embedded.index_put((rows, columns), pseudo_tokens[rows, turns].to(embedded.dtype))
+    places = torch.eq(ids, placeholder_id)
+    turns = (places.cumsum(dim=-1) - 1).clamp(0, pseudo_tokens.shape[1] - 1)
+    taken = pseudo_tokens.gather(1, turns[..., None].expand(*turns.shape, embedded.shape[-1]))
+    return torch.where(places[..., None], taken.to(embedded.dtype), embedded)
+
+
+def require_counts(ids: Tensor, pseudo_tokens: Tensor, placeholder_id: int | None) -> None:
+    """Check that texts [B, L] have placeholders for their pseudo tokens, [B, width] or
+    [B, K, width].
+
+    Raises:
+        TripletError: a row has no placeholder, or more than K.
+    """
+    most = pseudo_tokens.shape[1] if pseudo_tokens.dim() == 3 else 1
+    if placeholder_id is not None:
+        _require_counts(torch.eq(ids, placeholder_id).sum(dim=-1), most, placeholder_id)
 
 
 def require_below_eot(ids: Tensor, placeholder_id: int | None) -> None:

@@ -5,12 +5,26 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import chain
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from rtd_adapters.clip.text.vocabulary import CLIP_BPE, Vocabulary
 from rtd_adapters.errors import TripletError, UsageError
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What a tokenizer noted of the texts it saw."""
+
+    truncated: frozenset[int]
+    cleaned: frozenset[int]
+    warning: str = ""
+    """Of the first text that was cut."""
 
 
 class Tokenizer:
@@ -47,6 +61,7 @@ class Tokenizer:
         self._removed = re.compile("|".join(map(re.escape, sorted(removed))), re.IGNORECASE)
         self._truncated: set[int] = set()
         self._cleaned: set[int] = set()
+        self._warning = ""
 
     @property
     def truncated(self) -> int:
@@ -104,7 +119,7 @@ class Tokenizer:
         while self._removed.search(normal := self.vocabulary.normal(kept)):
             kept = self._removed.sub("", normal)
         if kept != text:
-            self._cleaned.add(hash(text))
+            self._cleaned.add(_digest(text))
         return kept
 
     def shorten(self, text: str) -> str:
@@ -117,13 +132,15 @@ class Tokenizer:
         return self.vocabulary.words(kept, self.added_token)
 
     def _padded(self, texts: Sequence[str], rows: Sequence[tuple[int, ...]]) -> Tensor:
-        padded = []
+        kept = []
         for text, whole in zip(texts, rows, strict=True):
             if len(whole) > self.context_length:
                 self._note_truncated(text, len(whole))
-            kept = self.vocabulary.cut(whole, self.context_length)
-            padded.append(kept + (self.vocabulary.pad_id,) * (self.context_length - len(kept)))
-        return torch.tensor(padded, dtype=torch.int64).view(len(rows), self.context_length)
+            kept.append(self.vocabulary.cut(whole, self.context_length))
+        padded = np.full((len(kept), self.context_length), self.vocabulary.pad_id, dtype=np.int64)
+        lengths = np.array([len(row) for row in kept], dtype=np.int64)
+        padded[np.arange(self.context_length) < lengths[:, None]] = list(chain.from_iterable(kept))
+        return torch.from_numpy(padded)
 
     def _ids(self, text: str) -> tuple[int, ...]:
         return self.vocabulary.ids(text, self.added_token)
@@ -132,14 +149,27 @@ class Tokenizer:
         assert self.placeholder is not None
         return self.vocabulary.prompt_ids(prompt, self.placeholder, self.added_token)
 
+    def take_notes(self) -> Notes:
+        """What was noted since this was last asked; it is not counted here any more."""
+        taken = Notes(frozenset(self._truncated), frozenset(self._cleaned), self._warning)
+        self._truncated, self._cleaned, self._warning = set(), set(), ""
+        return taken
+
+    def add_notes(self, notes: Notes) -> None:
+        """Count what another tokenizer of the same kind noted; the first cut warns here too."""
+        if notes.truncated and not self._truncated:
+            warnings.warn(notes.warning, stacklevel=2)
+        self._truncated |= notes.truncated
+        self._cleaned |= notes.cleaned
+
     def _note_truncated(self, text: str, length: int) -> None:
         if not self._truncated:
-            warnings.warn(
+            self._warning = (
                 f"A text of {length} tokens was cut to {self.context_length}: {text[:60]!r}... "
-                "Further ones are only counted.",
-                stacklevel=4,
+                "Further ones are only counted."
             )
-        self._truncated.add(hash(text))
+            warnings.warn(self._warning, stacklevel=4)
+        self._truncated.add(_digest(text))
 
     def _complaint(self, prompt: str, present: int, wanted: int) -> str:
         sign, whole = self.placeholder, self._prompt_ids(prompt).count(self.placeholder_id or 0)
@@ -157,3 +187,9 @@ class Tokenizer:
             f"The prompt has {whole} placeholders {sign!r} instead of {wanted}: {prompt!r}. "
             "Take the others out of its text (Tokenizer.clean)."
         )
+
+
+def _digest(text: str) -> int:
+    """What stands for a text among those noted, in every process."""
+    content = text.encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(content, digest_size=8).digest(), "little")

@@ -10,7 +10,11 @@ from torch import Tensor, nn
 from rtd_adapters.clip.text.attention import PaddedTexts, Sight, distance_buckets
 from rtd_adapters.clip.text.blocks import BLOCKS, ScaleNorm
 from rtd_adapters.clip.text.config import TowerConfig
-from rtd_adapters.clip.text.placeholders import fill_placeholders, require_below_eot
+from rtd_adapters.clip.text.placeholders import (
+    fill_placeholders,
+    require_below_eot,
+    require_counts,
+)
 from rtd_adapters.clip.text.projection import build_projection, project
 from rtd_adapters.clip.text.tokenizer import Tokenizer
 from rtd_adapters.clip.text.vocabulary import CLIP_BPE, Vocabulary
@@ -131,6 +135,7 @@ class TextTower(nn.Module):
         """[B, L, width] token states after the last norm, with that of an appended token at the
         end where there is one; arguments as in `forward`."""
         self._require_length(ids.shape[-1])
+        self.require_placeholders(ids, pseudo_tokens, placeholder_id)
         embedded = self.embed(ids, pseudo_tokens, placeholder_id)
         x = self.placed(embedded, self.places(ids))
         length = x.shape[1]
@@ -140,15 +145,29 @@ class TextTower(nn.Module):
         self, ids: Tensor, pseudo_tokens: Tensor | None = None, placeholder_id: int | None = None
     ) -> Tensor:
         """[B, L, width] token embeddings with pseudo tokens in place, positions not yet added; an
-        appended token stands behind them."""
+        appended token stands behind them. Placeholders are not counted (`require_placeholders`)."""
         embedded = self.token_embedding(ids)
         if pseudo_tokens is not None:
-            if self.config.pooling == "argmax":
-                require_below_eot(ids, placeholder_id)
             embedded = fill_placeholders(embedded, ids, pseudo_tokens, placeholder_id)
         if self.config.pooling != "appended":
             return embedded
         return torch.cat([embedded, self.cls_emb.expand(len(ids), 1, -1)], dim=1)
+
+    def require_placeholders(
+        self, ids: Tensor, pseudo_tokens: Tensor | None, placeholder_id: int | None
+    ) -> None:
+        """Check that texts [B, L] have placeholders for their pseudo tokens, which will not be
+        read as the end of a text; arguments as in `forward`.
+
+        Raises:
+            BackboneError: a placeholder would be taken for the end.
+            TripletError: a row has no placeholder, or more than K.
+        """
+        if pseudo_tokens is None:
+            return
+        if self.config.pooling == "argmax":
+            require_below_eot(ids, placeholder_id)
+        require_counts(ids, pseudo_tokens, placeholder_id)
 
     def places(self, ids: Tensor) -> Tensor:
         """[L] place of each token in its text, counted from 0; an appended one has the last of

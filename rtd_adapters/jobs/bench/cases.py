@@ -26,6 +26,11 @@ class BenchCase:
         """The engine, and what it was given."""
         return ", ".join([self.engine, *self._extras()])
 
+    @property
+    def title(self) -> str:
+        """For a line of progress."""
+        return f"{self.backbone}, {self.kind}, {self.label}"
+
     def variants(self) -> list[BenchCase]:
         """The cases that are compared, the reference first."""
         fast = replace(self, engine="fast")
@@ -54,8 +59,9 @@ class BenchRow:
     """Of a step's time, to draw, clean and tokenize the next batch."""
     peak_memory_mb: float
     """Of a process of its own, above what it took before the towers were built."""
-    speedup: float
-    """Median over the rounds of the reference step's time over this one's, in the same round."""
+    speedup: float | None
+    """Median over the rounds of the reference step's time over this one's, in the same round; None
+    where there was no time for the reference."""
 
     def to_dict(self) -> dict[str, Any]:
         """Case and figures side by side, for --json."""

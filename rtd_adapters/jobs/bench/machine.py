@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -25,6 +26,12 @@ def this_machine() -> dict[str, Any]:
         "torch": torch.__version__,
         "matmul_gflops": round(matmul_gflops(), 1),
     }
+
+
+def load() -> float | None:
+    """How many processes wanted a core, on average over the last minute; None where the system
+    does not say."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def matmul_gflops() -> float:

@@ -10,6 +10,8 @@ from typing import Any
 from rtd_adapters.clip.backbones import DEFAULT, Backbone, load_backbone
 from rtd_adapters.clip.sources import backbone_source
 from rtd_adapters.clip.text import fingerprint
+from rtd_adapters.compute.devices import usual_device
+from rtd_adapters.compute.half_precision import emulation_note
 from rtd_adapters.errors import UsageError
 from rtd_adapters.evaluation.inputs import EvalOptions
 from rtd_adapters.io.atomic import require_writable
@@ -189,6 +191,9 @@ def load_inputs(job: ProjectionJob, say: Say = silent) -> Inputs:
     """
     method = job.chosen_method()
     training = training_of(method)
+    device = usual_device(job.options.device)
+    if note := emulation_note([("--mixed-precision", job.settings.mixed_precision)], device):
+        say(note)
     say(f"loading backbone {job.backbone}")
     backbone = load_backbone(job.backbone, job.pretrained)
     if backbone_source(job.backbone) is None and (note := activation_note(method, backbone)):

@@ -13,7 +13,7 @@ from rtd_adapters.evaluation.benchmark import Benchmark, load_benchmark
 from rtd_adapters.evaluation.inputs import require_partners
 from rtd_adapters.jobs.inputs import PatchJob, trained_for
 from rtd_adapters.jobs.provided import provisions
-from rtd_adapters.jobs.recipe import checkpoint_interval, recipe_settings
+from rtd_adapters.jobs.recipe import CHECKPOINT_MINUTES, recipe_settings
 from rtd_adapters.jobs.reproduce.config import (
     OWN,
     BackboneChoice,
@@ -77,7 +77,6 @@ class Run:
             **self.training.settings,
             seed=self.seed,
         )
-        every = checkpoint_interval(settings)
         return PatchJob(
             self.method.method,
             self.folder(out) / PATCH,
@@ -90,7 +89,7 @@ class Run:
             kind=self.training.kind,
             settings=settings,
             recipe=self.training.recipe,
-            options=RunOptions(checkpoint_every=every, quiet=True, device=device),
+            options=RunOptions(checkpoint_minutes=CHECKPOINT_MINUTES, quiet=True, device=device),
         )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from rtd_adapters.clip.ranks import target_ranks
+from rtd_adapters.methods.inversion import LessonBatch
 from rtd_adapters.training.fast_engine import parts_of
-from rtd_adapters.training.inversion.engine import Apparatus, embed_rows, frozen_batch
+from rtd_adapters.training.inversion.engine import Apparatus, embed_rows
 from rtd_adapters.training.inversion.lessons import Lessons
 
 RANKS = (1, 5)
@@ -15,20 +17,24 @@ CHUNK = 128
 
 
 @torch.no_grad()
-def inversion_figures(apparatus: Apparatus, held_out: Lessons) -> dict[str, float]:
+def inversion_figures(
+    apparatus: Apparatus, held_out: Lessons, seen: Tensor, batch: LessonBatch
+) -> dict[str, float]:
     """What a projection makes of held-out captions or pictures, without noise.
+
+    Args:
+        apparatus: whose projection is judged.
+        held_out: what figures are taken on.
+        seen, batch: of these, as `frozen_batch` gives them.
 
     Returns:
         `inversion_recall@1` and `@5`, in per cent: does the prompt with the pseudo token find its
         own target (the caption or picture itself) among all held-out ones? `inversion_cosine`, the
-        mean cosine of the two. Nothing where nothing is held out.
+        mean cosine of the two.
     """
-    if not len(held_out):
-        return {}
     projection = apparatus.projection
     was_training = projection.training
     projection.eval()
-    seen, batch = frozen_batch(apparatus, held_out)
     composition = apparatus.training.compose(apparatus.method, projection, seen, held_out.prompts)
     parts = parts_of(slice(0, len(held_out)), CHUNK)
     made = torch.cat([embed_rows(apparatus, composition, rows) for rows in parts])

@@ -61,9 +61,10 @@ class LessonStream:
         self._source, self._training, self._method = source, training, method
         self._tokenizer, self._batch_size, self._seed = tokenizer, batch_size, seed
         self._draws = Draws(len(source), seed)
+        self.holdout = self._draws.holdout
         if self._draws.trained < batch_size:
             raise TripletError(
-                f"{len(source)} {training.learns_from} ({self._draws.holdout} of them held out) do "
+                f"{len(source)} {training.learns_from} ({self.holdout} of them held out) do "
                 f"not fill one batch of {batch_size}. Lower --batch-size or bring more."
             )
 
@@ -74,10 +75,11 @@ class LessonStream:
         places = [self._draws.place(position) for position in positions]
         return Lessons(places, self._told(places, positions), self._draws.noise_seed(number))
 
-    def held_out(self) -> Lessons:
-        """What is held out, as one batch, always the same."""
+    def held_out(self, count: int) -> Lessons:
+        """The first `count` of what is held out, as one batch, always the same."""
         places = self._draws.held_out()
-        return Lessons(places, self._told(places, range(-len(places), 0)))
+        positions = range(-len(places), 0)[:count]
+        return Lessons(places[:count], self._told(places[:count], positions))
 
     def _told(self, places: Sequence[int], positions: Sequence[int]) -> list[Lesson]:
         told = []

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -19,10 +20,11 @@ from rtd_adapters.compute.processes import Processes
 from rtd_adapters.methods.inversion import Concept, ProjectionTraining
 from rtd_adapters.methods.method import Method
 from rtd_adapters.training.acceleration import accelerated
+from rtd_adapters.training.allowance import Work, judged
 from rtd_adapters.training.anchor_store import AnchorStore
 from rtd_adapters.training.anchors import Anchors
 from rtd_adapters.training.inversion.concepts import nearest_concepts
-from rtd_adapters.training.inversion.engine import Apparatus, InversionEngine
+from rtd_adapters.training.inversion.engine import Apparatus, InversionEngine, frozen_batch
 from rtd_adapters.training.inversion.figures import inversion_figures
 from rtd_adapters.training.inversion.lessons import LessonStream
 from rtd_adapters.training.inversion.settings import InversionSettings
@@ -35,6 +37,8 @@ from rtd_adapters.training.record import TrainingRecord
 from rtd_adapters.training.run_folder import list_checkpoints, taught_files
 from rtd_adapters.training.step import StepContext
 
+LESSON = Work(trained=3, once=1, each=1)
+"""The prompt and its gradient; of what is held out, its own caption or picture, then the prompt."""
 OpenSource = Callable[[Processes, torch.device], Source]
 """Gives what is learned from, once processes and device are known: pictures are embedded by all."""
 
@@ -188,6 +192,8 @@ class InversionTrainer:
 
     def _task(self, apparatus: Apparatus, stream: LessonStream, context: StepContext) -> Task:
         engine = InversionEngine(apparatus, self.settings, context.autocast, context.processes)
+        held_out = stream.held_out(judged(self.settings, self.options, LESSON, stream.holdout))
+        frozen = cache(lambda: frozen_batch(apparatus, held_out))
 
         def step(number: int, backward: Callable[[Tensor], None]) -> Tensor:
             return engine.step(stream.batch(number), backward)
@@ -196,7 +202,7 @@ class InversionTrainer:
             apparatus.projection,
             make_optimizer(apparatus.projection, self.settings),
             step,
-            lambda: inversion_figures(apparatus, stream.held_out()),
+            lambda: inversion_figures(apparatus, held_out, *frozen()) if len(held_out) else {},
             f"{self.method.name}'s projection",
         )
 

@@ -102,8 +102,10 @@ def test_batches_follow_from_seed_and_number(lincir, tokenizer, captions):
 
 def test_every_epoch_has_everything_once_but_what_is_held_out(lincir, tokenizer, captions):
     drawn = stream(lincir, tokenizer, captions, batch_size=18)
-    held_out = drawn.held_out()
+    held_out = drawn.held_out(drawn.holdout)
     assert len(held_out) == 20
+    few = drawn.held_out(3)
+    assert (few.places, few.lessons) == (held_out.places[:3], held_out.lessons[:3])
     for first in (0, 10):
         places = [p for number in range(first, first + 10) for p in drawn.batch(number).places]
         assert sorted(places) == sorted(set(range(200)) - set(held_out.places))
