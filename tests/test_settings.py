@@ -32,6 +32,7 @@ OUT_OF_RANGE = [
     (EvalOptions, "workers", "--workers", (-1,)),
     (RunOptions, "checkpoint_every", "--checkpoint-every", (-1,)),
     (RunOptions, "validate_every", "--validate-every", (-1,)),
+    (RunOptions, "prefetch", "--prefetch", (-1,)),
     (RuleSettings, "band", "--band", ((NAN, 0.7), (0.5, INF), (-2.0, 0.5), (0.7, 0.5))),
 ]
 ROWS = [(kind, name, option, value) for kind, name, option, bad in OUT_OF_RANGE for value in bad]
