@@ -34,6 +34,7 @@ OUT_OF_RANGE = [
     (RunOptions, "checkpoint_minutes", "--checkpoint-minutes", (-1.0, NAN, INF)),
     (RunOptions, "validate_every", "--validate-every", (-1,)),
     (RunOptions, "validate_on", "--validate-on", (-1,)),
+    (RunOptions, "prefetch", "--prefetch", (-1,)),
     (RuleSettings, "band", "--band", ((NAN, 0.7), (0.5, INF), (-2.0, 0.5), (0.7, 0.5))),
 ]
 ROWS = [(kind, name, option, value) for kind, name, option, bad in OUT_OF_RANGE for value in bad]

@@ -14,14 +14,13 @@ from rtd_adapters.jobs.ledger import content_of, request_of
 from rtd_adapters.jobs.projection import ProjectionJob
 from rtd_adapters.jobs.projection.inputs import check_request as check_projection, training_of
 from rtd_adapters.jobs.questions import Question
-from rtd_adapters.jobs.recipe import checkpoint_interval
+from rtd_adapters.jobs.recipe import CHECKPOINT_MINUTES
 from rtd_adapters.methods.installed import get_method
 from rtd_adapters.methods.inversion import CAPTIONS
 from rtd_adapters.patch.metadata import PAPER
 from rtd_adapters.training import RunOptions, TrainingSettings
 from rtd_adapters.training.inversion import InversionSettings
 from rtd_adapters.training.run_folder import has_checkpoint
-from rtd_adapters.training.settings import Course
 from rtd_adapters.triplets.formats import STDIN
 from rtd_adapters.triplets.keywords import keyword_finder
 from rtd_adapters.triplets.rules import RuleSettings
@@ -79,7 +78,7 @@ class AdaptJob:
             pretrained=self.pretrained,
             method_options=self.method_options,
             settings=self.inversion,
-            options=self._options(out, self.inversion),
+            options=self._options(out),
             overwrite=True,
         )
 
@@ -97,7 +96,7 @@ class AdaptJob:
             kind=self.kind,
             settings=self.settings,
             recipe=self.recipe,
-            options=self._options(out, self.settings),
+            options=self._options(out),
             card=self.out / CARD,
             command=self.command,
             overwrite=True,
@@ -132,11 +131,11 @@ class AdaptJob:
         """All that decides the patch; the steps before it have been taken."""
         return request_of(self.patch_job())
 
-    def _options(self, out: Path, settings: Course) -> RunOptions:
+    def _options(self, out: Path) -> RunOptions:
         """Of the training that writes `out`: it goes on where it was cut off."""
         return RunOptions(
             resume=has_checkpoint(out.with_name(f"{out.name}.run")),
-            checkpoint_every=checkpoint_interval(settings),
+            checkpoint_minutes=CHECKPOINT_MINUTES,
             quiet=self.quiet,
             device=self.device,
         )
