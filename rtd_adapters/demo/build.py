@@ -15,7 +15,7 @@ import click
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rtd_adapters.demo.caption_projection import learns_from_captions, train_caption_projection
+from rtd_adapters.demo.caption_projection import caption_training, train_caption_projection
 from rtd_adapters.demo.clip import load_demo_clip
 from rtd_adapters.demo.distil import distil
 from rtd_adapters.demo.models import RESNET, VIT
@@ -67,8 +67,8 @@ def build(world: str, names: tuple[str, ...], out: Path | None, seed: int) -> No
     for name in names or sorted(registry().methods):
         say(f"projection for {name}")
         method = get_method(name)
-        if learns_from_captions(method):
-            tensors = train_caption_projection(method, clip.name, seed)
+        if training := caption_training(method):
+            tensors = train_caption_projection(method, training, clip.name, seed)
         else:
             tensors = train_projection(method, model, images, seed, say)
         _write(tensors, out or clip.folder / f"{name}.safetensors")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rtd_adapters.clip.sources import BackboneSource
 from rtd_adapters.demo.models import CLIPS, DemoClip
-from rtd_adapters.demo.projections import projection_path
+from rtd_adapters.demo.projections import PROJECTION_RECIPES, projection_path
 from rtd_adapters.evaluation.benchmark import Benchmark, BenchmarkSource
 from rtd_adapters.hooks.specs import hookimpl
 
@@ -22,20 +22,6 @@ if TYPE_CHECKING:
     from rtd_adapters.triplets import TripletSet
 
 TRIPLETS, SEED = 20_000, 0
-FEW = {"batch_size": 128, "learning_rate": 1e-3, "warmup_steps": 0, "schedule": "constant"}
-PROJECTIONS: dict[str, dict[str, Any]] = {
-    "lincir": FEW
-    | {
-        "steps": 1_500,
-        "learning_rate": 2e-3,
-        "warmup_steps": 20,
-        "schedule": "cosine",
-        "noise_scale": 2.5,
-    },
-    "pic2word": FEW | {"steps": 200, "weight_decay": 0.01},
-    "searle": FEW | {"steps": 200},
-}
-"""Settings with which projections are trained here."""
 
 
 class DemoBackbone(BackboneSource):
@@ -86,7 +72,7 @@ class DemoBackbone(BackboneSource):
 
     def projection_recipe(self, method: str) -> Mapping[str, Any]:
         """Larger steps and far fewer of them here too; see docs/world.md, "Projections"."""
-        return PROJECTIONS.get(method, {})
+        return PROJECTION_RECIPES.get(method, {})
 
     def world(self, method: Method, projection: nn.Module, backbone: Backbone) -> World:
         """Its held-out queries."""

@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rtd_adapters.demo.models import DemoClip
 from rtd_adapters.errors import UsageError
+
+FEW = {"batch_size": 128, "learning_rate": 1e-3, "warmup_steps": 0, "schedule": "constant"}
+PROJECTION_RECIPES: dict[str, dict[str, Any]] = {
+    "lincir": FEW
+    | {
+        "steps": 1_500,
+        "learning_rate": 2e-3,
+        "warmup_steps": 20,
+        "schedule": "cosine",
+        "noise_scale": 2.5,
+    },
+    "pic2word": FEW | {"steps": 200, "weight_decay": 0.01},
+    "searle": FEW | {"steps": 200},
+}
+"""Settings with which projections are trained here."""
 
 
 def projection_path(clip: DemoClip, method: str) -> Path:
