@@ -12,7 +12,12 @@ from rtd_adapters.cli import options
 from rtd_adapters.cli.recipe import MIXED_PRECISION, NOISE
 from rtd_adapters.cli.tables import before_after
 from rtd_adapters.cli.terminal import echo, echo_json
-from rtd_adapters.cli.triplets.options import SOURCES, column_option
+from rtd_adapters.cli.triplets.options import (
+    SOURCES,
+    band_option,
+    column_option,
+    per_caption_option,
+)
 from rtd_adapters.cli.triplets.progress import watch
 
 if TYPE_CHECKING:
@@ -59,13 +64,8 @@ SHARED = ("noise", "mixed_precision", "seed")
     type=click.IntRange(1),
     help="Of these, embedded at a time, to bound memory.  [all]",
 )
-@click.option(
-    "--per-caption",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="At most so many triplets of one caption.",
-)
+@band_option
+@per_caption_option
 @options.kind_option
 @options.recipe_option
 @options.max_steps_option
@@ -114,7 +114,9 @@ def _job(quiet: bool, **given: Any) -> AdaptJob:
     from rtd_adapters.triplets.rules import RuleSettings
 
     shared = {name: given[name] for name in SHARED if given[name] is not None}
-    rules = RuleSettings(per_caption=given.pop("per_caption"), seed=given["seed"])
+    rules = RuleSettings(
+        per_caption=given.pop("per_caption"), band=given.pop("band"), seed=given["seed"]
+    )
     inversion = options.take_fields(InversionSettings, given, prefix=INVERSION)
     chosen = options.take_fields(TrainingSettings, given)
     backbone = given["backbone"]

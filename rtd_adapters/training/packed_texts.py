@@ -40,12 +40,12 @@ def embed_queries(
     """[N, embed_dim] unnormalised embeddings of all prompts of all queries, in order.
 
     Args:
-        tower: TextTower, with or without LoRA layers in it. From one without weights (on torch's
-            meta device) nothing comes but packs.
+        tower: TextTower, with or without LoRA layers in it.
         tokenizer: the method's.
         queries: plain texts, and prompts with their pseudo tokens.
         recompute: see `encode_pack`.
-        packs: where their pack may lie, or is to.
+        packs: where their pack may lie, or is to. With a tower without weights, on torch's meta
+            device, nothing comes but that.
     """
     owners = _owners(queries)
 
@@ -53,7 +53,7 @@ def embed_queries(
         return _packed(tower, tokenizer, queries, owners)
 
     texts = make() if packs is None else packs.of(queries, owners, make)
-    if tower.device.type == "meta":
+    if packs is not None and tower.device.type == "meta":
         return torch.empty(len(texts.ids), tower.config.embed_dim, device="meta")
     texts = texts.to(tower.device)
     embedded = [

@@ -79,6 +79,7 @@ def test_a_run_keeps_nothing_unasked():
         "select": None,
         "tracker": None,
         "anchor_cache": False,
+        "prefetch": None,
         "quiet": False,
         "device": None,
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from rtd_adapters.cli import options
+
 SOURCES = (
     "a .json, .jsonl, .csv, .tsv or .txt file (also .gz, .bz2, .xz), .parquet, .arrow, a dataset's "
     "folder, hub:NAME@SPLIT, or - for standard input"
@@ -20,4 +22,19 @@ encoder_option = click.option(
     "--backbone",
     help="Text encoder that similarities are measured with: an open_clip name, a model-config "
     "JSON, a transformers folder, or `demo`.  [none]",
+)
+band_option = click.option(
+    "--band",
+    type=(options.FiniteNumber(), options.FiniteNumber()),
+    default=(0.5, 0.7),
+    show_default=True,
+    metavar="LOW HIGH",
+    help="Cosine between a word and what may replace it, under --backbone.",
+)
+per_caption_option = click.option(
+    "--per-caption",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="At most so many triplets of one caption.",
 )

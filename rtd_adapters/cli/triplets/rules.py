@@ -7,7 +7,13 @@ from pathlib import Path
 import click
 
 from rtd_adapters.cli import options
-from rtd_adapters.cli.triplets.options import SOURCES, column_option, encoder_option
+from rtd_adapters.cli.triplets.options import (
+    SOURCES,
+    band_option,
+    column_option,
+    encoder_option,
+    per_caption_option,
+)
 from rtd_adapters.cli.triplets.progress import note, note_made, watch
 
 
@@ -17,26 +23,13 @@ from rtd_adapters.cli.triplets.progress import note, note_made, watch
 @column_option
 @encoder_option
 @options.pretrained_option
-@click.option(
-    "--band",
-    type=(options.FiniteNumber(), options.FiniteNumber()),
-    default=(0.5, 0.7),
-    show_default=True,
-    metavar="LOW HIGH",
-    help="Cosine between a word and what may replace it, under --backbone.",
-)
+@band_option
 @click.option(
     "--keywords",
     type=click.Choice(["spacy", "word-list"]),
     help="What finds the words to swap.  [spacy where it is installed]",
 )
-@click.option(
-    "--per-caption",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="At most so many triplets of one caption.",
-)
+@per_caption_option
 @click.option(
     "--min-count",
     type=click.IntRange(1),
