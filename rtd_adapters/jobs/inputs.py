@@ -29,7 +29,7 @@ from rtd_adapters.patch import TextEncoderPatch
 from rtd_adapters.patch.lora import LoRASettings
 from rtd_adapters.patch.metadata import PAPER
 from rtd_adapters.training import RunOptions, Towers, Trainer, TrainingSettings
-from rtd_adapters.training.run_folder import require_free_run
+from rtd_adapters.training.run_folder import folder_beside, require_free_run
 from rtd_adapters.training.trackers import require_tracker
 from rtd_adapters.triplets import TripletSet, read_triplets
 from rtd_adapters.triplets.columns import parse_columns
@@ -73,7 +73,7 @@ class PatchJob:
     @property
     def run_folder(self) -> Path:
         """Checkpoints and metrics of this run: beside the output unless the options name one."""
-        return self.options.folder or self.out.with_name(f"{self.out.name}.run")
+        return self.options.folder or folder_beside(self.out)
 
     def chosen_method(self) -> Method:
         """The method, with its options.

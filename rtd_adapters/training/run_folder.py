@@ -20,6 +20,11 @@ CHECKPOINT = re.compile(r"step-\d{9,}")
 HALF_WRITTEN = re.compile(r"\.(step-\d{9,})\..+")
 
 
+def folder_beside(out: Path) -> Path:
+    """Where the run that writes `out` keeps its checkpoints and metrics unless it is told."""
+    return out.with_name(f"{out.name}.run")
+
+
 def checkpoint_path(folder: Path, step: int) -> Path:
     """Where the checkpoint of a step lies."""
     return folder / f"step-{step:09d}"

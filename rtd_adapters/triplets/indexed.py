@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 
@@ -16,6 +14,7 @@ from rtd_adapters.errors import FileError, TripletError, first_line
 from rtd_adapters.triplets.columns import FIELDS, Columns, to_triplet
 from rtd_adapters.triplets.formats import SHOWN, Row
 from rtd_adapters.triplets.records import Triplet
+from rtd_adapters.triplets.rows_by_place import TripletsByPlace
 
 BLOCK = 1 << 20
 CHECKED = 1000
@@ -88,7 +87,7 @@ class Bytes:
             )
 
 
-class IndexedTriplets(Sequence[Triplet]):
+class IndexedTriplets(TripletsByPlace):
     """Triplets of one file, by their place in it. Another process gets its path, not its rows.
 
     A row that is no triplet is found when it is drawn (TripletError, with its line or number).
@@ -113,22 +112,6 @@ class IndexedTriplets(Sequence[Triplet]):
         """
         for place in np.unique(np.linspace(0, len(self) - 1, CHECKED).astype(int)).tolist():
             self[place]
-
-    @overload
-    def __getitem__(self, index: int) -> Triplet: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Triplet]: ...
-    def __getitem__(self, index: int | slice) -> Triplet | Sequence[Triplet]:
-        if isinstance(index, slice):
-            return tuple(self[place] for place in range(*index.indices(len(self))))
-        place = index + len(self) if index < 0 else index
-        if not 0 <= place < len(self):
-            raise IndexError(f"triplet {index} of {len(self)}")
-        return self._row(place)
-
-    @abstractmethod
-    def _row(self, place: int) -> Triplet:
-        """The triplet of a row that is there."""
 
 
 class TextTriplets(IndexedTriplets):

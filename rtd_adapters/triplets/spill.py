@@ -8,10 +8,11 @@ import tempfile
 from array import array
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
-from typing import IO, overload
+from typing import IO
 
 from rtd_adapters.errors import FileError
 from rtd_adapters.triplets.records import Triplet
+from rtd_adapters.triplets.rows_by_place import TripletsByPlace
 
 IN_MEMORY = 500_000
 """Triplets; about 250 MB of Python strings."""
@@ -30,7 +31,7 @@ def hold(triplets: Iterable[Triplet], in_memory: int = IN_MEMORY) -> Sequence[Tr
     return TripletsOnDisk(chain(head, stream))
 
 
-class TripletsOnDisk(Sequence[Triplet]):
+class TripletsOnDisk(TripletsByPlace):
     """Triplets in a nameless temporary file, read by offset; it goes when the process ends."""
 
     def __init__(self, triplets: Iterable[Triplet]) -> None:
@@ -49,16 +50,7 @@ class TripletsOnDisk(Sequence[Triplet]):
     def __len__(self) -> int:
         return len(self._ends)
 
-    @overload
-    def __getitem__(self, index: int) -> Triplet: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Triplet]: ...
-    def __getitem__(self, index: int | slice) -> Triplet | Sequence[Triplet]:
-        if isinstance(index, slice):
-            return tuple(self[place] for place in range(*index.indices(len(self))))
-        place = index + len(self) if index < 0 else index
-        if not 0 <= place < len(self):
-            raise IndexError(f"triplet {index} of {len(self)}")
+    def _row(self, place: int) -> Triplet:
         start = self._ends[place - 1] if place else 0
         return Triplet(*json.loads(self._rows[start : self._ends[place]]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from rtd_adapters.clip.backbones import DEFAULT
@@ -20,7 +21,7 @@ from rtd_adapters.methods.inversion import CAPTIONS
 from rtd_adapters.patch.metadata import PAPER
 from rtd_adapters.training import RunOptions, TrainingSettings
 from rtd_adapters.training.inversion import InversionSettings
-from rtd_adapters.training.run_folder import has_checkpoint
+from rtd_adapters.training.run_folder import folder_beside, has_checkpoint
 from rtd_adapters.triplets.formats import STDIN
 from rtd_adapters.triplets.keywords import keyword_finder
 from rtd_adapters.triplets.rules import RuleSettings
@@ -114,7 +115,7 @@ class AdaptJob:
             "method options": self.patch_job().options_by_content(),
             "backbone": content_of(self.backbone),
             "pretrained": content_of(self.pretrained),
-            **self._material(),
+            **self._material,
             **asdict(self.inversion),
         }
 
@@ -123,7 +124,7 @@ class AdaptJob:
         return {
             "backbone": content_of(self.backbone),
             "pretrained": content_of(self.pretrained),
-            **self._material(),
+            **self._material,
             **asdict(self.rules),
         }
 
@@ -134,13 +135,15 @@ class AdaptJob:
     def _options(self, out: Path) -> RunOptions:
         """Of the training that writes `out`: it goes on where it was cut off."""
         return RunOptions(
-            resume=has_checkpoint(out.with_name(f"{out.name}.run")),
+            resume=has_checkpoint(folder_beside(out)),
             checkpoint_minutes=CHECKPOINT_MINUTES,
             quiet=self.quiet,
             device=self.device,
         )
 
+    @cached_property
     def _material(self) -> Question:
+        """The captions by their hash, which is taken once, and what finds keywords in them."""
         return {
             "captions": content_of(self.captions),
             "column": self.column,

@@ -30,7 +30,7 @@ from rtd_adapters.methods.inversion import CAPTIONS, Concept, ProjectionTraining
 from rtd_adapters.methods.method import Method
 from rtd_adapters.training import RunOptions
 from rtd_adapters.training.inversion import InversionSettings, InversionTrainer
-from rtd_adapters.training.run_folder import require_free_run
+from rtd_adapters.training.run_folder import folder_beside, require_free_run
 from rtd_adapters.training.trackers import require_tracker
 
 FLAGS = ("--captions", "--images", "--phrases")
@@ -65,7 +65,7 @@ class ProjectionJob:
     @property
     def run_folder(self) -> Path:
         """Checkpoints and metrics of this run: beside the output unless the options name one."""
-        return self.options.folder or self.out.with_name(f"{self.out.name}.run")
+        return self.options.folder or folder_beside(self.out)
 
     def chosen_method(self) -> Method:
         """The method, with its options.

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rtd_adapters.jobs.memory import device_peak_mb
-from rtd_adapters.jobs.plan import PLANNED_STEPS
+from rtd_adapters.jobs.cost import PLANNED_STEPS, Cost
 from rtd_adapters.jobs.projection.inputs import (
     ProjectionJob,
     check_request,
@@ -27,43 +26,26 @@ class ProjectionPlan:
     learns_from: str
     things: int
     """Captions or pictures."""
-    loss: float
-    """Of the first step."""
-    step_seconds: float
-    peak_megabytes: float
-    """Largest memory of the process so far, or of the GPU where one is used."""
+    cost: Cost
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for --json."""
-        settings = self.job.settings
         return {
             "method": self.job.method,
             "backbone": self.job.backbone,
             "trained_parameters": self.trained,
             self.learns_from: self.things,
-            "loss": self.loss,
-            "settings": settings.to_dict(),
-            "seconds_per_step": self.step_seconds,
-            "seconds": self.step_seconds * settings.steps,
-            "peak_megabytes": self.peak_megabytes,
+            **self.cost.to_dict(self.job.settings),
             "out": str(self.job.out),
         }
 
     def rows(self) -> list[tuple[str, str]]:
         """Name and value of each line to print."""
-        settings = self.job.settings
-        minutes = self.step_seconds * settings.steps / 60
         return [
             ("method", f"{self.job.method}, {self.trained:,} trained parameters"),
             ("backbone", self.job.backbone),
             (self.learns_from, f"{self.things:,}"),
-            (
-                "training",
-                f"{settings.steps} steps of {settings.batch_size}, lr {settings.learning_rate:g}",
-            ),
-            ("first loss", f"{self.loss:.3f}"),
-            ("time", f"about {minutes:.1f} minutes ({self.step_seconds:.2f} s a step)"),
-            ("memory", f"{self.peak_megabytes:,.0f} MB at most"),
+            *self.cost.rows(self.job.settings),
             ("would write", str(self.job.out)),
         ]
 
@@ -82,12 +64,5 @@ def plan_projection(job: ProjectionJob, say: Say = silent) -> ProjectionPlan:
     projection = trainer.fresh()
     run = trainer.train(projection, inputs.identity())
     trained = sum(parameter.numel() for parameter in projection.parameters())
-    return ProjectionPlan(
-        job,
-        trained,
-        inputs.training.learns_from,
-        run.things,
-        run.record.losses[0],
-        min(run.record.step_seconds[1:]),
-        device_peak_mb(),
-    )
+    learns_from = inputs.training.learns_from
+    return ProjectionPlan(job, trained, learns_from, run.things, Cost.of(run.record))
