@@ -11,11 +11,11 @@ from functools import partial
 
 import psutil
 import pytest
+from toy_ahead import dies, large, squared
 
 from rtd_adapters.compute import ahead as module
 from rtd_adapters.compute.ahead import Ahead
 from rtd_adapters.errors import TrainingError, UsageError
-from tests.compute.toy_ahead import dies, large, squared
 
 
 def never(number):
@@ -82,7 +82,7 @@ def test_how_far_a_worker_is_ahead_is_bounded_and_nothing_is_left_of_it(tmp_path
 
 def test_a_worker_ends_with_a_starter_that_is_killed(tmp_path):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    begin = "import sys; from tests.compute.toy_ahead import start_and_be_killed as s"
+    begin = "import sys; from toy_ahead import start_and_be_killed as s"
     command = [sys.executable, "-c", f"{begin}; s(sys.argv[1])", tmp_path]
     found = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert found.returncode == -signal.SIGKILL, found.stderr

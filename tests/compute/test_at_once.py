@@ -7,22 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
+import toy_work as toy
 
 from rtd_adapters.compute.at_once import at_once
 from rtd_adapters.errors import FileError, MissingFilesError, TrainingError
-
-
-@pytest.fixture
-def toy(monkeypatch):
-    """The module of pieces, which processes find where this one does."""
-    monkeypatch.syspath_prepend(Path(__file__).parent)
-    import toy_work
-
-    return toy_work
 
 
 def files(folder):
@@ -43,7 +34,7 @@ def gone(pids):
     return all(process.status() == psutil.STATUS_ZOMBIE for process in alive)
 
 
-def test_pieces_are_done_in_processes_of_their_own_no_more_at_once_than_slots(toy):
+def test_pieces_are_done_in_processes_of_their_own_no_more_at_once_than_slots():
     found, told = {}, []
     pieces = {f"of {n}": n for n in (3, 1, 2, 5)}
     at_once(toy.square, pieces, [{"SLOT": "a"}, {"SLOT": "b"}], found.__setitem__, told.append)
@@ -68,7 +59,7 @@ def test_pieces_are_done_in_processes_of_their_own_no_more_at_once_than_slots(to
         ("killed", TrainingError, "second: its process has ended (SIGKILL) before it was done."),
     ],
 )
-def test_what_fails_ends_the_others_and_keeps_what_is_done(kind, raised, words, toy, tmp_path):
+def test_what_fails_ends_the_others_and_keeps_what_is_done(kind, raised, words, tmp_path):
     done = {}
     pieces = {
         "first": ("square", 2),
@@ -86,14 +77,14 @@ def test_what_fails_ends_the_others_and_keeps_what_is_done(kind, raised, words, 
     assert gone(files(tmp_path))
 
 
-def test_where_it_failed_is_told_with_debug(toy):
+def test_where_it_failed_is_told_with_debug():
     with pytest.raises(FileError) as error:
         at_once(toy.fail, {"one": "file"}, [{}], print, print)
     assert 'raise FileError("x.pt is damaged' in str(error.value.__cause__)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_nobody_is_left_when_the_starter_ends(number, toy, tmp_path):
+def test_nobody_is_left_when_the_starter_ends(number, tmp_path):
     starter = subprocess.Popen(
         [sys.executable, toy.__file__, tmp_path],
         start_new_session=True,

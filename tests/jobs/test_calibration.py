@@ -89,7 +89,7 @@ def test_a_patch_names_the_pictures_it_was_calibrated_on(job, folder):
 
 
 def test_training_sees_the_fitted_lift(job):
-    assert plan_patch(job).loss != plan_patch(replace(job, calibrate=None)).loss
+    assert plan_patch(job).cost.loss != plan_patch(replace(job, calibrate=None)).cost.loss
 
 
 def test_a_run_goes_on_only_with_the_pictures_it_began_with(job, folder, tmp_path):
