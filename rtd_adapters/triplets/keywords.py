@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rtd_adapters.errors import UsageError
-from rtd_adapters.triplets.grammar import singular
+from rtd_adapters.triplets.language.grammar import singular
 from rtd_adapters.triplets.word_list import ADJECTIVES, NOUNS, VAGUE
 
 NOUN, ADJECTIVE = "noun", "adjective"

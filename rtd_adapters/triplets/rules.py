@@ -18,8 +18,8 @@ from typing import Any
 
 from rtd_adapters.errors import TripletError, UsageError, require_number
 from rtd_adapters.triplets.encoder import Embed
-from rtd_adapters.triplets.grammar import AFTER_ARTICLE, article, plural, swap
 from rtd_adapters.triplets.keywords import NOUN, Keyword, KeywordFinder, default_finder
+from rtd_adapters.triplets.language.grammar import AFTER_ARTICLE, article, plural, swap
 from rtd_adapters.triplets.records import Triplet
 from rtd_adapters.triplets.sources import read_captions, source_identity, write_triplets
 from rtd_adapters.triplets.templates import TEMPLATES

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from rtd_adapters.errors import UsageError
-from rtd_adapters.triplets.grammar import singular
 from rtd_adapters.triplets.keywords import BATCH, load_spacy
+from rtd_adapters.triplets.language.grammar import singular
 from rtd_adapters.triplets.word_list import ADJECTIVES, DETERMINERS, NOUNS
 
 PARTS_OF_SPEECH = frozenset({"NOUN", "PROPN", "ADJ", "DET"})

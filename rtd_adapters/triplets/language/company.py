@@ -1,0 +1,107 @@
+"""Which words of a corpus stand together: counted once, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import log
+
+import numpy as np
+
+from rtd_adapters.triplets.language.kinds import Kinds
+from rtd_adapters.triplets.language.tokens import ARTICLES, POSSESSIVES, Token
+
+WORDS = 4096
+"""Counted: every listed term, then others as they come; two tables of so many squared."""
+HELD = 1 << 18
+"""Pairs that are held before they are added up."""
+SMOOTHING = 0.5
+EDGE = ""
+"""Stands before the first word and behind the last."""
+UNSAID = ARTICLES | POSSESSIVES
+"""Left out of what stands side by side."""
+
+
+class Company:
+    """Counts of words, of pairs in one caption, and of neighbours.
+
+    Neighbours are counted without articles and possessives, and once more without the adjectives
+    and numbers between: "wearing a red hat" has (wearing, red), (red, hat) and (wearing, hat).
+    """
+
+    def __init__(self, kinds: Kinds) -> None:
+        self.captions = 0
+        self._places: dict[str, int] = {EDGE: 0}
+        for term in kinds.terms():
+            self._places.setdefault(term, len(self._places))
+        size = max(WORDS, len(self._places))
+        self._size = size
+        self._single = np.zeros(size, np.int64)
+        self._together = np.zeros(size * size, np.int32)
+        self._neighbours = np.zeros(size * size, np.int32)
+
+    def count(self, sentences: Iterable[Sequence[Token]]) -> Company:
+        """Add sentences, read once; returns itself."""
+        single: list[int] = []
+        together: list[int] = []
+        neighbours: list[int] = []
+        for sentence in sentences:
+            self.captions += 1
+            own = sorted({self._admitted(t.term) for t in sentence if t.is_content} - {-1})
+            single += own
+            together += [a * self._size + b for a in own for b in own if a != b]
+            neighbours += self._pairs(sentence)
+            if len(together) > HELD:
+                self._add(single, together, neighbours)
+                single, together, neighbours = [], [], []
+        self._add(single, together, neighbours)
+        return self
+
+    def seen(self, word: str) -> int:
+        """Captions with the word."""
+        return int(self._single[self._places[word]]) if word in self._places else 0
+
+    def beside(self, left: str, right: str) -> int:
+        """How often one word came right before the other."""
+        a, b = self._places.get(left), self._places.get(right)
+        return 0 if a is None or b is None else int(self._neighbours[a * self._size + b])
+
+    def affinity(self, word: str, other: str) -> float:
+        """Log of how much oftener two words are in one caption than by chance, smoothed; 0 where
+        nothing is known."""
+        a, b = self._places.get(word), self._places.get(other)
+        if a is None or b is None or not self.captions:
+            return 0.0
+        expected = self._single[a] * self._single[b] / self.captions
+        found = self._together[a * self._size + b]
+        return log((found + SMOOTHING) / (expected + SMOOTHING))
+
+    def _pairs(self, sentence: Sequence[Token]) -> list[int]:
+        said = [token for token in sentence if token.text not in UNSAID]
+        pairs, left, noun_left = [], 0, 0
+        for token in said:
+            place = self._admitted(token.term) if token.is_word else 0
+            if place >= 0:
+                pairs += [before * self._size + place for before in {left, noun_left} - {-1}]
+            left = place
+            if not token.is_modifier:
+                noun_left = place
+        if said and left > 0:
+            pairs.append(left * self._size)
+        return pairs
+
+    def _admitted(self, word: str) -> int:
+        """Its place in the tables; -1 where they are full."""
+        if word not in self._places:
+            if len(self._places) == self._size:
+                return -1
+            self._places[word] = len(self._places)
+        return self._places[word]
+
+    def _add(self, single: list[int], together: list[int], neighbours: list[int]) -> None:
+        for table, pairs in (
+            (self._single, single),
+            (self._together, together),
+            (self._neighbours, neighbours),
+        ):
+            places, counts = np.unique(np.array(pairs, np.int64), return_counts=True)
+            table[places] += counts.astype(table.dtype)

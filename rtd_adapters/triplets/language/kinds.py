@@ -1,0 +1,122 @@
+"""Words by what they say of a picture: colours, sizes, animals, places; the list is ours."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from rtd_adapters.errors import TripletError
+
+ADJECTIVE, COUNT, MASS, PLURAL, NUMBER, ACTION = (
+    "adjective",
+    "count",
+    "mass",
+    "plural",
+    "number",
+    "action",
+)
+NOUNS = frozenset({COUNT, MASS, PLURAL})
+MODIFIERS = frozenset({ADJECTIVE, NUMBER})
+FORMS = NOUNS | MODIFIERS | {ACTION}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One thing that a term may say."""
+
+    kind: str
+    """Of the attribute: colour, animal, room."""
+    form: str
+    """How it stands in a sentence, one of `FORMS`."""
+    term: str
+    """Lower case; a count noun in the singular."""
+
+
+class Kinds:
+    """Terms with their readings, and what may stand in for each."""
+
+    def __init__(self, lines: Iterable[str], source: str) -> None:
+        """Read `kind form: a, b | c` lines; commas join one meaning, bars divide meanings.
+
+        Raises:
+            TripletError: a line is of another form.
+        """
+        self._groups: dict[Reading, set[tuple[str, ...]]] = defaultdict(set)
+        self._kinds: dict[tuple[str, str], list[Reading]] = defaultdict(list)
+        self._readings: dict[str, list[Reading]] = defaultdict(list)
+        for number, line in enumerate(lines, start=1):
+            text = line.strip()
+            if text and not text.startswith("#"):
+                self._add(text, f"{source}, line {number}")
+        self.longest = max((term.count(" ") + 1 for term in self._readings), default=1)
+        """Words of the longest term."""
+
+    def _add(self, text: str, place: str) -> None:
+        head, colon, body = text.partition(":")
+        kind, _, form = head.strip().rpartition(" ")
+        if not (colon and kind and form in FORMS):
+            raise TripletError(
+                f"{place} is {text!r}; it must be like 'colour adjective: red, crimson | blue', "
+                f"where the second word is one of {', '.join(sorted(FORMS))}."
+            )
+        for group in body.split("|"):
+            terms = tuple(" ".join(term.lower().split()) for term in group.split(","))
+            for term in filter(None, terms):
+                reading = Reading(kind, form, term)
+                if reading not in self._groups:
+                    self._kinds[kind, form].append(reading)
+                    self._readings[term].append(reading)
+                self._groups[reading].add(terms)
+
+    def __contains__(self, term: str) -> bool:
+        return term in self._readings
+
+    def terms(self) -> Iterable[str]:
+        """Every term, in the order of the list."""
+        return self._readings.keys()
+
+    def readings(self, term: str) -> list[Reading]:
+        """What the term may say; nothing for one that is not listed."""
+        return self._readings.get(term, [])
+
+    def alternatives(self, reading: Reading) -> list[str]:
+        """Terms of its kind and form that mean something else."""
+        own = self._groups[reading]
+        return [
+            other.term
+            for other in self._kinds[reading.kind, reading.form]
+            if own.isdisjoint(self._groups[other])
+        ]
+
+    def share_kind(self, one: str, other: str) -> bool:
+        """Whether two terms can say something of one attribute."""
+        kinds = {reading.kind for reading in self.readings(one)}
+        return any(reading.kind in kinds for reading in self.readings(other))
+
+
+def read_kinds(path: Path | None = None) -> Kinds:
+    """The built-in list, followed by the lines of a file of one's own.
+
+    Raises:
+        TripletError: the file cannot be read, or a line is of another form.
+    """
+    if path is None:
+        return _built_in()
+    try:
+        own = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TripletError(f"{path} cannot be read: {error}.") from error
+    return Kinds([*_lines(), *own], str(path))
+
+
+@cache
+def _built_in() -> Kinds:
+    return Kinds(_lines(), "the built-in list")
+
+
+def _lines() -> list[str]:
+    return files(__package__).joinpath("kinds.txt").read_text("utf-8").splitlines()
