@@ -96,7 +96,7 @@ from .triplets import (
     read_triplets as read_triplets,
     write_triplets as write_triplets,
 )
-from .triplets.rules import RuleSettings as RuleSettings, rule_triplets as rule_triplets
+from .triplets.rules.run import RuleSettings as RuleSettings, rule_triplets as rule_triplets
 
 __version__: str
 __all__: list[str]

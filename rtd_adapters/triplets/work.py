@@ -15,11 +15,11 @@ from rtd_adapters.io.atomic import require_writable, sweep, whole_file
 from rtd_adapters.io.json_files import parse_json, read_json
 from rtd_adapters.io.locks import claimed
 
-KEYWORDS, ANSWERS, VOCABULARY = "keywords.jsonl", "answers.jsonl", "vocabulary.json"
+CAPTIONS, ANSWERS = "captions.jsonl", "answers.jsonl"
 SETTINGS = "settings.json"
 PRIVATE = 0o600
 """Mode of the settings, which name a server."""
-OURS = (KEYWORDS, ANSWERS, VOCABULARY, SETTINGS)
+OURS = (CAPTIONS, ANSWERS, SETTINGS)
 """All that rtd writes there. Settings go last: what is left without them fits no run."""
 
 Watch = Callable[[Iterable[Any], str], Iterable[Any]]

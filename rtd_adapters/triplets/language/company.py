@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from math import log
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rtd_adapters.triplets.language.kinds import Kinds
-from rtd_adapters.triplets.language.tokens import ARTICLES, POSSESSIVES, Token
+from rtd_adapters.triplets.language.tokens import UNSAID, Token
 
 WORDS = 4096
 """Counted: every listed term, then others as they come; two tables of so many squared."""
@@ -17,15 +18,14 @@ HELD = 1 << 18
 SMOOTHING = 0.5
 EDGE = ""
 """Stands before the first word and behind the last."""
-UNSAID = ARTICLES | POSSESSIVES
-"""Left out of what stands side by side."""
 
 
 class Company:
     """Counts of words, of pairs in one caption, and of neighbours.
 
-    Neighbours are counted without articles and possessives, and once more without the adjectives
-    and numbers between: "wearing a red hat" has (wearing, red), (red, hat) and (wearing, hat).
+    Neighbours are counted without articles and possessives, and across adjectives and numbers:
+    "wearing a red wool hat" has (wearing, red), (wearing, wool), (wearing, hat), (red, wool),
+    (red, hat) and (wool, hat).
     """
 
     def __init__(self, kinds: Kinds) -> None:
@@ -46,8 +46,8 @@ class Company:
         neighbours: list[int] = []
         for sentence in sentences:
             self.captions += 1
-            own = sorted({self._admitted(t.term) for t in sentence if t.is_content} - {-1})
-            single += own
+            single += {self._admitted(t.term) for t in sentence if t.is_word} - {-1}
+            own = {self._admitted(t.term) for t in sentence if t.is_content} - {-1}
             together += [a * self._size + b for a in own for b in own if a != b]
             neighbours += self._pairs(sentence)
             if len(together) > HELD:
@@ -65,29 +65,38 @@ class Company:
         a, b = self._places.get(left), self._places.get(right)
         return 0 if a is None or b is None else int(self._neighbours[a * self._size + b])
 
+    def together(self, word: str, other: str) -> int:
+        """Captions with both of two words."""
+        a, b = self._places.get(word), self._places.get(other)
+        return 0 if a is None or b is None else int(self._together[a * self._size + b])
+
     def affinity(self, word: str, other: str) -> float:
         """Log of how much oftener two words are in one caption than by chance, smoothed; 0 where
         nothing is known."""
-        a, b = self._places.get(word), self._places.get(other)
+        return self._lift(word, other, self._together)
+
+    def attraction(self, left: str, right: str) -> float:
+        """The same of one word right before the other."""
+        return self._lift(left, right, self._neighbours)
+
+    def _lift(self, one: str, other: str, pairs: NDArray[np.int32]) -> float:
+        a, b = self._places.get(one), self._places.get(other)
         if a is None or b is None or not self.captions:
             return 0.0
         expected = self._single[a] * self._single[b] / self.captions
-        found = self._together[a * self._size + b]
-        return log((found + SMOOTHING) / (expected + SMOOTHING))
+        return log((pairs[a * self._size + b] + SMOOTHING) / (expected + SMOOTHING))
 
     def _pairs(self, sentence: Sequence[Token]) -> list[int]:
-        said = [token for token in sentence if token.text not in UNSAID]
-        pairs, left, noun_left = [], 0, 0
-        for token in said:
+        pairs: list[int] = []
+        open_places = {0}
+        for token in sentence:
+            if token.text in UNSAID:
+                continue
             place = self._admitted(token.term) if token.is_word else 0
             if place >= 0:
-                pairs += [before * self._size + place for before in {left, noun_left} - {-1}]
-            left = place
-            if not token.is_modifier:
-                noun_left = place
-        if said and left > 0:
-            pairs.append(left * self._size)
-        return pairs
+                pairs += [before * self._size + place for before in open_places - {-1}]
+            open_places = open_places | {place} if token.is_modifier else {place}
+        return pairs + [before * self._size for before in open_places - {0, -1}]
 
     def _admitted(self, word: str) -> int:
         """Its place in the tables; -1 where they are full."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -48,6 +49,9 @@ class Kinds:
         self._groups: dict[Reading, set[tuple[str, ...]]] = defaultdict(set)
         self._kinds: dict[tuple[str, str], list[Reading]] = defaultdict(list)
         self._readings: dict[str, list[Reading]] = defaultdict(list)
+        lines = list(lines)
+        self.sha256 = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        """Of the list, by which an unfinished run knows it."""
         for number, line in enumerate(lines, start=1):
             text = line.strip()
             if text and not text.startswith("#"):
