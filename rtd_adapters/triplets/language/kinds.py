@@ -12,17 +12,18 @@ from pathlib import Path
 
 from rtd_adapters.errors import TripletError
 
-ADJECTIVE, COUNT, MASS, PLURAL, NUMBER, ACTION = (
+ADJECTIVE, COUNT, MASS, PLURAL, NUMBER, ACTION, SIDE = (
     "adjective",
     "count",
     "mass",
     "plural",
     "number",
     "action",
+    "side",
 )
 NOUNS = frozenset({COUNT, MASS, PLURAL})
 MODIFIERS = frozenset({ADJECTIVE, NUMBER})
-FORMS = NOUNS | MODIFIERS | {ACTION}
+FORMS = NOUNS | MODIFIERS | {ACTION, SIDE}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from rtd_adapters.triplets.language.kinds import ACTION, ADJECTIVE, COUNT
 from rtd_adapters.triplets.language.tokens import ARTICLES, POSSESSIVES, Token
 from rtd_adapters.triplets.rules.changes import Change, Edit
-from rtd_adapters.triplets.rules.slots import PEOPLE, Slot, is_many, slots, wants_article
+from rtd_adapters.triplets.rules.slots import PEOPLE, Slot, is_main, is_many, slots, wants_article
 from rtd_adapters.triplets.rules.swaps import PLACES, WHERE
 
 TAIL = 7
@@ -43,6 +43,7 @@ def _adjective(sentence: Sequence[Token], slot: Slot) -> Edit:
         noun=noun.text,
         is_plural=is_many(noun),
         has_article=wants_article(sentence, slot),
+        is_main=is_main(sentence, slot),
     )
     return Edit(token.start, end, "", change, is_reversed=True)
 
@@ -100,7 +101,14 @@ def _carried(sentence: Sequence[Token], place: int, noun: int, last: int) -> Ite
     start, end = sentence[place].start, sentence[last].end
     worn = sentence[place].text if sentence[place].text == "wearing" else ""
     added = Change(
-        kind, COUNT, "", phrase, before.text, is_many(before) if worn else many, is_count, worn
+        kind,
+        COUNT,
+        "",
+        phrase,
+        noun=before.text,
+        is_plural=is_many(before) if worn else many,
+        has_article=is_count,
+        preposition=worn,
     )
     yield Edit(start, end, "", added, is_reversed=True)
     removed = " ".join(t.text for t in sentence[first : noun + 1])

@@ -26,6 +26,8 @@ class Change:
     """Whether the noun, or a noun that is swapped, is more than one."""
     has_article: bool = False
     """Whether `new` wants `a` or `an` before it."""
+    is_main: bool = False
+    """Whether the noun is what the caption is about."""
     preposition: str = ""
     """Before the name of a place."""
 

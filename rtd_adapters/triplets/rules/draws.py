@@ -12,6 +12,7 @@ from rtd_adapters.triplets.language.tokens import tokens
 from rtd_adapters.triplets.records import Triplet
 from rtd_adapters.triplets.rules.additions import additions
 from rtd_adapters.triplets.rules.changes import Edit, apply_edits
+from rtd_adapters.triplets.rules.numbers import counts
 from rtd_adapters.triplets.rules.swaps import LEAST_AFFINITY, Swap, swaps
 from rtd_adapters.triplets.rules.wordings import conditioning
 
@@ -29,6 +30,8 @@ def drawn_triplets(
     by_kind: dict[str, list[Swap]] = defaultdict(list)
     for swap in swaps(caption, sentence, kinds, company):
         by_kind[swap.edit.change.kind].append(swap)
+    for edit in counts(caption, sentence, company):
+        by_kind[edit.change.kind].append(Swap(edit, 1.0))
     others = list(additions(caption, sentence))
     left = {
         SWAP: len(by_kind),
@@ -65,7 +68,7 @@ def _two(
     apart = {first.change.old, first.change.noun}.isdisjoint(
         {second.change.old, second.change.noun} - {""}
     )
-    if first.start == second.start or not apart:
+    if max(first.start, second.start) < min(first.end, second.end) or not apart:
         return None
     fits = company.affinity(first.change.new, second.change.new) >= LEAST_AFFINITY
     return [first, second] if fits else None

@@ -14,6 +14,7 @@ from rtd_adapters.triplets.language.kinds import (
     MASS,
     NUMBER,
     PLURAL,
+    SIDE,
     Reading,
 )
 from rtd_adapters.triplets.language.tokens import (
@@ -94,12 +95,18 @@ def wants_article(sentence: Sequence[Token], slot: Slot) -> bool:
     """Whether `a` or `an` comes before the slot's noun where it is asked for."""
     place = slot.place if slot.head is None else slot.head
     token = sentence[place]
-    if is_many(token) or slot.reading.form == ACTION:
+    if is_many(token) or slot.reading.form in (ACTION, SIDE):
         return False
     if slot.head is None:
         return slot.reading.form == COUNT
     countable = any(reading.form == COUNT for reading in token.readings)
     return has_article(sentence, place) or (countable and bool(determiner(sentence, place)))
+
+
+def is_main(sentence: Sequence[Token], slot: Slot) -> bool:
+    """Whether the slot's noun is the first that the caption names, so that it is about that one."""
+    place = slot.place if slot.head is None else slot.head
+    return not any(token.is_noun and not _may_modify(token) for token in sentence[:place])
 
 
 def is_many(noun: Token) -> bool:
@@ -122,8 +129,20 @@ def _slots_at(sentence: Sequence[Token], place: int) -> Iterator[Slot]:
             actor = _actor_of(sentence, place)
             if actor is not None:
                 yield Slot(place, reading, actor)
+        elif reading.form == SIDE:
+            noun = _last_noun(sentence, place)
+            if noun is not None:
+                yield Slot(place, reading, noun)
         elif _is_whole_noun(sentence, place) and _has_form(sentence, place, reading.form):
             yield Slot(place, reading)
+
+
+def _last_noun(sentence: Sequence[Token], place: int) -> int | None:
+    """The noun right before, or the one before what that is doing."""
+    for before in range(place - 1, max(-1, place - 3), -1):
+        if sentence[before].is_noun or sentence[before].text in PEOPLE:
+            return before
+    return None
 
 
 def _has_form(sentence: Sequence[Token], place: int, form: str) -> bool:

@@ -11,7 +11,14 @@ from rtd_adapters.triplets.language.grammar import plural
 from rtd_adapters.triplets.language.kinds import ACTION, COUNT, MODIFIERS, Kinds
 from rtd_adapters.triplets.language.tokens import Token
 from rtd_adapters.triplets.rules.changes import Change, Edit
-from rtd_adapters.triplets.rules.slots import Slot, is_many, neighbours, slots, wants_article
+from rtd_adapters.triplets.rules.slots import (
+    Slot,
+    is_main,
+    is_many,
+    neighbours,
+    slots,
+    wants_article,
+)
 
 LEAST_ATTRACTION = -0.7
 """Log of how much rarer beside its neighbours an alternative may be than by chance."""
@@ -120,6 +127,7 @@ def _edit(caption: str, sentence: Sequence[Token], slot: Slot, other: str) -> Ed
         noun=noun.text if noun else "",
         is_plural=is_many(noun) if noun else many,
         has_article=wants_article(sentence, slot),
+        is_main=is_main(sentence, slot),
         preposition=_preposition(sentence, slot),
     )
     return Edit(token.start, token.end, new, change)

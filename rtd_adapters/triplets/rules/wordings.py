@@ -10,7 +10,7 @@ import random
 from collections.abc import Mapping, Sequence
 
 from rtd_adapters.triplets.language.grammar import article
-from rtd_adapters.triplets.language.kinds import ACTION, ADJECTIVE, NUMBER
+from rtd_adapters.triplets.language.kinds import ACTION, ADJECTIVE, NOUNS, NUMBER
 from rtd_adapters.triplets.rules.changes import Change
 
 ORDER, CLAUSE, PREDICATE, PHRASE = "order", "clause", "predicate", "phrase"
@@ -132,13 +132,12 @@ AMOUNT: Wordings = {
     ORDER: (
         "show {new} {noun}",
         "show {new} {noun} instead of {old}",
-        "change {old} {noun} to {new}",
         "make it {new} {noun}",
     ),
     CLAUSE: (
-        "there are {new} {noun}",
-        "there are {new} {noun} instead of {old}",
-        "there are {new} {noun}, not {old}",
+        "there {is} {new} {noun}",
+        "there {is} {new} {noun} instead of {old}",
+        "there {is} {new} {noun}, not {old}",
     ),
     PREDICATE: ("has {new} {noun}", "shows {new} {noun}", "has {new} {noun} instead of {old}"),
     PHRASE: ("{new} {noun}", "{new} {noun} instead of {old}", "{new} {noun}, not {old}"),
@@ -184,8 +183,26 @@ SET: Wordings = {
     PREDICATE: ("is {at} {a_new}", "takes place {at} {a_new}"),
     PHRASE: ("{at} {a_new}",),
 }
+LIKELY = {ORDER: 1.0, CLAUSE: 1.0, PREDICATE: 2.0, PHRASE: 1.0}
+"""How often each mood is drawn: a method's prompt is "a photo of $ that ..."."""
 LONG = frozenset({",", "instead", "not", "place", "no"})
 """Words of forms that say what goes as well, and are not joined to others."""
+ABOUT_QUALITY = (
+    "is {new}",
+    "is {new} instead of {old}",
+    "is {new}, not {old}",
+    "is not {old} but {new}",
+    "is now {new}",
+    "is {new} instead",
+)
+"""Predicates of what a caption is about; the subject is the picture's, in the singular."""
+ABOUT_OBJECT = (
+    "is {a_new}",
+    "is {a_new} instead of {a_old}",
+    "is {a_new}, not {a_old}",
+    "is {a_new} instead",
+    "is now {a_new}",
+)
 BEINGS = frozenset({"adult", "child", "role", "animal", "wild animal"})
 JOINTS = {
     ORDER: (" and ", ", and ", ", then "),
@@ -223,11 +240,23 @@ def conditioning(changes: Sequence[Change], draw: random.Random) -> str:
     )
     texts = []
     for change in changes:
-        forms = wordings_of(change)[mood]
+        forms = _forms(change, mood)
         short = [form for form in forms if LONG.isdisjoint(form.replace(",", " ,").split())]
         form = draw.choice(short if several and short else forms)
         texts.append(form.format_map(_words(change)))
     return draw.choice(JOINTS[mood]).join(texts)
+
+
+def _forms(change: Change, mood: str) -> Sequence[str]:
+    forms = wordings_of(change)[mood]
+    if mood != PREDICATE or not change.is_main:
+        return forms
+    about: Sequence[str] = ()
+    if change.form in (ADJECTIVE, ACTION):
+        about = ABOUT_QUALITY if change.old else ABOUT_QUALITY[:1]
+    elif change.form in NOUNS and change.new:
+        about = ABOUT_OBJECT
+    return (*forms, *about)
 
 
 def _added(change: Change) -> Wordings:
