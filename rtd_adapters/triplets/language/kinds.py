@@ -97,6 +97,10 @@ class Kinds:
             if own.isdisjoint(self._groups[other])
         ]
 
+    def meaning(self, reading: Reading) -> str:
+        """One term for all that mean the same."""
+        return min(min(group) for group in self._groups[reading])
+
     def share_kind(self, one: str, other: str) -> bool:
         """Whether two terms can say something of one attribute."""
         kinds = {reading.kind for reading in self.readings(one)}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from rtd_adapters.triplets.language.company import Company
 from rtd_adapters.triplets.language.kinds import Kinds
-from rtd_adapters.triplets.language.tokens import tokens
+from rtd_adapters.triplets.language.tokens import Token
 from rtd_adapters.triplets.records import Triplet
 from rtd_adapters.triplets.rules.additions import additions
 from rtd_adapters.triplets.rules.changes import Edit, apply_edits
@@ -21,12 +22,23 @@ SHARES = {SWAP: 0.6, TWO: 0.12, ADDITION: 0.18, REMOVAL: 0.1}
 """How often each is tried first."""
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A triplet, and whether its target is a caption of the corpus."""
+
+    triplet: Triplet
+    is_real: bool
+
+
 def drawn_triplets(
-    caption: str, kinds: Kinds, company: Company, draw: random.Random
-) -> Iterator[Triplet]:
+    caption: str,
+    sentence: Sequence[Token],
+    kinds: Kinds,
+    company: Company,
+    draw: random.Random,
+) -> Iterator[Drawn]:
     """Triplets of a caption in random order, each with its changes drawn anew; no attribute of the
     caption is changed in the same way twice."""
-    sentence = tokens(caption, kinds)
     by_kind: dict[str, list[Swap]] = defaultdict(list)
     for swap in swaps(caption, sentence, kinds, company):
         by_kind[swap.edit.change.kind].append(swap)
@@ -74,9 +86,9 @@ def _two(
     return [first, second] if fits else None
 
 
-def _triplet(caption: str, edits: Sequence[Edit], draw: random.Random) -> Triplet:
+def _triplet(caption: str, edits: Sequence[Edit], draw: random.Random) -> Drawn:
     edited = apply_edits(caption, edits)
     text = conditioning([edit.change for edit in edits], draw)
     if edits[0].is_reversed:
-        return Triplet(edited, text, caption)
-    return Triplet(caption, text, edited)
+        return Drawn(Triplet(edited, text, caption), is_real=True)
+    return Drawn(Triplet(caption, text, edited), is_real=False)

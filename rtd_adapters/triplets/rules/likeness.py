@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rtd_adapters.triplets.encoder import Embed
-from rtd_adapters.triplets.records import Triplet
+from rtd_adapters.triplets.rules.draws import Drawn
 
 REAL = 20_000
 """Captions at the beginning of the corpus with which made ones are compared."""
@@ -29,13 +29,13 @@ class Likeness:
         texts = list(dict.fromkeys(caption for caption in islice(captions, REAL) if caption))
         self._real = self._units(texts)
 
-    def choose(self, batch: Sequence[Sequence[Triplet]]) -> list[list[Triplet]]:
+    def choose(self, batch: Sequence[Sequence[Drawn]]) -> list[list[Drawn]]:
         """Of each list the triplets that pass, the likest first."""
-        flat = [triplet for triplets in batch for triplet in triplets]
+        flat = [drawn for found in batch for drawn in found]
         if not flat:
             return [[] for _ in batch]
-        reference = self._units([triplet.reference for triplet in flat])
-        target = self._units([triplet.target for triplet in flat])
+        reference = self._units([drawn.triplet.reference for drawn in flat])
+        target = self._units([drawn.triplet.target for drawn in flat])
         between = (reference * target).sum(1)
         nearest = torch.stack([self._nearest(reference), self._nearest(target)])
         least = nearest.amin(0)

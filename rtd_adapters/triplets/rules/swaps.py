@@ -128,12 +128,13 @@ def _edit(caption: str, sentence: Sequence[Token], slot: Slot, other: str) -> Ed
         is_plural=is_many(noun) if noun else many,
         has_article=wants_article(sentence, slot),
         is_main=is_main(sentence, slot),
-        preposition=_preposition(sentence, slot),
+        preposition=preposition(sentence, slot),
     )
     return Edit(token.start, token.end, new, change)
 
 
-def _preposition(sentence: Sequence[Token], slot: Slot) -> str:
+def preposition(sentence: Sequence[Token], slot: Slot) -> str:
+    """What a place's name hangs on ("in" a park); empty for what is no place."""
     if slot.reading.kind not in PLACES:
         return ""
     before, _ = neighbours(sentence, slot.place)
