@@ -29,12 +29,12 @@ from rtd_adapters.io.json_files import read_json
 from rtd_adapters.methods.projections import open_projection
 from rtd_adapters.patch.file import read_patch
 from rtd_adapters.training.anchor_store import AnchorStore, cached_towers
-from rtd_adapters.triplets.answers import parse_answer
 from rtd_adapters.triplets.columns import parse_columns
-from rtd_adapters.triplets.completion import parse_completion
-from rtd_adapters.triplets.endpoint import Endpoint
 from rtd_adapters.triplets.json_list import JsonList, JsonListError
-from rtd_adapters.triplets.secrets import HIDDEN, hide
+from rtd_adapters.triplets.llm.answers import parse_answer
+from rtd_adapters.triplets.llm.completion import parse_completion
+from rtd_adapters.triplets.llm.endpoint import Endpoint
+from rtd_adapters.triplets.llm.secrets import HIDDEN, hide
 from rtd_adapters.triplets.vocabulary import Vocabulary
 from rtd_adapters.triplets.work import Journal, work_folder
 from tests.fuzz.damage import damaged, reshaped, written

@@ -13,7 +13,7 @@ from rtd_adapters.cli.triplets.options import SOURCES, column_option
 from rtd_adapters.cli.triplets.progress import note, note_made, watch
 
 if TYPE_CHECKING:
-    from rtd_adapters.triplets.llm import Ask, LlmCounts
+    from rtd_adapters.triplets.llm.run import Ask, LlmCounts
 
 
 @click.command(epilog=f"CAPTIONS is {SOURCES}.")
@@ -64,8 +64,8 @@ def llm(
     The key is read from the environment and never shown. A run that broke off goes on when the
     same command is given again; no answer is paid for twice.
     """
-    from rtd_adapters.triplets.answers import load_prompt
-    from rtd_adapters.triplets.llm import llm_triplets
+    from rtd_adapters.triplets.llm.answers import load_prompt
+    from rtd_adapters.triplets.llm.run import llm_triplets
 
     text = load_prompt(prompt)
     if show_prompt:
@@ -101,11 +101,11 @@ def _model(
     if bool(endpoint and model) == bool(local):
         raise click.UsageError("Give either --endpoint and --model, or --local.")
     if local:
-        from rtd_adapters.triplets.local_model import LocalModel
+        from rtd_adapters.triplets.llm.local_model import LocalModel
 
         identity = {"endpoint": endpoint, "model": str(local), **sampling}
         return LocalModel(local, **sampling), identity
-    from rtd_adapters.triplets.endpoint import Endpoint
+    from rtd_adapters.triplets.llm.endpoint import Endpoint
 
     key = os.environ.get(key_env)
     server = Endpoint(str(endpoint), str(model), key, timeout=timeout, **sampling)

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
 from rtd_adapters.errors import FileError
-from rtd_adapters.triplets.completion import Answer
+from rtd_adapters.triplets.llm.completion import Answer
 
 
 class LocalModel:

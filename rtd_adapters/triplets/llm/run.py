@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from rtd_adapters.errors import TripletError
-from rtd_adapters.triplets.answers import CAPTION, PROMPT, parse_answer
-from rtd_adapters.triplets.completion import Answer
-from rtd_adapters.triplets.endpoint import NoAnswerError
+from rtd_adapters.triplets.llm.answers import CAPTION, PROMPT, parse_answer
+from rtd_adapters.triplets.llm.completion import Answer
+from rtd_adapters.triplets.llm.endpoint import NoAnswerError
 from rtd_adapters.triplets.records import Triplet
 from rtd_adapters.triplets.sources import read_captions, source_identity, write_triplets
 from rtd_adapters.triplets.work import ANSWERS, Journal, JournalWriter, Watch, work_folder

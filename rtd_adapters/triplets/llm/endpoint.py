@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from rtd_adapters.errors import RtdError, TripletError, UsageError
-from rtd_adapters.triplets.completion import Answer, parse_completion
-from rtd_adapters.triplets.secrets import (
+from rtd_adapters.triplets.llm.completion import Answer, parse_completion
+from rtd_adapters.triplets.llm.secrets import (
     account_in,
     hide,
     identified,
