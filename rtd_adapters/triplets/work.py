@@ -15,11 +15,12 @@ from rtd_adapters.io.atomic import require_writable, sweep, whole_file
 from rtd_adapters.io.json_files import parse_json, read_json
 from rtd_adapters.io.locks import claimed
 
-KEYWORDS, ANSWERS, VOCABULARY = "keywords.jsonl", "answers.jsonl", "vocabulary.json"
+KEYWORDS, VOCABULARY = "keywords.jsonl", "vocabulary.json"
+ANSWERS, BATCHES = "answers.jsonl", "batches.jsonl"
 SETTINGS = "settings.json"
 PRIVATE = 0o600
 """Mode of the settings, which name a server."""
-OURS = (KEYWORDS, ANSWERS, VOCABULARY, SETTINGS)
+OURS = (KEYWORDS, VOCABULARY, ANSWERS, BATCHES, SETTINGS)
 """All that rtd writes there. Settings go last: what is left without them fits no run."""
 
 Watch = Callable[[Iterable[Any], str], Iterable[Any]]

@@ -2,48 +2,26 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from rtd_adapters.errors import TripletError
-from rtd_adapters.triplets.llm.answers import CAPTION, PROMPT, parse_answer
-from rtd_adapters.triplets.llm.completion import Answer
-from rtd_adapters.triplets.llm.endpoint import NoAnswerError
+from rtd_adapters.triplets.llm.answers import PROMPT
+from rtd_adapters.triplets.llm.batch_run import BatchRun
+from rtd_adapters.triplets.llm.batches import Batches
+from rtd_adapters.triplets.llm.counts import LlmCounts, count, listed
+from rtd_adapters.triplets.llm.ledger import Ledger
+from rtd_adapters.triplets.llm.requests import Ask, ask_all
+from rtd_adapters.triplets.llm.talk import Faults, Talk, questions
 from rtd_adapters.triplets.records import Triplet
 from rtd_adapters.triplets.sources import read_captions, source_identity, write_triplets
-from rtd_adapters.triplets.work import ANSWERS, Journal, JournalWriter, Watch, work_folder
+from rtd_adapters.triplets.work import Watch, work_folder
 
-NO_ANSWER = "no answer from the server"
-FAILURES_IN_A_ROW = 3
-"""Captions without any answer, one after the other, after which a run stops."""
-MILLION = 1e6
-
-Ask = Callable[[str], Answer]
-"""A prompt to a model's answer; called from several threads at once."""
-
-
-@dataclass
-class LlmCounts:
-    """What became of the captions, and what it cost."""
-
-    captions: int = 0
-    triplets: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    """Reason to number of captions."""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-    def cost(self, prompt_price: float, completion_price: float) -> float:
-        """In the unit of the prices, which are per million tokens."""
-        tokens = (self.prompt_tokens, self.completion_tokens)
-        prices = (prompt_price, completion_price)
-        return sum(n * price for n, price in zip(tokens, prices, strict=True)) / MILLION
+Captions = Iterable[tuple[int, str]]
+"""Numbers and captions that are not done."""
+Way = Callable[[Captions, Talk, Path], None]
+"""Answers captions, with a folder to keep things in."""
 
 
 def llm_triplets(
@@ -55,6 +33,7 @@ def llm_triplets(
     prompt: str = PROMPT,
     column: str | None = None,
     concurrency: int = 1,
+    faults: Faults | None = None,
     overwrite: bool = False,
     watch: Watch = lambda rows, label: rows,
 ) -> LlmCounts:
@@ -67,10 +46,13 @@ def llm_triplets(
         source: captions, as `read_captions` takes them; empty and repeated ones are left out.
         out: JSON lines in the official format.
         ask: the model.
-        identity: what tells this model and its settings from others; holds no key.
+        identity: what tells this model, its settings and the check from others; holds no key.
         prompt: has `{caption}` where the caption goes.
         column: name of the caption column.
         concurrency: requests under way at once.
+        faults: checks triplets. After an answer that it rejects, or that cannot be read, the
+            model is told what was wrong and asked once more; the second answer is dropped if it is
+            no better. None takes every triplet that can be read, and asks once.
         overwrite: replace `out`.
         watch: shows progress.
 
@@ -79,92 +61,73 @@ def llm_triplets(
         UsageError: the server refuses the request.
         FileError: a file cannot be read or written, or an unfinished run is in the way.
     """
+
+    def way(captions: Captions, talk: Talk, folder: Path) -> None:
+        ask_all(watch(captions, "captions"), talk, ask, concurrency)
+
     job = {"source": source_identity(source), "column": column, "prompt": prompt, **identity}
-    with work_folder(out, job, overwrite=overwrite) as folder:
-        journal = Journal(folder / ANSWERS)
-        answered = {row["number"] for row in journal}
-        todo = (
-            (number, caption)
-            for number, caption in enumerate(_distinct(read_captions(source, column)))
-            if number not in answered
-        )
-        with journal.writing() as writer:
-            _ask_all(watch(todo, "captions"), _Asker(ask, prompt, writer), concurrency)
-        rows = sorted(journal, key=lambda row: row["number"])
-        counts = _count(rows)
-        if not counts.triplets:
-            raise TripletError(f"No answer was usable: {_listed(counts.dropped)}.")
-        write_triplets(out, (Triplet(*row["triplet"]) for row in rows if row["triplet"]))
+    return _made(source, out, way, job, faults, overwrite=overwrite)
+
+
+def batch_triplets(
+    source: str | Path,
+    out: Path,
+    batches: Batches,
+    *,
+    identity: Mapping[str, Any],
+    prompt: str = PROMPT,
+    column: str | None = None,
+    faults: Faults | None = None,
+    overwrite: bool = False,
+    watch: Watch = lambda rows, label: rows,
+    say: Callable[[str], None] = lambda line: None,
+) -> LlmCounts:
+    """As `llm_triplets`, by batches of a server, which may take a day and cost less.
+
+    What was submitted is on disk at once; a run that breaks off goes on waiting for the same
+    batches when it is called again, and submits nothing twice. A request that fails in a batch
+    goes into one more, as do second questions.
+
+    Args:
+        batches: the server's.
+        say: told of each batch, in a line.
+
+    Raises:
+        TripletError: captions cannot be read, the server is gone, a batch was cancelled or holds
+            no answer, or no answer was usable.
+        UsageError: the server refuses a request or a batch.
+        FileError: a file cannot be read or written, or an unfinished run is in the way.
+    """
+
+    def way(captions: Captions, talk: Talk, folder: Path) -> None:
+        BatchRun(batches, talk, dict(captions), folder, watch, say).run()
+
+    job = {"source": source_identity(source), "column": column, "prompt": prompt, **identity}
+    return _made(source, out, way, {**job, "batch": True}, faults, overwrite=overwrite)
+
+
+def _made(
+    source: str | Path,
+    out: Path,
+    way: Way,
+    job: Mapping[str, Any],
+    faults: Faults | None,
+    *,
+    overwrite: bool,
+) -> LlmCounts:
+    column, prompt, most = job["column"], job["prompt"], questions(faults)
+    with work_folder(out, {**job, "questions": most}, overwrite=overwrite) as folder:
+        with Ledger.opened(folder, most) as ledger:
+            captions = enumerate(_distinct(read_captions(source, column)))
+            todo = ((number, text) for number, text in captions if not ledger.is_done(number))
+            way(todo, Talk(ledger, prompt, faults), folder)
+            counts = count(ledger.rows())
+            if not counts.triplets:
+                why = listed(counts.dropped) or "no captions"
+                raise TripletError(f"No answer was usable: {why}.")
+            made = {row["number"]: row["triplet"] for row in ledger.rows() if row["kind"] == "made"}
+        write_triplets(out, (Triplet(*made[number]) for number in sorted(made)))
     return counts
-
-
-class _Asker:
-    """Asks for one caption and writes the outcome down, in whatever thread it is called."""
-
-    def __init__(self, ask: Ask, prompt: str, writer: JournalWriter) -> None:
-        self._ask, self._prompt, self._writer = ask, prompt, writer
-        self._lock = threading.Lock()
-        self._failures: list[tuple[int, str]] = []
-
-    def __call__(self, number: int, caption: str) -> None:
-        try:
-            answer = self._ask(self._prompt.replace(CAPTION, caption))
-        except NoAnswerError as error:
-            self._note_failure(number, error)
-            return
-        made = parse_answer(caption, answer.text)
-        with self._lock:
-            self._settle_failures()
-            self._write(number, made, [answer.prompt_tokens, answer.completion_tokens])
-
-    def finish(self) -> None:
-        """Write down those failures that no stop followed."""
-        with self._lock:
-            self._settle_failures()
-
-    def _note_failure(self, number: int, error: NoAnswerError) -> None:
-        """A caption no server can answer is dropped; a server that is gone stops the run."""
-        with self._lock:
-            self._failures.append((number, str(error)))
-            if len(self._failures) >= FAILURES_IN_A_ROW:
-                raise TripletError(
-                    f"{error} {len(self._failures)} captions failed in a row, so the run stops. "
-                    "What is done is kept; give the same command again to go on."
-                ) from error
-
-    def _settle_failures(self) -> None:
-        for number, _ in self._failures:
-            self._write(number, NO_ANSWER, [0, 0])
-        self._failures.clear()
-
-    def _write(self, number: int, made: Triplet | str, tokens: list[int]) -> None:
-        row: dict[str, Any] = {"number": number, "tokens": tokens, "triplet": None, "why": None}
-        if isinstance(made, Triplet):
-            row["triplet"] = [made.reference, made.conditioning, made.target]
-        else:
-            row["why"] = made
-        self._writer.append(row)
-        self._writer.flush()
-
-
-def _ask_all(todo: Iterable[tuple[int, str]], asker: _Asker, concurrency: int) -> None:
-    """Keep `concurrency` requests under way; the first error ends the run."""
-    pool = ThreadPoolExecutor(concurrency)
-    captions = iter(todo)
-    try:
-        running: set[Future[None]] = set()
-        while True:
-            for caption in islice(captions, concurrency - len(running)):
-                running.add(pool.submit(asker, *caption))
-            if not running:
-                break
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()
-        asker.finish()
-    finally:
-        # Answers under way are paid for: they are waited for and written down.
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _distinct(captions: Iterator[str]) -> Iterator[str]:
@@ -173,19 +136,3 @@ def _distinct(captions: Iterator[str]) -> Iterator[str]:
         if caption and caption.lower() not in seen:
             seen.add(caption.lower())
             yield caption
-
-
-def _count(rows: Iterable[Mapping[str, Any]]) -> LlmCounts:
-    counts = LlmCounts()
-    for row in rows:
-        counts.captions += 1
-        counts.triplets += row["triplet"] is not None
-        counts.prompt_tokens += row["tokens"][0]
-        counts.completion_tokens += row["tokens"][1]
-        if row["why"]:
-            counts.dropped[row["why"]] += 1
-    return counts
-
-
-def _listed(dropped: Counter[str]) -> str:
-    return ", ".join(f"{why}: {count:,}" for why, count in dropped.most_common()) or "no captions"

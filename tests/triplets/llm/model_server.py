@@ -1,4 +1,4 @@
-"""A chat-completion server on this machine, which fails as it is told."""
+"""A server of chat completions and of their batches on this machine, which fails as it is told."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from batch_desk import BatchDesk
+
 from rtd_adapters.triplets.llm.endpoint import Endpoint
 from rtd_adapters.triplets.llm.run import llm_triplets
 
@@ -15,7 +17,7 @@ KEY = "sk-very-secret"
 
 
 class Model(ThreadingHTTPServer):
-    """A chat-completion server that fails as it is told, and counts who asked for what."""
+    """Fails as it is told, and counts who asked for what."""
 
     daemon_threads = True
 
@@ -24,12 +26,42 @@ class Model(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
         self.faults: dict[str, list] = {}
         """Caption to what happens on each request for it, before it is answered."""
+        self.says: dict[str, list[str]] = {}
+        """Caption to the answers to its first and second question; a good one for the rest."""
         self.asked: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
+        self.talks: dict[str, list[dict]] = {}
+        """Caption to all requests for it."""
         self.headers: set[str] = set()
         self.paths: set[str] = set()
         self.busy = self.most_busy = 0
         self.lock = threading.Lock()
+        self.desk = BatchDesk(self.reply)
+
+    def reply(self, body):
+        """The caption that a request is about, its fault, and the chat completion."""
+        caption = body["messages"][0]["content"].split("Caption: ")[1].strip()
+        with self.lock:
+            self.asked[caption] += 1
+            self.talks.setdefault(caption, []).append(body)
+            faults = self.faults.get(caption, [])
+            fault = faults.pop(0) if faults else None
+        question = len(body["messages"]) // 2
+        says = self.says.get(caption, [])[question : question + 1]
+        good = json.dumps({"conditioning": "is blue", "target": f"blue {caption}"})
+        text = "no json" if fault == "talk" else says[0] if says else good
+        message = {"role": "assistant", "content": text, "refusal": None}
+        value = {
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": body["model"],
+            "choices": [
+                {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+            ],
+            "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
+        }
+        return caption, fault, value
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -37,27 +69,30 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        self.server.asked["elsewhere"] += 1
-        self.send_error(404)
+        code, body = self.server.desk.get(self.path)
+        if code == 404:
+            self.server.asked["elsewhere"] += 1
+        self.send(code, body)
 
     def do_POST(self):
         server = self.server
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        caption = body["messages"][0]["content"].split("Caption: ")[1].strip()
+        sent = self.rfile.read(int(self.headers["Content-Length"]))
         with server.lock:
-            server.asked[caption] += 1
             server.headers.add(self.headers["Authorization"])
             server.paths.add(self.path)
+        if not self.path.partition("?")[0].endswith("/chat/completions"):
+            self.send(*server.desk.post(self.path, sent, self.headers["Content-Type"]))
+            return
+        with server.lock:
             server.busy += 1
             server.most_busy = max(server.most_busy, server.busy)
-            faults = server.faults.get(caption, [])
-            fault = faults.pop(0) if faults else None
+        caption, fault, value = server.reply(json.loads(sent))
         time.sleep(0.02)
         with server.lock:
             server.busy -= 1
-        self.answer(caption, fault)
+        self.answer(caption, fault, value)
 
-    def answer(self, caption, fault):
+    def answer(self, caption, fault, value):
         if isinstance(fault, bytes):
             self.wfile.write(fault)
             return
@@ -71,25 +106,27 @@ class Handler(BaseHTTPRequestHandler):
             return
         if fault == "slow":
             time.sleep(0.6)
-        answer = (
-            "no json"
-            if fault == "talk"
-            else json.dumps({"conditioning": "is blue", "target": f"blue {caption}"})
-        )
-        value = {
-            "choices": [{"message": {"content": answer}}],
-            "usage": {"prompt_tokens": 100, "completion_tokens": 10},
-        }
         body = b"{broken" if fault == "broken" else json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body[:5] if fault == "cut" else body)
+        self.send(200, body, cut=fault == "cut")
         if fault is None:
             with self.server.lock:
                 self.server.answered[caption] += 1
 
+    def send(self, code, body, cut=False):
+        """`code` 0 sends nothing, as a connection that breaks."""
+        if code == 0:
+            return
+        self.send_response(code)
+        kind = "application/json" if body.startswith(b"{") else "application/octet-stream"
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        cut = cut or self.server.desk.cuts(self.path)
+        self.wfile.write(body[: len(body) // 2] if cut else body)
 
-def run(model, captions, out, concurrency=4, **more):
+
+def run(model, captions, out, concurrency=4, faults=None, **more):
     ask = Endpoint(model.url, "m", KEY, timeout=0.3, first_wait=0.01, **more)
-    return llm_triplets(captions, out, ask, identity={"model": "m"}, concurrency=concurrency)
+    return llm_triplets(
+        captions, out, ask, identity={"model": "m"}, concurrency=concurrency, faults=faults
+    )

@@ -42,7 +42,7 @@ def test_a_body_that_is_no_chat_completion_is_asked_for_again(body, model):
 @pytest.mark.parametrize("wait", ["-5", "nan", "inf", "-inf", "Wed, 21 Oct 2015 07:28:00 GMT", "x"])
 def test_any_retry_after_is_borne(wait, model, monkeypatch):
     waits = []
-    monkeypatch.setattr("rtd_adapters.triplets.llm.endpoint.time.sleep", waits.append)
+    monkeypatch.setattr("rtd_adapters.triplets.llm.server.time.sleep", waits.append)
     model.faults = {"dog": [f"HTTP/1.0 429 slow down\r\nRetry-After: {wait}\r\n\r\n".encode()]}
     assert Endpoint(model.url, "m")("Caption: dog").text
     waits = [seconds for seconds in waits if seconds != 0.02]  # the server's own

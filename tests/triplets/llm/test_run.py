@@ -10,7 +10,8 @@ from rtd_adapters.triplets import read_triplets
 from rtd_adapters.triplets.llm.answers import (
     NO_JSON,
 )
-from rtd_adapters.triplets.llm.run import NO_ANSWER, llm_triplets
+from rtd_adapters.triplets.llm.ledger import NO_ANSWER
+from rtd_adapters.triplets.llm.run import llm_triplets
 
 
 def test_a_server_with_every_fault_still_gives_the_file_in_order(model, captions, tmp_path):
