@@ -129,7 +129,7 @@ class Batches:
         if status not in UNDER_WAY + ENDED:
             raise TripletError(f"its status is {str(status)[:40]!r}")
         files = (value.get(name) for name in ("output_file_id", "error_file_id"))
-        said = self.endpoint.server.shown(json.dumps(value.get("errors") or "", ensure_ascii=False))
+        said = self.endpoint.server.shown(json.dumps(value.get("errors") or ""))
         return State(status, tuple(_text(file) for file in files if file), said)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from rtd_adapters.errors import TripletError
 from rtd_adapters.triplets.llm.answers import PROMPT
+from rtd_adapters.triplets.llm.asking import Ask, ask_all
 from rtd_adapters.triplets.llm.batch_run import BatchRun
 from rtd_adapters.triplets.llm.batches import Batches
 from rtd_adapters.triplets.llm.counts import LlmCounts, count, listed
 from rtd_adapters.triplets.llm.ledger import Ledger
-from rtd_adapters.triplets.llm.requests import Ask, ask_all
 from rtd_adapters.triplets.llm.talk import Faults, Talk, questions
 from rtd_adapters.triplets.records import Triplet
 from rtd_adapters.triplets.sources import read_captions, source_identity, write_triplets

@@ -41,6 +41,7 @@ class BatchDesk:
 
     def post(self, path, sent, kind):
         """HTTP code and body of a reply."""
+        path = urlsplit(path).path
         if path.endswith("/files"):
             return self._faulty("files", lambda: self._upload(sent, kind))
         if path.endswith("/batches"):
@@ -62,7 +63,7 @@ class BatchDesk:
     def cuts(self, path):
         """Whether the body that is being sent is to be cut."""
         faults = self.faults.get("content", [])
-        if path.endswith("/content") and faults[:1] == ["cut"]:
+        if urlsplit(path).path.endswith("/content") and faults[:1] == ["cut"]:
             faults.pop(0)
             return True
         return False

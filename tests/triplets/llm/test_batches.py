@@ -233,7 +233,6 @@ def test_batches_and_single_requests_do_not_go_on_with_each_other(model, caption
 
 
 def test_no_key_is_shown_or_stored(model, captions, tmp_path):
-    model.desk.faults = {"state": [403]}
     real = model.desk.get
     model.desk.get = lambda path: (
         (403, f"key was {KEY}".encode()) if "/batches/" in path else real(path)
@@ -242,6 +241,16 @@ def test_no_key_is_shown_or_stored(model, captions, tmp_path):
         batched(model, captions, tmp_path / "out.jsonl")
     for path in (tmp_path / "out.jsonl.work").iterdir():
         assert KEY not in path.read_text()
+
+
+def test_a_query_of_the_address_goes_with_every_request(model, captions, tmp_path):
+    asked, real = [], model.desk.get
+    model.desk.get = lambda path: asked.append(path) or real(path)
+    model.desk.faults = {"batches": [500]}
+    endpoint = Endpoint(f"{model.url}?api_key=qk-0123456789", "m", first_wait=0.001)
+    batch_triplets(captions, tmp_path / "out.jsonl", Batches(endpoint), identity={})
+    assert asked[0] == "/v1/batches?api_key=qk-0123456789&limit=100"
+    assert all("?api_key=qk-0123456789" in path for path in (*asked, *model.paths))
 
 
 REPLIES = {

@@ -39,6 +39,13 @@ def test_a_body_that_is_no_chat_completion_is_asked_for_again(body, model):
     assert model.asked == {"dog": 2}
 
 
+def test_a_body_that_ends_before_its_length_is_asked_for_again(model):
+    whole = b'{"choices": [{"message": {"content": "cut"}}]}'
+    model.faults = {"dog": [b"HTTP/1.0 200 OK\r\nContent-Length: 99\r\n\r\n" + whole]}
+    assert Endpoint(model.url, "m", first_wait=0.01)("Caption: dog").text != "cut"
+    assert model.asked == {"dog": 2}
+
+
 @pytest.mark.parametrize("wait", ["-5", "nan", "inf", "-inf", "Wed, 21 Oct 2015 07:28:00 GMT", "x"])
 def test_any_retry_after_is_borne(wait, model, monkeypatch):
     waits = []

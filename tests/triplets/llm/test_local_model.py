@@ -27,5 +27,12 @@ def test_a_local_model_answers_from_its_folder(tmp_path):
     assert answer.prompt_tokens == 3
     assert 1 <= answer.completion_tokens <= 5
     assert set(answer.text.split()) <= set(words)
+    turns = ("a dog", "cat", "runs")
+    assert ask(*turns).prompt_tokens == 4
+    other = LocalModel(tmp_path / "model", max_tokens=5, seed=4)
+    assert ask(*turns).text == other("a dog\ncat\nruns").text  # the second question's own seed
+    template = "{% for m in messages %}{{ m['role'] }} {{ m['content'] }} {% endfor %}runs"
+    ask._tokenizer.chat_template = template
+    assert ask(*turns).prompt_tokens == 8
     with pytest.raises(FileError, match="does not load"):
         LocalModel(tmp_path)
