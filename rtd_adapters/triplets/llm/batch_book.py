@@ -19,7 +19,7 @@ class BatchBook:
     def __init__(self, journal: Journal, writer: JournalWriter) -> None:
         self._writer = writer
         self.uploaded: dict[str, Requests] = {}
-        """Files that may have become batches, for all that is known."""
+        """Files of which no batch is known; one may have been made."""
         self.open: dict[str, Requests] = {}
         """Batches whose answers are not all taken."""
         for row in journal:
@@ -45,10 +45,6 @@ class BatchBook:
         """A batch was made of it."""
         self._write({"file": file, "batch": batch})
 
-    def forget(self, file: str) -> None:
-        """No batch was made of it, and none will be."""
-        self._write({"file": file, "forgotten": True})
-
     def close(self, batch: str) -> None:
         """All that a batch gave is taken."""
         self._write({"closed": batch})
@@ -61,8 +57,6 @@ class BatchBook:
     def _apply(self, row: Mapping[str, Any]) -> None:
         if "closed" in row:
             del self.open[row["closed"]]
-        elif "forgotten" in row:
-            del self.uploaded[row["file"]]
         elif "batch" in row:
             self.open[row["batch"]] = self.uploaded.pop(row["file"])
         else:

@@ -58,8 +58,9 @@ class BatchRun:
             self._talk.judge(number, self._captions[number])
         try:
             with BatchBook.opened(self._folder) as book:
-                for file in list(book.uploaded):
-                    self._look_up(book, file)
+                for file in list(book.uploaded):  # the last run may have died on the way
+                    if batch := self._batches.find(file):
+                        self._note_batch(book, file, batch)
                 while self._submit(book) or book.open:
                     for batch, requests in list(book.open.items()):
                         self._collect(book, batch, requests)
@@ -76,13 +77,6 @@ class BatchRun:
             self._note_batch(book, file, self._batches.create(file))
             submitted = True
         return submitted
-
-    def _look_up(self, book: BatchBook, file: str) -> None:
-        """Whether the last run made a batch of a file, before it could write that down."""
-        if (batch := self._batches.find(file)) is None:
-            book.forget(file)
-        else:
-            self._note_batch(book, file, batch)
 
     def _note_batch(self, book: BatchBook, file: str, batch: str) -> None:
         number = len(book.uploaded[file])
@@ -116,7 +110,7 @@ class BatchRun:
         state = self._waited_for(batch)
         lines = [line for file in state.files for line in self._batches.lines(file)]
         failures = self._take(lines, requests, EXPIRED if state.status == EXPIRED else NO_LINE)
-        useless = all(self._fails_first(name, batch) for name in requests)
+        useless = all(map(self._fails_first, requests))
         if state.status in ("completed", "expired"):
             for name in filter(self._is_open, failures):
                 self._talk.ledger.failed(_number(name), failures[name], batch)
@@ -167,10 +161,9 @@ class BatchRun:
         number = _number(name)
         return not self._talk.ledger.is_done(number) and name == self._name(number)
 
-    def _fails_first(self, name: str, batch: str) -> bool:
-        """Whether a request's question waits still, and failed in no other batch before."""
-        failed_in = self._talk.ledger.case(_number(name)).failed_in
-        return self._is_open(name) and failed_in in (None, batch)
+    def _fails_first(self, name: str) -> bool:
+        """Whether a request's question waits still, and failed in no batch before."""
+        return self._is_open(name) and self._talk.ledger.case(_number(name)).failed_in is None
 
 
 def _number(name: str) -> int:
