@@ -10,8 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from batch_desk import BatchDesk
 
+from rtd_adapters.triplets.llm.batches import Batches
 from rtd_adapters.triplets.llm.endpoint import Endpoint
-from rtd_adapters.triplets.llm.run import llm_triplets
+from rtd_adapters.triplets.llm.run import batch_triplets, llm_triplets
 
 KEY = "sk-very-secret"
 
@@ -130,3 +131,27 @@ def run(model, captions, out, concurrency=4, faults=None, **more):
     return llm_triplets(
         captions, out, ask, identity={"model": "m"}, concurrency=concurrency, faults=faults
     )
+
+
+def says(target, conditioning="is it"):
+    return json.dumps({"conditioning": conditioning, "target": target})
+
+
+def no_purple(triplet):
+    return [word for word in ("purple", "mauve") if word in triplet.target]
+
+
+SAYS = {
+    "dog 2": [says("purple dog"), says("green dog")],
+    "dog 4": [says("purple mauve dog"), says("mauve dog")],
+    "dog 6": ["I will not.", says("grey dog")],
+    "dog 8": ["I will not.", says("purple dog")],
+    "dog 9": [says("purple dog"), "I will not."],
+}
+
+
+def batched(model, captions, out, faults=no_purple, **more):
+    endpoint = Endpoint(model.url, "m", KEY, timeout=2, first_wait=0.001)
+    limits = {name: more.pop(name) for name in ("most_requests", "most_bytes") if name in more}
+    batches = Batches(endpoint, **limits)
+    return batch_triplets(captions, out, batches, identity={"model": "m"}, faults=faults, **more)

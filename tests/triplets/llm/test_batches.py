@@ -6,8 +6,7 @@ import json
 
 import pytest
 from batch_desk import BatchDesk
-from model_server import KEY, run
-from test_check import SAYS, no_purple
+from model_server import KEY, SAYS, batched, no_purple, run
 
 from rtd_adapters.errors import FileError, TripletError, UsageError
 from rtd_adapters.triplets import read_triplets
@@ -18,13 +17,6 @@ from rtd_adapters.triplets.llm.endpoint import Endpoint
 from rtd_adapters.triplets.llm.ledger import NO_ANSWER
 from rtd_adapters.triplets.llm.run import batch_triplets
 from rtd_adapters.triplets.work import JournalWriter
-
-
-def batched(model, captions, out, faults=no_purple, **more):
-    endpoint = Endpoint(model.url, "m", KEY, timeout=2, first_wait=0.001)
-    limits = {name: more.pop(name) for name in ("most_requests", "most_bytes") if name in more}
-    batches = Batches(endpoint, **limits)
-    return batch_triplets(captions, out, batches, identity={"model": "m"}, faults=faults, **more)
 
 
 def requests_of(model):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
 import time
 from collections import Counter
 
 import pytest
-from model_server import run
+from model_server import SAYS, no_purple, run, says
 
 from rtd_adapters.errors import FileError, TripletError, UsageError
 from rtd_adapters.triplets import read_triplets
@@ -19,23 +18,6 @@ from rtd_adapters.triplets.llm.answers import NO_JSON
 from rtd_adapters.triplets.llm.completion import Answer
 from rtd_adapters.triplets.llm.ledger import NO_ANSWER
 from rtd_adapters.triplets.llm.run import llm_triplets
-
-
-def says(target, conditioning="is it"):
-    return json.dumps({"conditioning": conditioning, "target": target})
-
-
-def no_purple(triplet):
-    return [word for word in ("purple", "mauve") if word in triplet.target]
-
-
-SAYS = {
-    "dog 2": [says("purple dog"), says("green dog")],
-    "dog 4": [says("purple mauve dog"), says("mauve dog")],
-    "dog 6": ["I will not.", says("grey dog")],
-    "dog 8": ["I will not.", says("purple dog")],
-    "dog 9": [says("purple dog"), "I will not."],
-}
 
 
 def test_a_rejected_answer_is_asked_for_again_once_and_then_dropped(model, captions, tmp_path):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from model_server import KEY
-from test_check import says
+from model_server import KEY, says
 
 from rtd_adapters.cli import main
 from rtd_adapters.triplets import read_triplets

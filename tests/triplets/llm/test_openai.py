@@ -6,9 +6,7 @@ import io
 import json
 
 import pytest
-from model_server import KEY, run
-from test_batches import batched
-from test_check import SAYS, no_purple
+from model_server import KEY, SAYS, batched, no_purple, run
 
 openai = pytest.importorskip("openai")
 
