@@ -16,11 +16,11 @@ from rtd_adapters.io.atomic import require_writable, sweep, whole_file
 from rtd_adapters.io.json_files import parse_json, read_json
 from rtd_adapters.io.locks import claimed
 
-CAPTIONS, ANSWERS = "captions.jsonl", "answers.jsonl"
+CAPTIONS, ANSWERS, BATCHES = "captions.jsonl", "answers.jsonl", "batches.jsonl"
 SETTINGS = "settings.json"
 PRIVATE = 0o600
 """Mode of the settings, which name a server."""
-OURS = (CAPTIONS, ANSWERS, SETTINGS)
+OURS = (CAPTIONS, ANSWERS, BATCHES, SETTINGS)
 """All that rtd writes there. Settings go last: what is left without them fits no run."""
 
 Watch = Callable[[Iterable[Any], str], Iterable[Any]]

@@ -183,7 +183,7 @@ SET: Wordings = {
     PREDICATE: ("is {at} {a_new}", "takes place {at} {a_new}"),
     PHRASE: ("{at} {a_new}",),
 }
-LIKELY = {ORDER: 1.0, CLAUSE: 1.0, PREDICATE: 2.0, PHRASE: 1.0}
+LIKELY = {ORDER: 1.0, CLAUSE: 1.0, PREDICATE: 8.0, PHRASE: 1.0}
 """How often each mood is drawn: a method's prompt is "a photo of $ that ..."."""
 LONG = frozenset({",", "instead", "not", "place", "no"})
 """Words of forms that say what goes as well, and are not joined to others."""
@@ -235,9 +235,8 @@ def wordings_of(change: Change) -> Wordings:
 def conditioning(changes: Sequence[Change], draw: random.Random) -> str:
     """One text that asks for all changes, in one mood; short ones where there are several."""
     several = len(changes) > 1
-    mood = draw.choice(
-        (ORDER, CLAUSE, PREDICATE) if several else (ORDER, CLAUSE, PREDICATE, PHRASE)
-    )
+    moods = (ORDER, CLAUSE, PREDICATE) if several else (ORDER, CLAUSE, PREDICATE, PHRASE)
+    mood = draw.choices(moods, [LIKELY[name] for name in moods])[0]
     texts = []
     for change in changes:
         forms = _forms(change, mood)
