@@ -18,6 +18,7 @@ from rtd_adapters.cli.triplets.options import (
     column_option,
     kinds_option,
     per_caption_option,
+    real_option,
 )
 from rtd_adapters.cli.triplets.progress import watch
 
@@ -67,6 +68,7 @@ SHARED = ("noise", "mixed_precision", "seed")
 )
 @band_option
 @kinds_option
+@real_option
 @per_caption_option
 @options.kind_option
 @options.recipe_option
@@ -113,11 +115,14 @@ def _job(quiet: bool, **given: Any) -> AdaptJob:
     from rtd_adapters.jobs.recipe import recipe_settings
     from rtd_adapters.training import TrainingSettings
     from rtd_adapters.training.inversion import InversionSettings
-    from rtd_adapters.triplets.rules.run import RuleSettings
+    from rtd_adapters.triplets.rules.settings import RuleSettings
 
     shared = {name: given[name] for name in SHARED if given[name] is not None}
     rules = RuleSettings(
-        per_caption=given.pop("per_caption"), band=given.pop("band"), seed=given["seed"]
+        per_caption=given.pop("per_caption"),
+        band=given.pop("band"),
+        real=given.pop("real"),
+        seed=given["seed"],
     )
     inversion = options.take_fields(InversionSettings, given, prefix=INVERSION)
     chosen = options.take_fields(TrainingSettings, given)

@@ -36,6 +36,14 @@ kinds_option = click.option(
     type=options.FILE,
     help="Text file with words of your field, lines like `fabric adjective: tweed | satin, silk`.",
 )
+real_option = click.option(
+    "--real",
+    type=options.FiniteRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Share of captions for which another caption that differs in one attribute is looked for "
+    "first, as a target in somebody's own words.",
+)
 per_caption_option = click.option(
     "--per-caption",
     type=click.IntRange(1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,8 +15,9 @@ from rtd_adapters.cli.triplets.options import (
     encoder_option,
     kinds_option,
     per_caption_option,
+    real_option,
 )
-from rtd_adapters.cli.triplets.progress import note_made, watch
+from rtd_adapters.cli.triplets.progress import note, note_made, watch
 
 
 @click.command(epilog=f"CAPTIONS is {SOURCES}.")
@@ -26,6 +28,7 @@ from rtd_adapters.cli.triplets.progress import note_made, watch
 @options.pretrained_option
 @band_option
 @kinds_option
+@real_option
 @per_caption_option
 @options.seed_option
 @options.overwrite_option
@@ -40,14 +43,15 @@ def rules(
     kinds: Path | None,
     overwrite: bool,
     quiet: bool,
-    **settings: int,
+    **settings: Any,
 ) -> None:
     """Make triplets of CAPTIONS by rule: one or two attributes change to what the others say there.
 
     A run that broke off goes on when the same command is given again.
     """
     from rtd_adapters.triplets.encoder import caption_encoder
-    from rtd_adapters.triplets.rules.run import RuleSettings, rule_triplets
+    from rtd_adapters.triplets.rules.run import rule_triplets
+    from rtd_adapters.triplets.rules.settings import RuleSettings
 
     counts = rule_triplets(
         captions,
@@ -61,3 +65,4 @@ def rules(
         watch=watch(quiet),
     )
     note_made(out, counts.triplets, counts.captions, counts.dropped, quiet)
+    note(f"  targets that are captions of {captions}: {counts.real:,}", quiet)

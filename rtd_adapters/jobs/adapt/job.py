@@ -25,7 +25,7 @@ from rtd_adapters.training.run_folder import folder_beside, has_checkpoint
 from rtd_adapters.triplets.formats import STDIN
 from rtd_adapters.triplets.keywords import keyword_finder
 from rtd_adapters.triplets.language.kinds import read_kinds
-from rtd_adapters.triplets.rules.run import RuleSettings
+from rtd_adapters.triplets.rules.settings import RuleSettings
 
 LINCIR = "lincir"
 """The method that is published to learn its projection from captions alone."""
