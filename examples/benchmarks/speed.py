@@ -54,7 +54,7 @@ PADDED = [
 ]
 APART = (packed_texts, "pack_texts", without_sharing)
 WHOLE = (TextTower, "reads_one", False)
-MKL = (onednn, "_pays", lambda: False)
+MKL = (onednn, "_gains", lambda: onednn.NOTHING)
 
 
 class Variant:

@@ -1,8 +1,10 @@
 """Linear layers through oneDNN, where PyTorch's own choice for fp32 on a CPU is a slower library.
 
 PyTorch hands fp32 products to MKL, which leaves half of an AMD processor's AVX-512 unused; oneDNN,
-which comes with PyTorch too, does not (examples/benchmarks/speed.md has the factor). Both round in
-fp32 and differ in the order of summation. Our own idea; the paper's script leaves it to PyTorch.
+which comes with PyTorch too, does not. With AVX2 alone oneDNN is the faster one for x @ weight.T,
+by a tenth or more, and for some widths by far the slower one for the gradients' products
+(examples/benchmarks/products.py compares them). Both round in fp32 and differ in the order of
+summation. Our own idea; the paper's script leaves it to PyTorch.
 """
 
 from __future__ import annotations
@@ -16,6 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+EVERYTHING, FORWARD, NOTHING = "everything", "forward", "nothing"
+"""What oneDNN computes: gradients too, x @ weight.T alone, or neither."""
+POINTWISE = "_linear_pointwise"
 
 
 class FastLinear(TorchFunctionMode, ContextDecorator):
@@ -34,7 +40,7 @@ class FastLinear(TorchFunctionMode, ContextDecorator):
     ) -> Any:
         """Replace `F.linear`; leave the rest."""
         kwargs = kwargs or {}
-        if func is F.linear and _pays() and _in_fp32(*args, **kwargs):
+        if func is F.linear and _gains() != NOTHING and _in_fp32(*args, **kwargs):
             return _linear(*args, **kwargs)
         return func(*args, **kwargs)
 
@@ -52,9 +58,10 @@ class _Linear(torch.autograd.Function):
         (gradient,) = gradients
         x, weight = ctx.saved_tensors
         for_x, for_weight, for_bias = ctx.needs_input_grad
+        multiply = product if _gains() == EVERYTHING else F.linear
         return (
-            product(gradient, weight.t()) if for_x else None,
-            product(gradient.t(), x.t()) if for_weight else None,
+            multiply(gradient, weight.t()) if for_x else None,
+            multiply(gradient.t(), x.t()) if for_weight else None,
             gradient.sum(0) if for_bias else None,
         )
 
@@ -82,10 +89,13 @@ def _in_fp32(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
 
 
 @cache
-def _pays() -> bool:
-    """Whether oneDNN is here and the processor has AVX-512, where it is never the slower one.
+def _gains() -> str:
+    """Which products oneDNN is never the slower one for, on this processor.
 
     A rule, not a timing: the choice decides the last bits, so one machine must always choose alike.
     """
-    here = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return here and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, POINTWISE)):
+        return NOTHING
+    return {"AVX512": EVERYTHING, "AVX2": FORWARD}.get(
+        torch.backends.cpu.get_cpu_capability(), NOTHING
+    )

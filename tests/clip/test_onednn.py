@@ -13,7 +13,8 @@ from rtd_adapters.clip import onednn
 from rtd_adapters.clip.onednn import FastLinear, product_operations
 
 needs_onednn = pytest.mark.skipif(
-    not onednn._pays(), reason="this processor leaves fp32 products to PyTorch's own choice"
+    onednn._gains() != onednn.EVERYTHING,
+    reason="this processor leaves some fp32 products to PyTorch's own choice",
 )
 
 
@@ -56,6 +57,27 @@ def test_output_and_gradients_are_those_of_float64(layer, shape):
 
 
 @needs_onednn
+def test_with_avx2_alone_the_gradients_are_left_to_pytorch(layer, monkeypatch):
+    monkeypatch.setattr(onednn, "_gains", lambda: onednn.FORWARD)
+    x = torch.randn(50, 96)
+    with Calls() as calls, FastLinear():
+        found = gradients(layer, x)
+    assert calls.count == 1
+    for ours, exact in zip(found, gradients(layer.double(), x.double()), strict=True):
+        assert (ours - exact).norm() <= 1e-5 * exact.norm()
+
+
+@pytest.mark.parametrize(
+    ("capability", "gains"),
+    [("AVX512", onednn.EVERYTHING), ("AVX2", onednn.FORWARD), ("DEFAULT", onednn.NOTHING)],
+)
+def test_what_it_gains_goes_by_the_processor(monkeypatch, capability, gains):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    assert onednn._gains.__wrapped__() == gains
+
+
+@needs_onednn
 def test_frozen_layers_cost_no_gradient(layer):
     layer.requires_grad_(False)
     x = torch.randn(5, 96, requires_grad=True)
@@ -89,7 +111,7 @@ def test_autocast_is_left_alone(layer):
 
 
 def test_other_processors_are_left_alone(layer, monkeypatch):
-    monkeypatch.setattr(onednn, "_pays", lambda: False)
+    monkeypatch.setattr(onednn, "_gains", lambda: onednn.NOTHING)
     with Calls() as calls, FastLinear():
         layer(torch.randn(5, 96))
     assert calls.count == 0
