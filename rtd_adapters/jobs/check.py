@@ -10,12 +10,12 @@ from rtd_adapters.errors import UsageError
 from rtd_adapters.io.atomic import require_writable, whole_file
 from rtd_adapters.io.locks import claimed
 from rtd_adapters.triplets import write_triplets
+from rtd_adapters.triplets.checking.quality import CONTEXT_LENGTH, Measures, clean_triplets, measure
+from rtd_adapters.triplets.checking.quality_report import as_html
+from rtd_adapters.triplets.checking.verdict import Verdict, judge
 from rtd_adapters.triplets.columns import Columns, parse_columns
 from rtd_adapters.triplets.encoder import caption_encoder
 from rtd_adapters.triplets.formats import STDIN
-from rtd_adapters.triplets.quality import CONTEXT_LENGTH, Measures, clean_triplets, measure
-from rtd_adapters.triplets.quality_report import as_html
-from rtd_adapters.triplets.verdict import Verdict, judge
 from rtd_adapters.triplets.work import Watch
 
 

@@ -48,8 +48,8 @@ def check(
     A text is too long if the --backbone cuts it; without one, if it has over 77 tokens.
     """
     from rtd_adapters.jobs.check import CheckJob, run_check
-    from rtd_adapters.triplets.quality_report import as_dict, as_text
-    from rtd_adapters.triplets.verdict import UNFIT
+    from rtd_adapters.triplets.checking.quality_report import as_dict, as_text
+    from rtd_adapters.triplets.checking.verdict import UNFIT
 
     job = CheckJob(file, columns, backbone, pretrained, html, fix, seed, overwrite)
     checked = run_check(job, watch(quiet))

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from rtd_adapters.clip.text import CLIP_BPE, Tokenizer, Vocabulary
 from rtd_adapters.errors import TripletError
+from rtd_adapters.triplets.checking.flaws import Sieve, words
 from rtd_adapters.triplets.columns import Columns, EmptyText, to_triplet
 from rtd_adapters.triplets.encoder import Embed
-from rtd_adapters.triplets.flaws import Sieve, words
 from rtd_adapters.triplets.formats import Row, read_rows
 from rtd_adapters.triplets.records import Triplet
 from rtd_adapters.triplets.work import Watch

@@ -11,8 +11,7 @@ import torch
 
 from rtd_adapters.clip.text import CLIP_BPE
 from rtd_adapters.triplets import Triplet, read_triplets, write_triplets
-from rtd_adapters.triplets.columns import OFFICIAL
-from rtd_adapters.triplets.flaws import (
+from rtd_adapters.triplets.checking.flaws import (
     DAMAGED,
     FOREIGN,
     NEAR_REPEATED,
@@ -21,7 +20,7 @@ from rtd_adapters.triplets.flaws import (
     UNCHANGED,
     is_foreign,
 )
-from rtd_adapters.triplets.quality import (
+from rtd_adapters.triplets.checking.quality import (
     EMPTY,
     MALFORMED,
     UNREADABLE,
@@ -29,8 +28,9 @@ from rtd_adapters.triplets.quality import (
     edit_kind,
     measure,
 )
-from rtd_adapters.triplets.quality_report import as_dict, as_html, as_table, as_text
-from rtd_adapters.triplets.verdict import DOUBTFUL, GOOD, UNFIT, judge
+from rtd_adapters.triplets.checking.quality_report import as_dict, as_html, as_table, as_text
+from rtd_adapters.triplets.checking.verdict import DOUBTFUL, GOOD, UNFIT, judge
+from rtd_adapters.triplets.columns import OFFICIAL
 
 CLEAN = [
     Triplet(f"a red dog number {n}", f"is blue {n}", f"a blue dog number {n}") for n in range(1200)

@@ -8,9 +8,9 @@ from html import escape
 from statistics import mean, quantiles
 from typing import Any
 
-from rtd_adapters.triplets.quality import Measures
+from rtd_adapters.triplets.checking.quality import Measures
+from rtd_adapters.triplets.checking.verdict import Verdict
 from rtd_adapters.triplets.records import Triplet
-from rtd_adapters.triplets.verdict import Verdict
 
 SHOWN = 25
 """Sample triplets in a report."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import mean
 
-from rtd_adapters.triplets.flaws import (
+from rtd_adapters.triplets.checking.flaws import (
     DAMAGED,
     FOREIGN,
     NEAR_REPEATED,
@@ -13,7 +13,7 @@ from rtd_adapters.triplets.flaws import (
     REPEATED,
     UNCHANGED,
 )
-from rtd_adapters.triplets.quality import UNUSABLE, Measures
+from rtd_adapters.triplets.checking.quality import UNUSABLE, Measures
 
 GOOD, DOUBTFUL, UNFIT = "good", "doubtful", "unfit"
 FEW = 1000
