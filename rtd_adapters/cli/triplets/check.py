@@ -27,6 +27,11 @@ UNFIT_EXIT = 1
     help="Write a clean copy: whole triplets that are new, in Latin letters and changed by their "
     "text, without placeholders.",
 )
+@click.option(
+    "--drop-faults",
+    is_flag=True,
+    help="With --fix: leave out triplets that make no sense too, each judged by itself.",
+)
 @options.seed_option
 @options.json_option
 @options.overwrite_option
@@ -38,6 +43,7 @@ def check(
     pretrained: str | None,
     html: Path | None,
     fix: Path | None,
+    drop_faults: bool,
     seed: int,
     as_json: bool,
     overwrite: bool,
@@ -45,13 +51,16 @@ def check(
 ) -> None:
     """Judge the triplets in FILE: good, doubtful or unfit (exit code 1), with reasons.
 
+    Whether triplets make sense is judged on a random sample of 2,000, by what the references of
+    FILE say together and how they use words.
+
     A text is too long if the --backbone cuts it; without one, if it has over 77 tokens.
     """
     from rtd_adapters.jobs.check import CheckJob, run_check
     from rtd_adapters.triplets.checking.quality_report import as_dict, as_text
     from rtd_adapters.triplets.checking.verdict import UNFIT
 
-    job = CheckJob(file, columns, backbone, pretrained, html, fix, seed, overwrite)
+    job = CheckJob(file, columns, backbone, pretrained, html, fix, drop_faults, seed, overwrite)
     checked = run_check(job, watch(quiet))
     measures, verdict = checked.measures, checked.verdict
     if as_json:

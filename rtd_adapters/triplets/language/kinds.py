@@ -92,6 +92,11 @@ class Kinds:
             if own.isdisjoint(self._groups[other])
         ]
 
+    def mean_the_same(self, one: str, other: str) -> bool:
+        """Whether two terms may say the same, or one what the other holds."""
+        own = {group for reading in self.readings(one) for group in self._groups[reading]}
+        return any(not own.isdisjoint(self._groups[reading]) for reading in self.readings(other))
+
     def share_kind(self, one: str, other: str) -> bool:
         """Whether two terms can say something of one attribute."""
         kinds = {reading.kind for reading in self.readings(one)}

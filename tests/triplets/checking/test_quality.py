@@ -130,7 +130,7 @@ def test_similarities_are_cosines_of_the_encoder(tmp_path):
         torch.tensor([1, 1, 0.5]),
     )
     cosines = [float(torch.cosine_similarity(v, blue, dim=0)) for v in (red, both)]
-    for values, expected in zip(found.similarities.values(), cosines, strict=True):
+    for values, expected in zip(list(found.similarities.values())[:2], cosines, strict=True):
         assert values == pytest.approx([expected] * 100)
     assert len(set(found.sample)) == 100
     assert found.sample != CLEAN[:100]
@@ -180,7 +180,7 @@ def test_reports_hold_the_figures_and_no_markup_of_the_data(tmp_path):
     reader.feed(as_html(found, verdict))
     assert not {"b", "script", "img"} & set(reader.tags)
     assert "<script>x</script>" in reader.text
-    assert reader.tags.count("svg") == 7
+    assert reader.tags.count("svg") == 9
     assert REPEATED in "\n".join(as_text(found, verdict))
     assert as_dict(found, verdict)["flaws"] == {REPEATED: 1201}
     assert json.loads(json.dumps(as_dict(found, verdict)))["verdict"] == DOUBTFUL
