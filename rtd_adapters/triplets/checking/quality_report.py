@@ -129,11 +129,9 @@ def _figures(measures: Measures) -> list[tuple[str, str]]:
     ]
     sense = measures.sense
     if sense.judged:
+        rows += [(f"{name}, of {sense.judged:,}", f"{sense.share(name):.1%}") for name in FAULTS]
         rows += [
-            (f"sample of {sense.judged:,}: {name}", f"{sense.share(name):.1%}") for name in FAULTS
-        ]
-        rows += [
-            (f"sample of {sense.judged:,}: none of these", f"{sense.sound / sense.judged:.1%}")
+            (f"none of these faults, of {sense.judged:,}", f"{sense.sound / sense.judged:.1%}")
         ]
         rows += [
             ("judged by", f"{sense.means}; {NO_TOWER if not measures.similarities else TOWER}")

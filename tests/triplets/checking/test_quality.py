@@ -136,6 +136,7 @@ def test_similarities_are_cosines_of_the_encoder(tmp_path):
     assert found.sample != CLEAN[:100]
     for cosine, verdict in ((1.0, DOUBTFUL), (0.1, DOUBTFUL), (0.6, GOOD)):
         found.similarities["reference to target"] = [cosine] * 10
+        found.far = 0.0
         assert judge(found).word == verdict
 
 
