@@ -63,7 +63,7 @@ def keeps_attribute(change: Change, kinds: Kinds, company: Company, *, believed:
         if match:
             left.remove(match)
             came.remove(phrase)
-            swaps += 1
+            swaps += min(len(match), len(phrase))
     return not (left and came) and swaps + len(left) + len(came) <= MOST
 
 

@@ -14,7 +14,7 @@ from rtd_adapters.triplets.checking.usage import (
     runs,
     word_set,
 )
-from rtd_adapters.triplets.language.grammar import article
+from rtd_adapters.triplets.language.grammar import UNCHANGED, article
 from rtd_adapters.triplets.language.kinds import COUNT, MASS, PLURAL
 from rtd_adapters.triplets.language.tokens import (
     ARTICLES,
@@ -157,4 +157,6 @@ def _is_no_one(token: Token, usage: Usage) -> bool:
 
 
 def _is_singular(token: Token) -> bool:
-    return _forms(token) == {COUNT} and not token.is_plural and not token.text.endswith("s")
+    if token.is_plural or token.text.endswith("s") or token.text in UNCHANGED:
+        return False
+    return _forms(token) == {COUNT}

@@ -18,7 +18,11 @@ TOGETHER = 1.5
 stands on either side have 1: near what a logistic regression gives that tells phrases of COCO
 captions from words that rules swapped in at random."""
 ODD = 15
-"""Percent of the phrases of real captions that count as unlikely; gives the threshold."""
+"""Percent of the phrases of real captions that count as unlikely, at most; gives the threshold."""
+
+LIKELY = 1.0
+"""Score from which on a phrase is likely whatever others reach: each part is then a quarter
+oftener than by chance. Captions that hardly vary reach more."""
 
 
 class Likelihood:
@@ -34,7 +38,7 @@ class Likelihood:
         self.threshold: float | None = None
         """Score below which a phrase is unlikely; None where too little is known."""
         if company.captions >= ENOUGH and len(scores) > 1:
-            self.threshold = quantiles(scores, n=100)[ODD - 1]
+            self.threshold = min(LIKELY, quantiles(scores, n=100)[ODD - 1])
 
     def is_plausible(self, change: Change) -> bool:
         """Whether every phrase that came is likely enough; without evidence it is."""

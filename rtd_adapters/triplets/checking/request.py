@@ -30,8 +30,8 @@ VAGUE = (
     ASKING
     | MEDIUM
     | word_set(
-        "similar different same version scene please look looks looking find see way time thing "
-        "things person people them it "
+        "something anything similar different same version scene please look looks looking find "
+        "see way time thing things person people them it "
         "color colour size shape style type kind place left right side "
         "above below"
     )

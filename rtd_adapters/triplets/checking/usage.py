@@ -14,6 +14,7 @@ def word_set(text: str) -> frozenset[str]:
 
 
 DETERMINERS = ARTICLES | POSSESSIVES | word_set("some any each every another this that one no")
+DEGREES = word_set("very so too more most")
 WORDS = 1 << 16
 """Counted; later ones are not."""
 SEEN = 5
@@ -96,6 +97,8 @@ def is_action(token: Token) -> bool:
 
 def is_determined(sentence: Sequence[Token], first: int, end: int) -> bool:
     """Whether a run has an article, a possessive or a number."""
+    while first and sentence[first - 1].text in DEGREES:
+        first -= 1
     if first and (sentence[first - 1].text in DETERMINERS or sentence[first - 1].text.isdigit()):
         return True
     return any(is_number(token) for token in sentence[first:end])
