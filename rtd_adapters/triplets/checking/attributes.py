@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from rtd_adapters.triplets.checking.changes import Change, Phrase
 from rtd_adapters.triplets.language.company import Company
@@ -65,6 +65,12 @@ def keeps_attribute(change: Change, kinds: Kinds, company: Company, *, believed:
             came.remove(phrase)
             swaps += min(len(match), len(phrase))
     return not (left and came) and swaps + len(left) + len(came) <= MOST
+
+
+def stands_in(phrase: Phrase, left: Iterable[Phrase], kinds: Kinds) -> bool:
+    """Whether a phrase came for one of its kind, by the list of kinds."""
+    own = _families(phrase[-1], kinds)
+    return any(not own.isdisjoint(_families(other[-1], kinds)) for other in left)
 
 
 def _match(one: Phrase, other: Phrase, alike: Callable[[Token, Token], bool]) -> bool:

@@ -6,9 +6,11 @@ import random
 from collections.abc import Iterable, Sequence
 from statistics import mean, quantiles
 
+from rtd_adapters.triplets.checking.attributes import stands_in
 from rtd_adapters.triplets.checking.changes import Change, Phrase
 from rtd_adapters.triplets.checking.usage import Usage, runs
 from rtd_adapters.triplets.language.company import EDGE, UNSAID, Company
+from rtd_adapters.triplets.language.kinds import Kinds
 from rtd_adapters.triplets.language.tokens import Token
 
 ENOUGH = 500
@@ -23,6 +25,8 @@ ODD = 15
 LIKELY = 1.0
 """Score from which on a phrase is likely whatever others reach: each part is then a quarter
 oftener than by chance. Captions that hardly vary reach more."""
+
+CHANCE = 0.0
 
 
 class Likelihood:
@@ -40,12 +44,21 @@ class Likelihood:
         if company.captions >= ENOUGH and len(scores) > 1:
             self.threshold = min(LIKELY, quantiles(scores, n=100)[ODD - 1])
 
-    def is_plausible(self, change: Change) -> bool:
-        """Whether every phrase that came is likely enough; without evidence it is."""
+    def is_plausible(self, change: Change, kinds: Kinds) -> bool:
+        """Whether every phrase that came is likely enough; without evidence it is.
+
+        What came for a word of its kind must not be seldomer than chance has it: little would be
+        known of most such swaps otherwise, and they are sensible as a rule.
+        """
         if self.threshold is None:
             return True
-        scores = (self.score(phrase, change.target) for phrase in change.came)
-        return all(score is None or score >= self.threshold for score in scores)
+        for phrase in change.came:
+            same_kind = stands_in(phrase, change.left, kinds)
+            least = min(self.threshold, CHANCE) if same_kind else self.threshold
+            score = self.score(phrase, change.target)
+            if score is not None and score < least:
+                return False
+        return True
 
     def score(self, phrase: Phrase, sentence: Sequence[Token], less: int = 0) -> float | None:
         """How much oftener than by chance a phrase stands with the rest of the sentence, a sum of

@@ -67,6 +67,8 @@ def as_dict(measures: Measures, verdict: Verdict) -> dict[str, Any]:
 def as_text(measures: Measures, verdict: Verdict) -> list[str]:
     """Verdict, reasons and figures, as lines for the terminal."""
     lines = [f"{measures.source}: {verdict.word}"]
+    if measures.sense.judged:
+        lines.append(f"  {_summary(measures)}")
     for reason in verdict.reasons:
         lines += [f"  - {reason.text}", *(f"      {_line(t)}" for t in reason.examples)]
     lines += [f"      {message}" for message in measures.messages]
@@ -78,6 +80,7 @@ def as_text(measures: Measures, verdict: Verdict) -> list[str]:
 def as_html(measures: Measures, verdict: Verdict) -> str:
     """The same with histograms and samples: one file that needs nothing else."""
     reasons = "".join(f"<li>{escape(reason.text)}</li>" for reason in verdict.reasons)
+    summary = f"<p>{escape(_summary(measures))}</p>" if measures.sense.judged else ""
     messages = "".join(f"<li><code>{escape(text)}</code></li>" for text in measures.messages)
     figures = "".join(
         f"<tr><td>{escape(name)}</td><td class=n>{escape(value)}</td></tr>"
@@ -98,6 +101,7 @@ def as_html(measures: Measures, verdict: Verdict) -> str:
         f"<title>Triplets: {escape(measures.source)}</title><style>{STYLE}</style>"
         f"<h1>{escape(measures.source)} "
         f"<span class='word {verdict.word}'>{verdict.word}</span></h1>"
+        f"{summary}"
         f"<ul>{reasons or '<li>Nothing speaks against training on it.</li>'}{messages}</ul>"
         f"<h2>Figures</h2><table>{figures}</table>"
         f"<h2>Distributions</h2><div class=charts>{''.join(charts)}</div>"
@@ -151,6 +155,15 @@ def _figures(measures: Measures) -> list[tuple[str, str]]:
     if measures.similarities:
         rows += [("targets far from every other caption", f"{measures.far:.1%}")]
     return rows
+
+
+def _summary(measures: Measures) -> str:
+    """What a person would say first."""
+    judged, sound = measures.sense.judged, measures.sense.sound
+    return (
+        f"Of {judged:,} triplets drawn at random {sound / judged:.0%} make sense: a likely picture "
+        "in good English, of one attribute changed, as a person would ask for it."
+    )
 
 
 def _worst(measures: Measures) -> str:

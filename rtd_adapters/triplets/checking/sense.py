@@ -47,7 +47,7 @@ class Sense:
     def faults(self, triplet: Triplet) -> list[str]:
         """Which of `FAULTS` a triplet has; none for a good one."""
         change = change_of(triplet, self._kinds)
-        plausible = self._likelihood.is_plausible(change)
+        plausible = self._likelihood.is_plausible(change, self._kinds)
         kept = keeps_attribute(change, self._kinds, self._company, believed=plausible)
         found = {
             UNGRAMMATICAL: self.is_worse_english(triplet.reference, triplet.target),

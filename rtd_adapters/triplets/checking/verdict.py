@@ -37,8 +37,8 @@ TOLERATED = {
 """Share of triplets beyond which a flaw raises doubt."""
 SENSELESS = {
     IMPLAUSIBLE: (
-        0.35,
-        0.55,
+        0.3,
+        0.5,
         f"{{share}} of the targets describe an unlikely picture: what came hardly ever stands "
         f"with the words around it. Of real captions {ODD}% would seem so.",
     ),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 
-from rtd_adapters.triplets import write_triplets
+from rtd_adapters.triplets import Triplet, write_triplets
 from rtd_adapters.triplets.checking.quality import measure
 from rtd_adapters.triplets.checking.sense import FAULTS, IMPLAUSIBLE, MIXED, UNNATURAL, Sense
-from rtd_adapters.triplets.checking.verdict import GOOD, UNFIT, judge
+from rtd_adapters.triplets.checking.verdict import DOUBTFUL, GOOD, UNFIT, judge
 
 SCRIPT = Path(__file__).parents[3] / "examples" / "benchmarks" / "judgements.py"
 FLOORS = {
@@ -67,6 +68,28 @@ def test_triplets_of_the_old_rules_are_unfit_and_it_is_said_why(judged, corpus, 
     assert any("unlikely picture" in reason.text for reason in unfit)
     assert any("one attribute" in reason.text for reason in unfit)
     assert all(set(reason.examples) <= set(rows) and reason.examples for reason in unfit)
+
+
+def test_half_nonsense_is_doubtful(tmp_path):
+    """Every second triplet has any word of its caption swapped for any other."""
+    from rtd_adapters.demo.triplets import demo_triplets
+
+    draw = random.Random(0)
+    sensible = demo_triplets(1500, 0)
+    words = sorted({word for t in sensible for word in t.reference.split() if len(word) > 3})
+
+    def swapped(text):
+        parts = text.split()
+        place = draw.choice([n for n, word in enumerate(parts) if len(word) > 3])
+        word = draw.choice(words)
+        changed = [*parts[:place], word, *parts[place + 1 :]]
+        return Triplet(text, f"replace {parts[place]} with {word}", " ".join(changed))
+
+    path = tmp_path / "half.jsonl"
+    write_triplets(path, [swapped(t.reference) if n % 2 else t for n, t in enumerate(sensible)])
+    verdict = judge(measure(path))
+    assert verdict.word == DOUBTFUL, verdict.reasons
+    assert all(reason.examples for reason in verdict.reasons)
 
 
 def test_triplets_of_a_grammar_that_knows_its_scenes_are_good(tmp_path):
