@@ -84,6 +84,7 @@ def test_errors_of_captions(caption, error, usage):
         "a couple holding hands",
         "a pair of jeans and some shoes",
         "equipment in a zoo",
+        "a bench and another two dogs",
     ],
 )
 def test_good_captions(caption, usage):

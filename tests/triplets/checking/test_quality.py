@@ -29,7 +29,8 @@ from rtd_adapters.triplets.checking.quality import (
     measure,
 )
 from rtd_adapters.triplets.checking.quality_report import as_dict, as_html, as_table, as_text
-from rtd_adapters.triplets.checking.verdict import DOUBTFUL, GOOD, UNFIT, judge
+from rtd_adapters.triplets.checking.sense import UNGRAMMATICAL
+from rtd_adapters.triplets.checking.verdict import DOUBTFUL, GOOD, UNFIT, Reason, Verdict, judge
 from rtd_adapters.triplets.columns import OFFICIAL
 
 CLEAN = [
@@ -184,6 +185,15 @@ def test_reports_hold_the_figures_and_no_markup_of_the_data(tmp_path):
     assert reader.tags.count("svg") == 9
     assert REPEATED in "\n".join(as_text(found, verdict))
     assert as_dict(found, verdict)["flaws"] == {REPEATED: 1201}
+    assert as_dict(found, verdict)["faults"][UNGRAMMATICAL] == 0
+    examples = (Triplet("a dog", "is boat", "a boat"),)
+    shown = as_text(found, Verdict((Reason(DOUBTFUL, "Hm.", examples),)))
+    assert "      a dog | is boat | a boat" in shown
+    found.sense.examples = {UNGRAMMATICAL: [Triplet("a dog", "make it two", "two <dog>")]}
+    page = Reader()
+    page.feed(as_html(found, verdict))
+    assert {"two <dog>", f"{UNGRAMMATICAL}: 0.0%"} <= set(page.text)
+    assert as_dict(found, verdict)["worst"][UNGRAMMATICAL][0]["target"] == "two <dog>"
     assert json.loads(json.dumps(as_dict(found, verdict)))["verdict"] == DOUBTFUL
     table = as_table([Triplet("a b " * 20, "c", "d")], 60)
     assert max(map(len, table)) <= 60

@@ -11,6 +11,7 @@ from rtd_adapters.errors import UsageError
 from rtd_adapters.jobs.check import CheckJob, run_check
 from rtd_adapters.triplets import Triplet, read_triplets, write_triplets
 from rtd_adapters.triplets.checking import corpus as corpus_module
+from rtd_adapters.triplets.checking.changes import change_of
 from rtd_adapters.triplets.checking.corpus import Corpus
 from rtd_adapters.triplets.checking.findings import SHOWN, findings
 from rtd_adapters.triplets.checking.plausible import ODD, Likelihood
@@ -54,9 +55,21 @@ def test_what_stands_together_is_likely(corpus):
     sense = Sense(corpus)
     assert sense.knows_pictures
     assert not implausible(sense, "a dog chews a bone", "a cat chews a bone")
+    assert not implausible(sense, "a dog chews a bone", "a lamp chews a bone"), "often enough"
     assert implausible(sense, "a boat chews a bone", "a dog chews a bone")
     assert implausible(sense, "a dog sails on a lake", "a boat sails on a lake")
     assert not implausible(sense, "a unicorn sails on a lake", "a boat sails on a lake")
+
+
+def test_a_word_of_the_same_kind_is_believed_sooner(corpus, monkeypatch):
+    likelihood = Likelihood(corpus.company, corpus.usage, corpus.sample)
+    changes = [
+        change_of(Triplet("a dog sleeps", "x", f"a {word} sleeps"), corpus.kinds)
+        for word in ("cat", "lamp")
+    ]
+    for score, believed in ((-0.1, [False, False]), (0.5, [True, False]), (1.1, [True, True])):
+        monkeypatch.setattr(likelihood, "score", lambda phrase, sentence, s=score: s)
+        assert [likelihood.is_plausible(c, corpus.kinds) for c in changes] == believed
 
 
 def test_few_captions_say_nothing():
