@@ -123,6 +123,11 @@ def _articles(sentence: Sequence[Token], usage: Usage) -> Iterator[str]:
 def _verbs(sentence: Sequence[Token]) -> Iterator[str]:
     for place in range(1, len(sentence)):
         verb, noun = sentence[place].text, sentence[place - 1]
+        if noun.text == "there" and verb in ONES:
+            run = run_after(sentence, place)
+            if run and (is_number(run[0]) or is_many(run[-1])):
+                yield AGREEMENT
+            continue
         before = {token.text for token in sentence[max(0, place - NEAR) : place - 1]}
         if before & JOINS:
             continue

@@ -61,6 +61,8 @@ def usage():
         ("a man in zoo", BARE),
         ("dogs is on a bench", AGREEMENT),
         ("a dog are on a bench", AGREEMENT),
+        ("there is three dogs on a bench", AGREEMENT),
+        ("there is dogs on a bench", AGREEMENT),
     ],
 )
 def test_errors_of_captions(caption, error, usage):
@@ -84,6 +86,7 @@ def test_errors_of_captions(caption, error, usage):
         "a couple holding hands",
         "a pair of jeans and some shoes",
         "equipment in a zoo",
+        "there is a dog, and there are two cats",
         "a bench and another two dogs",
     ],
 )
