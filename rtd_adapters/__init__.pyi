@@ -96,7 +96,8 @@ from .triplets import (
     read_triplets as read_triplets,
     write_triplets as write_triplets,
 )
-from .triplets.rules import RuleSettings as RuleSettings, rule_triplets as rule_triplets
+from .triplets.rules.run import rule_triplets as rule_triplets
+from .triplets.rules.settings import RuleSettings as RuleSettings
 
 __version__: str
 __all__: list[str]

@@ -109,6 +109,12 @@ def main() -> None:
         for name, found in agreements(own, sense).items():
             figures = f"{found.agreement:.2f} | {found.precision:.2f} | {found.recall:.2f}"
             print(f"| {name} | {found.bad} | {found.named} | {figures} |")
+        good = [row for row in own if all(row[name] for name in SIGNALS)]
+        bad = [row for row in own if row not in good]
+        lost = sum(bool(sense.faults(triplet(row))) for row in good)
+        found = sum(bool(sense.faults(triplet(row))) for row in bad)
+        print(f"\nOf {len(good)} triplets that are good in every way, {lost} have a fault; of the")
+        print(f"{len(bad)} others, {found}.")
     print("\n## Share that is good, by hand and by the check, both halves\n")
     print(f"| source | triplets | {' | '.join(SIGNALS)} |")
     print("|---|---|" + "---|" * len(SIGNALS))

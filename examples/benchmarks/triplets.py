@@ -22,7 +22,7 @@ from rtd_adapters.demo.captions import SYNONYMS, caption
 from rtd_adapters.demo.scenes import HELD_OUT, draw_training_scene
 from rtd_adapters.demo.triplets import demo_triplets
 from rtd_adapters.triplets import Triplet, read_triplets, write_triplets
-from rtd_adapters.triplets.rules import RuleSettings, rule_triplets
+from rtd_adapters.triplets.rules.run import RuleSettings, rule_triplets
 
 SEEDS = (0, 1, 2)
 CAPTIONS = 20_000

@@ -16,7 +16,9 @@ from rtd_adapters.cli.triplets.options import (
     SOURCES,
     band_option,
     column_option,
+    kinds_option,
     per_caption_option,
+    real_option,
 )
 from rtd_adapters.cli.triplets.progress import watch
 
@@ -47,7 +49,7 @@ SHARED = ("noise", "mixed_precision", "seed")
 @click.option(
     "--keywords",
     type=click.Choice(["spacy", "word-list"]),
-    help="What finds keywords, to mask and to swap.  [spacy where it is installed]",
+    help="What finds the keywords to mask.  [spacy where it is installed]",
 )
 @click.option(
     "--projection-steps",
@@ -65,6 +67,8 @@ SHARED = ("noise", "mixed_precision", "seed")
     help="Of these, embedded at a time, to bound memory.  [all]",
 )
 @band_option
+@kinds_option
+@real_option
 @per_caption_option
 @options.kind_option
 @options.recipe_option
@@ -111,11 +115,14 @@ def _job(quiet: bool, **given: Any) -> AdaptJob:
     from rtd_adapters.jobs.recipe import recipe_settings
     from rtd_adapters.training import TrainingSettings
     from rtd_adapters.training.inversion import InversionSettings
-    from rtd_adapters.triplets.rules import RuleSettings
+    from rtd_adapters.triplets.rules.settings import RuleSettings
 
     shared = {name: given[name] for name in SHARED if given[name] is not None}
     rules = RuleSettings(
-        per_caption=given.pop("per_caption"), band=given.pop("band"), seed=given["seed"]
+        per_caption=given.pop("per_caption"),
+        band=given.pop("band"),
+        real=given.pop("real"),
+        seed=given["seed"],
     )
     inversion = options.take_fields(InversionSettings, given, prefix=INVERSION)
     chosen = options.take_fields(TrainingSettings, given)

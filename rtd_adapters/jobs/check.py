@@ -18,6 +18,7 @@ from rtd_adapters.triplets.checking.verdict import Verdict, judge
 from rtd_adapters.triplets.columns import Columns, parse_columns
 from rtd_adapters.triplets.encoder import caption_encoder
 from rtd_adapters.triplets.formats import STDIN
+from rtd_adapters.triplets.language.kinds import read_kinds
 from rtd_adapters.triplets.work import Watch
 
 
@@ -33,6 +34,8 @@ class CheckJob:
     """What similarities are measured with, and lengths judged by; without it, no similarities, and
     lengths by CLIP's 77 tokens."""
     pretrained: str | None = None
+    kinds: Path | None = None
+    """Words by kind that are added to the built-in list."""
     html: Path | None = None
     """Report."""
     fix: Path | None = None
@@ -75,7 +78,7 @@ def run_check(job: CheckJob, watch: Watch = lambda rows, label: rows) -> CheckRe
 
 def _check(job: CheckJob, columns: Columns | None, watch: Watch) -> CheckResult:
     encoder = caption_encoder(job.backbone, job.pretrained)
-    corpus = Corpus(seed=job.seed)
+    corpus = Corpus(read_kinds(job.kinds), seed=job.seed)
     measures = measure(
         job.source,
         columns=columns,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
@@ -15,11 +16,11 @@ from rtd_adapters.io.atomic import require_writable, sweep, whole_file
 from rtd_adapters.io.json_files import parse_json, read_json
 from rtd_adapters.io.locks import claimed
 
-KEYWORDS, ANSWERS, VOCABULARY = "keywords.jsonl", "answers.jsonl", "vocabulary.json"
+CAPTIONS, ANSWERS, BATCHES = "captions.jsonl", "answers.jsonl", "batches.jsonl"
 SETTINGS = "settings.json"
 PRIVATE = 0o600
 """Mode of the settings, which name a server."""
-OURS = (KEYWORDS, ANSWERS, VOCABULARY, SETTINGS)
+OURS = (CAPTIONS, ANSWERS, BATCHES, SETTINGS)
 """All that rtd writes there. Settings go last: what is left without them fits no run."""
 
 Watch = Callable[[Iterable[Any], str], Iterable[Any]]
@@ -135,6 +136,10 @@ class Journal:
             for number, line in enumerate(stream, start=1):
                 yield unseal(line, f"{self.path}, line {number}")
 
+    def rows(self) -> JournalRows:
+        """The rows, each of which is read when it is asked for."""
+        return JournalRows(self.path)
+
     @contextmanager
     def writing(self) -> Iterator[JournalWriter]:
         """Opened for appending.
@@ -153,6 +158,31 @@ class Journal:
             f"{self.path} cannot be written: {error.strerror}. What is done is kept; free "
             "some space and run the same command again."
         )
+
+
+class JournalRows(Sequence[Any]):
+    """The rows of a journal by their number, until the block ends; eight bytes of memory a row."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._offsets = path, array("q")
+        self._stream = path.open("rb")
+        place = 0
+        for line in self._stream:
+            self._offsets.append(place)
+            place += len(line)
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def __getitem__(self, number: Any) -> Any:
+        self._stream.seek(self._offsets[number])
+        return unseal(self._stream.readline(), f"{self._path}, line {number + 1}")
+
+    def __enter__(self) -> JournalRows:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
 
 
 class JournalWriter:

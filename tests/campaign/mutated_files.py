@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rtd_adapters.triplets.vocabulary import Vocabulary
 
 from rtd_adapters import TextEncoderPatch, get_method, read_captions, read_triplets
 from rtd_adapters.doctor import examine
@@ -31,8 +32,7 @@ from rtd_adapters.evaluation.result import Result
 from rtd_adapters.io.checkpoints import read_checkpoint
 from rtd_adapters.io.json_files import read_json
 from rtd_adapters.methods.projections import open_projection
-from rtd_adapters.triplets.completion import parse_completion
-from rtd_adapters.triplets.vocabulary import Vocabulary
+from rtd_adapters.triplets.llm.completion import parse_completion
 from rtd_adapters.triplets.work import Journal
 from tests.fuzz.damage import NASTY
 from tests.fuzz.test_readers import CHECKPOINTS, COMPLETION, SHAPE, TABLES

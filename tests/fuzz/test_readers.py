@@ -14,6 +14,7 @@ from contextlib import suppress
 import pytest
 import torch
 from hypothesis import given, strategies as st
+from rtd_adapters.triplets.vocabulary import Vocabulary
 from safetensors.torch import save
 
 from rtd_adapters import TextEncoderPatch, get_method, read_captions, read_triplets
@@ -29,13 +30,13 @@ from rtd_adapters.io.json_files import read_json
 from rtd_adapters.methods.projections import open_projection
 from rtd_adapters.patch.file import read_patch
 from rtd_adapters.training.anchor_store import AnchorStore, cached_towers
-from rtd_adapters.triplets.answers import parse_answer
 from rtd_adapters.triplets.columns import parse_columns
-from rtd_adapters.triplets.completion import parse_completion
-from rtd_adapters.triplets.endpoint import Endpoint
 from rtd_adapters.triplets.json_list import JsonList, JsonListError
-from rtd_adapters.triplets.secrets import HIDDEN, hide
-from rtd_adapters.triplets.vocabulary import Vocabulary
+from rtd_adapters.triplets.llm.answers import parse_answer
+from rtd_adapters.triplets.llm.batch_lines import parse_lines
+from rtd_adapters.triplets.llm.completion import parse_completion
+from rtd_adapters.triplets.llm.endpoint import Endpoint
+from rtd_adapters.triplets.llm.secrets import HIDDEN, hide
 from rtd_adapters.triplets.work import Journal, work_folder
 from tests.fuzz.damage import damaged, reshaped, written
 
@@ -209,6 +210,25 @@ def test_bodies_of_servers(data):
             assert isinstance(answer.text, str)
             assert min(answer.prompt_tokens, answer.completion_tokens) >= 0
             parse_answer("a red dog", answer.text)
+
+
+BATCH_LINE = {
+    "custom_id": "0-1",
+    "response": {"status_code": 200, "body": COMPLETION},
+    "error": {"code": "batch_expired"},
+}
+
+
+@given(data=st.data())
+def test_files_of_batches(data):
+    """Of lines of any shape come answers that can be kept, or reasons in a few plain words."""
+    whole = (json.dumps(BATCH_LINE | {"error": None}) + "\n").encode() * 2
+    for body in (data.draw(damaged(whole)), written(data.draw(reshaped(BATCH_LINE))) + b"\n"):
+        with suppress(RtdError):
+            for line in parse_lines(body):
+                if isinstance(line.outcome, str):
+                    assert line.outcome.isprintable()
+                    assert len(line.outcome) < 40
 
 
 @given(data=st.data())

@@ -7,14 +7,14 @@ import random
 from collections import Counter
 
 import pytest
+from rtd_adapters.triplets.templates import REMOVE_AND_ADD, SWAP, TARGET_ONLY, TEMPLATES
+from rtd_adapters.triplets.vocabulary import build_vocabulary
 
 from rtd_adapters.errors import FileError, TripletError
 from rtd_adapters.triplets import read_triplets
 from rtd_adapters.triplets.keywords import ADJECTIVE, NOUN, SpacyFinder, WordListFinder
 from rtd_adapters.triplets.language.grammar import article, plural, singular, swap
 from rtd_adapters.triplets.rules import RuleSettings, make_triplet, rule_triplets
-from rtd_adapters.triplets.templates import REMOVE_AND_ADD, SWAP, TARGET_ONLY, TEMPLATES
-from rtd_adapters.triplets.vocabulary import build_vocabulary
 
 COLOURS = ["a red", "a blue", "a green", "an orange"]
 THINGS = ["dog", "cat", "horse", "woman", "apple", "box"]

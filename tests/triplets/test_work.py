@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
+from rtd_adapters.triplets.vocabulary import Vocabulary
 
 from rtd_adapters.errors import FileError
-from rtd_adapters.triplets.vocabulary import Vocabulary
 from rtd_adapters.triplets.work import Journal, work_folder
 
 SETTINGS = {"seed": 0}

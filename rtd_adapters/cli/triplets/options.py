@@ -26,10 +26,23 @@ encoder_option = click.option(
 band_option = click.option(
     "--band",
     type=(options.FiniteNumber(), options.FiniteNumber()),
-    default=(0.5, 0.7),
+    default=(0.5, 0.99),
     show_default=True,
     metavar="LOW HIGH",
-    help="Cosine between a word and what may replace it, under --backbone.",
+    help="Cosine between reference and target caption, under --backbone.",
+)
+kinds_option = click.option(
+    "--kinds",
+    type=options.FILE,
+    help="Text file with words of your field, lines like `fabric adjective: tweed | satin, silk`.",
+)
+real_option = click.option(
+    "--real",
+    type=options.FiniteRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Share of captions for which another caption that differs in one attribute is looked for "
+    "first, as a target in somebody's own words.",
 )
 per_caption_option = click.option(
     "--per-caption",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,7 +13,9 @@ from rtd_adapters.cli.triplets.options import (
     band_option,
     column_option,
     encoder_option,
+    kinds_option,
     per_caption_option,
+    real_option,
 )
 from rtd_adapters.cli.triplets.progress import note, note_made, watch
 
@@ -24,26 +27,9 @@ from rtd_adapters.cli.triplets.progress import note, note_made, watch
 @encoder_option
 @options.pretrained_option
 @band_option
-@click.option(
-    "--keywords",
-    type=click.Choice(["spacy", "word-list"]),
-    help="What finds the words to swap.  [spacy where it is installed]",
-)
+@kinds_option
+@real_option
 @per_caption_option
-@click.option(
-    "--min-count",
-    type=click.IntRange(1),
-    default=3,
-    show_default=True,
-    help="Leave out words that occur less often.",
-)
-@click.option(
-    "--vocabulary",
-    type=click.IntRange(2),
-    default=5000,
-    show_default=True,
-    help="Use so many words, the most frequent ones.",
-)
 @options.seed_option
 @options.overwrite_option
 @options.quiet_option
@@ -54,30 +40,29 @@ def rules(
     backbone: str | None,
     pretrained: str | None,
     band: tuple[float, float],
-    keywords: str | None,
+    kinds: Path | None,
     overwrite: bool,
     quiet: bool,
-    **settings: int,
+    **settings: Any,
 ) -> None:
-    """Make triplets by swapping words of CAPTIONS for others of the same captions.
+    """Make triplets of CAPTIONS by rule: one or two attributes change to what the others say there.
 
     A run that broke off goes on when the same command is given again.
     """
     from rtd_adapters.triplets.encoder import caption_encoder
-    from rtd_adapters.triplets.keywords import keyword_finder
-    from rtd_adapters.triplets.rules import RuleSettings, rule_triplets
+    from rtd_adapters.triplets.rules.run import rule_triplets
+    from rtd_adapters.triplets.rules.settings import RuleSettings
 
-    if backbone is None:
-        note("No --backbone: words are swapped whatever their similarity.", quiet)
     counts = rule_triplets(
         captions,
         out,
         RuleSettings(band=band, **settings),
         column=column,
-        finder=keyword_finder(keywords),
+        kinds=kinds,
         embed=caption_encoder(backbone, pretrained),
         encoder=backbone and f"{backbone} {pretrained}",
         overwrite=overwrite,
         watch=watch(quiet),
     )
     note_made(out, counts.triplets, counts.captions, counts.dropped, quiet)
+    note(f"  targets that are captions of {captions}: {counts.real:,}", quiet)

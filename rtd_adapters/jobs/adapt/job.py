@@ -24,7 +24,8 @@ from rtd_adapters.training.inversion import InversionSettings
 from rtd_adapters.training.run_folder import folder_beside, has_checkpoint
 from rtd_adapters.triplets.formats import STDIN
 from rtd_adapters.triplets.keywords import keyword_finder
-from rtd_adapters.triplets.rules import RuleSettings
+from rtd_adapters.triplets.language.kinds import read_kinds
+from rtd_adapters.triplets.rules.settings import RuleSettings
 
 LINCIR = "lincir"
 """The method that is published to learn its projection from captions alone."""
@@ -51,7 +52,10 @@ class AdaptJob:
     method_options: Mapping[str, str] = field(default_factory=dict)
     column: str | None = None
     keywords: str | None = None
-    """What finds keywords, for projection and triplets: spacy or word-list; None as there is."""
+    """What finds the keywords that the projection's training masks: spacy or word-list; None as
+    there is."""
+    kinds: Path | None = None
+    """More words that triplets may swap."""
     inversion: InversionSettings = field(default_factory=InversionSettings)
     """Of the projection's training."""
     rules: RuleSettings = field(default_factory=RuleSettings)
@@ -125,6 +129,7 @@ class AdaptJob:
             "backbone": content_of(self.backbone),
             "pretrained": content_of(self.pretrained),
             **self._material,
+            "kinds": read_kinds(self.kinds).sha256,
             **asdict(self.rules),
         }
 

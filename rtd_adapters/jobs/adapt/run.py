@@ -15,8 +15,7 @@ from rtd_adapters.jobs.projection import train_projection
 from rtd_adapters.jobs.questions import Question
 from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.triplets.encoder import caption_encoder
-from rtd_adapters.triplets.keywords import keyword_finder
-from rtd_adapters.triplets.rules import rule_triplets
+from rtd_adapters.triplets.rules.run import rule_triplets
 from rtd_adapters.triplets.work import Watch
 
 Told = Mapping[str, Any]
@@ -88,7 +87,7 @@ def _make_triplets(job: AdaptJob, say: Say, watch: Watch) -> Told:
         job.out / TRIPLETS,
         job.rules,
         column=job.column,
-        finder=keyword_finder(job.keywords),
+        kinds=job.kinds,
         embed=caption_encoder(job.backbone, job.pretrained),
         encoder=job.encoder,
         overwrite=True,

@@ -10,7 +10,7 @@ from rtd_adapters.triplets.language.kinds import Kinds
 from rtd_adapters.triplets.language.tokens import Token
 
 FAMILIES = (
-    "person, role",
+    "person, adult, child, role",
     "animal, wild animal",
     "vehicle, rideable, watercraft, aircraft, board",
     "fruit, vegetable, meal, dessert",

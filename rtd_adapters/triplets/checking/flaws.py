@@ -34,14 +34,18 @@ class Sieve:
 
     def flaws(self, triplet: Triplet) -> list[str]:
         """Names of what is wrong; none for a good one. 16 bytes of memory a triplet."""
-        texts = (triplet.reference, triplet.conditioning, triplet.target)
-        normal = [" ".join(words(text)) for text in texts]
+        normal = [" ".join(words(text)) for text in _texts(triplet)]
         names = []
-        if not self._is_new("\n".join(text.casefold().strip() for text in texts)):
+        if not self._is_new("\n".join(text.casefold().strip() for text in _texts(triplet))):
             names.append(REPEATED)
         elif not self._is_new("~" + " ".join(sorted(" ".join(normal).split()))):
             names.append(NEAR_REPEATED)
-        if normal[0] == normal[2]:
+        return names + self.flaws_within(triplet)
+
+    def flaws_within(self, triplet: Triplet) -> list[str]:
+        """Names of what is wrong with a triplet by itself, whichever came before it."""
+        texts, names = _texts(triplet), []
+        if words(triplet.reference) == words(triplet.target):
             names.append(UNCHANGED)
         if any(map(is_foreign, texts)):
             names.append(FOREIGN)
@@ -55,8 +59,7 @@ class Sieve:
         """The triplet without placeholders and outer space, or None where it is to be dropped."""
         if any(flaw in DROPPED for flaw in self.flaws(triplet)):
             return None
-        texts = (triplet.reference, triplet.conditioning, triplet.target)
-        kept = [" ".join(self.without_placeholders(text).split()) for text in texts]
+        kept = [" ".join(self.without_placeholders(text).split()) for text in _texts(triplet)]
         return Triplet(*kept) if all(kept) else None
 
     def without_placeholders(self, text: str) -> str:
@@ -71,6 +74,10 @@ class Sieve:
             return False
         self._seen.add(key)
         return True
+
+
+def _texts(triplet: Triplet) -> tuple[str, str, str]:
+    return triplet.reference, triplet.conditioning, triplet.target
 
 
 def words(text: str) -> list[str]:

@@ -9,9 +9,9 @@ from statistics import mean, quantiles
 from rtd_adapters.triplets.checking.attributes import stands_in
 from rtd_adapters.triplets.checking.changes import Change, Phrase
 from rtd_adapters.triplets.checking.usage import Usage, runs
-from rtd_adapters.triplets.language.company import EDGE, UNSAID, Company
+from rtd_adapters.triplets.language.company import EDGE, Company
 from rtd_adapters.triplets.language.kinds import Kinds
-from rtd_adapters.triplets.language.tokens import Token
+from rtd_adapters.triplets.language.tokens import UNSAID, Token
 
 ENOUGH = 500
 """Captions below which a corpus says nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,17 +12,18 @@ from pathlib import Path
 
 from rtd_adapters.errors import TripletError
 
-ADJECTIVE, COUNT, MASS, PLURAL, NUMBER, ACTION = (
+ADJECTIVE, COUNT, MASS, PLURAL, NUMBER, ACTION, SIDE = (
     "adjective",
     "count",
     "mass",
     "plural",
     "number",
     "action",
+    "side",
 )
 NOUNS = frozenset({COUNT, MASS, PLURAL})
 MODIFIERS = frozenset({ADJECTIVE, NUMBER})
-FORMS = NOUNS | MODIFIERS | {ACTION}
+FORMS = NOUNS | MODIFIERS | {ACTION, SIDE}
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,9 @@ class Kinds:
         self._groups: dict[Reading, set[tuple[str, ...]]] = defaultdict(set)
         self._kinds: dict[tuple[str, str], list[Reading]] = defaultdict(list)
         self._readings: dict[str, list[Reading]] = defaultdict(list)
+        lines = list(lines)
+        self.sha256 = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        """Of the list, by which an unfinished run knows it."""
         for number, line in enumerate(lines, start=1):
             text = line.strip()
             if text and not text.startswith("#"):
@@ -96,6 +101,10 @@ class Kinds:
         """Whether two terms may say the same, or one what the other holds."""
         own = {group for reading in self.readings(one) for group in self._groups[reading]}
         return any(not own.isdisjoint(self._groups[reading]) for reading in self.readings(other))
+
+    def meaning(self, reading: Reading) -> str:
+        """One term for all that mean the same."""
+        return min(min(group) for group in self._groups[reading])
 
     def share_kind(self, one: str, other: str) -> bool:
         """Whether two terms can say something of one attribute."""

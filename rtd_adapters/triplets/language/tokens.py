@@ -17,6 +17,8 @@ def _words(text: str) -> frozenset[str]:
 
 ARTICLES = _words("a an the")
 POSSESSIVES = _words("his her its their my your our")
+UNSAID = ARTICLES | POSSESSIVES
+"""What comes before a noun and says nothing of it."""
 PREPOSITIONS = _words(
     "in on at by near with without of for from to into onto over under above below behind beside "
     "between among through across along around against down up off out inside outside toward "

@@ -6,6 +6,7 @@ import random
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
@@ -46,6 +47,17 @@ def test_agreement_on_the_reported_half(judged, corpus):
         figures = (found[name].agreement, found[name].precision, found[name].recall)
         assert figures >= (agreement, precision, recall), name
         assert all(a >= b for a, b in zip(figures, FLOORS[name], strict=True)), (name, figures)
+
+
+def test_good_triplets_pass_and_bad_ones_do_not(judged, corpus):
+    rows, sense = judged.judgements(), Sense(corpus)
+    passed = {True: [], False: []}
+    for row in rows:
+        if row["half"] == "reported":
+            good = all(row[name] for name in judged.SIGNALS)
+            passed[good].append(not sense.faults(judged.triplet(row)))
+    assert mean(passed[True]) > 0.8
+    assert mean(passed[False]) < 0.3
 
 
 def test_every_judgement_is_whole(judged):

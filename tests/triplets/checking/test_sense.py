@@ -7,13 +7,18 @@ import random
 import pytest
 import torch
 
+from rtd_adapters.demo.captions import SYNONYMS
+from rtd_adapters.demo.scenes import GROUNDS
+from rtd_adapters.demo.triplets import demo_triplets
 from rtd_adapters.errors import UsageError
 from rtd_adapters.jobs.check import CheckJob, run_check
 from rtd_adapters.triplets import Triplet, read_triplets, write_triplets
 from rtd_adapters.triplets.checking import corpus as corpus_module
 from rtd_adapters.triplets.checking.changes import change_of
 from rtd_adapters.triplets.checking.corpus import Corpus
+from rtd_adapters.triplets.checking.filter import caption_filter
 from rtd_adapters.triplets.checking.findings import SHOWN, findings
+from rtd_adapters.triplets.checking.flaws import UNCHANGED
 from rtd_adapters.triplets.checking.plausible import ODD, Likelihood
 from rtd_adapters.triplets.checking.quality import (
     NEAREST_REFERENCE,
@@ -24,6 +29,7 @@ from rtd_adapters.triplets.checking.quality import (
 from rtd_adapters.triplets.checking.sense import (
     IMPLAUSIBLE,
     MIXED,
+    UNANSWERED,
     UNGRAMMATICAL,
     UNNATURAL,
     Sense,
@@ -110,6 +116,28 @@ def test_the_sample_is_drawn_from_all(monkeypatch):
     corpus = Corpus().add([*["a dog"] * 500, *["a boat"] * 500])
     boats = sum(sentence[1].text == "boat" for sentence in corpus.sample)
     assert 10 < boats < 40
+
+
+def test_what_is_made_is_checked_by_its_captions():
+    wrong = caption_filter(captions(1500))
+    kept = Triplet("a dog chews a bone", "is a puppy", "a puppy chews a bone")
+    assert wrong(kept) == []
+    assert IMPLAUSIBLE in wrong(Triplet("a dog chews a bone", "is a boat", "a boat chews a bone"))
+    assert wrong(Triplet("a dog", "is a boat", "a dog")) == [UNCHANGED], "a flaw is enough"
+
+
+def test_words_of_ones_own_field(tmp_path):
+    """Of the built-in world: without its names of grounds a snowy one is no white one."""
+    lines = [", ".join(words) + " | " for name, words in SYNONYMS.items() if name in GROUNDS]
+    own = tmp_path / "kinds.txt"
+    own.write_text(f"ground adjective: {''.join(lines)}")
+    path = tmp_path / "demo.jsonl"
+    write_triplets(path, demo_triplets(1500, 0))
+    plain, told = (
+        run_check(CheckJob(str(path), kinds=kinds)).measures.sense for kinds in (None, own)
+    )
+    assert told.share(UNANSWERED) < plain.share(UNANSWERED) / 2
+    assert told.sound > plain.sound
 
 
 def test_english_counts_beyond_what_chance_brings(corpus):

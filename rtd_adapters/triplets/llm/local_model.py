@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
 from rtd_adapters.errors import FileError
-from rtd_adapters.triplets.completion import Answer
+from rtd_adapters.triplets.llm.completion import Answer, messages
 
 
 class LocalModel:
@@ -38,14 +38,15 @@ class LocalModel:
         self._temperature, self._max_tokens, self._seed = temperature, max_tokens, seed
 
     @torch.no_grad()
-    def __call__(self, prompt: str) -> Answer:
-        """The model's answer."""
+    def __call__(self, *turns: str) -> Answer:
+        """The model's answer to what was said in turn; each further question has its own seed."""
+        prompt = "\n".join(turns)
         if self._tokenizer.chat_template:
             prompt = self._tokenizer.apply_chat_template(
-                [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
+                messages(turns), tokenize=False, add_generation_prompt=True
             )
         ids = self._tokenizer(prompt, return_tensors="pt").input_ids
-        set_seed(self._seed)
+        set_seed(self._seed + len(turns) // 2)
         sampling = {"do_sample": True, "temperature": self._temperature}
         made = self._model.generate(
             ids,

@@ -28,6 +28,14 @@ given caption; it keeps everything that the conditioning text does not change.
 Caption: {caption}
 """
 """Ours. `{caption}` stands for the caption; all other braces are plain text."""
+AGAIN = """\
+That answer cannot be used: {wrong}.
+Put that right and answer once more for the same caption, with one JSON object of the same form and
+nothing else.
+"""
+"""Ours. What a model is told of an answer that was rejected."""
+LONGEST_REPEATED = 2000
+"""Characters of a rejected answer that the model is shown again; longer ones are mere talk."""
 CONDITIONING_NAMES = ("conditioning", "edit", "instruction", "modification")
 TARGET_NAMES = ("target", "output", "edited_caption", "new_caption")
 MOST_WORDS = 60
@@ -58,6 +66,18 @@ def load_prompt(path: Path | None) -> str:
     if CAPTION not in text:
         raise UsageError(f"{path} has no {CAPTION}, where the caption goes. Put it in.")
     return text
+
+
+def first_question(prompt: str, caption: str) -> tuple[str]:
+    """The one turn of a first question."""
+    return (prompt.replace(CAPTION, caption),)
+
+
+def second_question(prompt: str, caption: str, answer: str, wrong: str) -> tuple[str, str, str]:
+    """The turns after an answer that was rejected: question, answer, and what is wrong with it."""
+    # Half a character would be refused by a server.
+    said = answer[:LONGEST_REPEATED].encode("utf-8", "replace").decode()
+    return (*first_question(prompt, caption), said, AGAIN.replace("{wrong}", wrong))
 
 
 def parse_answer(caption: str, answer: str) -> Triplet | str:

@@ -1,37 +1,32 @@
-"""A language model behind an OpenAI-compatible HTTP server."""
+"""An OpenAI-compatible HTTP server: asked again where it fails, with a key that nothing shows."""
 
 from __future__ import annotations
 
 import base64
 import http.client
-import json
 import random
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from rtd_adapters.errors import RtdError, TripletError, UsageError
-from rtd_adapters.triplets.completion import Answer, parse_completion
-from rtd_adapters.triplets.secrets import (
-    account_in,
-    hide,
-    identified,
-    secrets_in,
-    without_secrets,
-)
+from rtd_adapters.triplets.llm.bodies import Body
+from rtd_adapters.triplets.llm.secrets import account_in, hide, secrets_in, without_secrets
 
-PATH = "/chat/completions"
 ATTEMPTS = 6
 LONGEST_WAIT = 60.0
 """Seconds between attempts."""
 TRANSIENT = (408, 409, 425, 429, 500, 502, 503, 504)
 SHOWN = 200
 LARGEST = 1 << 24
-"""Bytes of a server's answer."""
+"""Bytes of a server's answer, where nothing else is said."""
 LARGEST_REFUSAL = 1 << 16
+
+Read = TypeVar("Read")
 
 
 class NoAnswerError(RtdError):
@@ -46,8 +41,8 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 @dataclass(frozen=True)
-class Endpoint:
-    """Asks a server for chat completions; safe to call from many threads.
+class Server:
+    """Asks a server for what lies below its address; safe to call from many threads.
 
     A busy or failing server, a cut connection and a broken body are tried again, with waits that
     double from `first_wait` (or of the seconds that the server's Retry-After says).
@@ -59,11 +54,7 @@ class Endpoint:
     url: str = field(repr=False)
     """With its version, such as http://localhost:8000/v1. `name:password@` before the host goes as
     basic authentication, and then no key does; a query follows the path."""
-    model: str
     key: str | None = field(default=None, repr=False)
-    temperature: float = 0.8
-    max_tokens: int = 200
-    seed: int = 0
     timeout: float = 120.0
     """Seconds for one attempt."""
     first_wait: float = 1.0
@@ -89,18 +80,28 @@ class Endpoint:
             )
 
     @property
-    def identity(self) -> dict[str, Any]:
-        """What decides its answers, to be stored: of what is secret a hash, of the key nothing."""
-        return {
-            "endpoint": identified(self.url),
-            "model": self.model,
-            "temperature": self.temperature,
-            "max_tokens": self.max_tokens,
-            "seed": self.seed,
-        }
+    def name(self) -> str:
+        """Its address, fit to be shown."""
+        return without_secrets(self.url)
 
-    def __call__(self, prompt: str) -> Answer:
-        """The model's answer.
+    def ask(
+        self,
+        path: str,
+        read: Callable[[bytes], Read],
+        body: Body | None = None,
+        *,
+        largest: int = LARGEST,
+        instead: Callable[[], Read | None] = lambda: None,
+    ) -> Read:
+        """What `read` makes of the server's answer.
+
+        Args:
+            path: below the address, such as /chat/completions; may have a query.
+            read: raises TripletError where an answer is not of the promised form.
+            body: what is posted; None gets.
+            largest: bytes that an answer may have.
+            instead: looked at after a failure, before the next attempt; what it gives is taken for
+                the answer, so that what must not be done twice is not.
 
         Raises:
             UsageError: the server refuses the request itself: wrong key, model or address.
@@ -110,7 +111,7 @@ class Endpoint:
         for attempt in range(ATTEMPTS):
             wait = self.first_wait * 2**attempt * (1 + random.random() / 4)
             try:
-                return self._ask(prompt)
+                return read(self._answer(path, body, largest))
             except urllib.error.HTTPError as error:
                 problem = f"HTTP {error.code}"
                 if error.code not in TRANSIENT:
@@ -119,36 +120,41 @@ class Endpoint:
             except (OSError, http.client.HTTPException, ValueError) as error:
                 problem = str(getattr(error, "reason", None) or error) or type(error).__name__
             except TripletError as error:
-                problem = f"a body that is no chat completion: {error}"
+                problem = f"a body that cannot be read: {error}"
             if attempt + 1 < ATTEMPTS:
                 time.sleep(min(wait, LONGEST_WAIT))
+                if (known := instead()) is not None:
+                    return known
         raise NoAnswerError(
-            f"{without_secrets(self.url)} did not answer in {ATTEMPTS} attempts: "
-            f"{self._shown(problem)}."
+            f"{self.name} did not answer in {ATTEMPTS} attempts: {self.shown(problem)}."
         )
 
-    def _ask(self, prompt: str) -> Answer:
-        body = {
-            "model": self.model,
-            "messages": [{"role": "user", "content": prompt}],
-            "temperature": self.temperature,
-            "max_tokens": self.max_tokens,
-            "seed": self.seed,
-        }
-        headers = {"Content-Type": "application/json", **self._authorization()}
-        parts = urlsplit(self.url)
-        host, path = parts.netloc.rpartition("@")[2], parts.path.rstrip("/") + PATH
-        request = urllib.request.Request(
-            urlunsplit((parts.scheme, host, path, parts.query, "")),
-            json.dumps(body).encode(),
-            headers,
-        )
+    def shown(self, said: str) -> str:
+        """What a server said, fit to be shown; hidden first, for a cut key would not be found."""
+        return hide(said, (self.key or "", *secrets_in(self.url)))[:SHOWN].strip()
+
+    def _answer(self, path: str, body: Body | None, largest: int) -> bytes:
+        headers = self._authorization()
+        if body is not None:
+            headers |= {"Content-Type": body.kind, "Content-Length": str(body.length)}
+        data = None if body is None else body.parts
+        request = urllib.request.Request(self._address(path), data, headers)
         opener = urllib.request.build_opener(_NoRedirect)
         with opener.open(request, timeout=self.timeout) as response:
-            answer = response.read(LARGEST + 1)
-        if len(answer) > LARGEST:
-            raise TripletError(f"it has more than {LARGEST >> 20} MiB")
-        return parse_completion(answer)
+            answer: bytes = response.read(largest + 1)
+            promised = response.length
+        if len(answer) > largest:
+            raise TripletError(f"it has more than {largest >> 20} MiB")
+        if promised:
+            raise TripletError(f"it was cut off, {promised:,} bytes before its end")
+        return answer
+
+    def _address(self, path: str) -> str:
+        """With the query of the address and that of the path, and without name and password."""
+        parts, (below, _, query) = urlsplit(self.url), path.partition("?")
+        host, before = parts.netloc.rpartition("@")[2], parts.path.rstrip("/")
+        queries = "&".join(filter(None, (parts.query, query)))
+        return urlunsplit((parts.scheme, host, before + below, queries, ""))
 
     def _authorization(self) -> dict[str, str]:
         if account := account_in(self.url):
@@ -161,14 +167,10 @@ class Endpoint:
         except (OSError, http.client.HTTPException):
             said = ""
         return (
-            f"{without_secrets(self.url)} refuses the request: HTTP {error.code} "
-            f"{self._shown(str(error.reason))}. {self._shown(said)} "
+            f"{self.name} refuses the request: HTTP {error.code} "
+            f"{self.shown(str(error.reason))}. {self.shown(said)} "
             "Check --endpoint, --model and the key."
         )
-
-    def _shown(self, said: str) -> str:
-        """What a server said, fit to be shown; hidden first, for a cut key would not be found."""
-        return hide(said, (self.key or "", *secrets_in(self.url)))[:SHOWN].strip()
 
 
 def _is_plain(text: str) -> bool:

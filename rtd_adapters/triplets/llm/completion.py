@@ -1,7 +1,8 @@
-"""What an OpenAI-compatible server answers, read without trust."""
+"""What an OpenAI-compatible server is asked and answers; the answer is read without trust."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,21 +19,47 @@ class Answer:
     completion_tokens: int
 
 
+def messages(turns: Sequence[str]) -> list[dict[str, str]]:
+    """What was said in turn, by the user first, as chat messages."""
+    roles = ("user", "assistant")
+    return [{"role": roles[n % 2], "content": text} for n, text in enumerate(turns)]
+
+
 def parse_completion(body: bytes) -> Answer:
     """The answer in the body of a chat completion; an empty one, where the model wrote nothing.
 
     Raises:
         TripletError: it is no chat completion; the message says what is wrong with it.
     """
+    return read_completion(parse_reply(body))
+
+
+def parse_reply(body: bytes) -> Any:
+    """The JSON in a server's body.
+
+    Raises:
+        TripletError: it is none.
+    """
     try:
-        value = parse_json(body, "it")
+        return parse_json(body, "it")
+    except FileError:
+        raise TripletError("it is no JSON") from None
+
+
+def read_completion(value: Any) -> Answer:
+    """The answer in a chat completion, once it is parsed.
+
+    Raises:
+        TripletError: it is no chat completion; the message says what is wrong with it.
+    """
+    try:
         text = value["choices"][0]["message"]["content"]
         usage = value.get("usage") or {}
         prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    except FileError:
-        raise TripletError("it is no JSON") from None
     except (LookupError, TypeError, AttributeError) as error:
-        raise TripletError(f"it lacks choices[0].message.content or usage ({error})") from None
+        raise TripletError(
+            f"it is no chat completion: it lacks choices[0].message.content or usage ({error})"
+        ) from None
     if not isinstance(text, str | None):
         raise TripletError(f"its content is a {type(text).__name__}, not a text")
     return Answer(text or "", _count(prompt), _count(completion))

@@ -1,0 +1,1 @@
+"""Triplets of captions without a language model."""

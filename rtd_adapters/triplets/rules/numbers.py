@@ -1,0 +1,74 @@
+"""One of a thing becomes two or three, or the other way round, where no verb has to follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rtd_adapters.triplets.language.company import Company
+from rtd_adapters.triplets.language.grammar import plural
+from rtd_adapters.triplets.language.kinds import ACTION, COUNT, NUMBER
+from rtd_adapters.triplets.language.tokens import AUXILIARIES, PREPOSITIONS, Token
+from rtd_adapters.triplets.rules.changes import Change, Edit
+
+ONE = frozenset({"a", "an", "one"})
+MORE = ("two", "three")
+OF_ONE = frozenset({"he", "she", "it", "his", "her", "its", "him", "which", "that", "who", "alone"})
+
+
+def counts(caption: str, sentence: Sequence[Token], company: Company) -> Iterator[Edit]:
+    """Edits of the first noun phrase: "a red box on grass" to "two red boxes on grass", and back.
+
+    Only captions without a finite verb, which would have to agree.
+    """
+    noun = _first_noun(sentence)
+    if noun is None or not _needs_no_verb(sentence, noun):
+        return
+    opening, token = sentence[noun[0]], sentence[noun[1]]
+    between = caption[opening.end : token.start]
+    if opening.text in ONE and not token.is_plural:
+        for number in MORE:
+            if company.beside(number, token.term):
+                many = plural(token.term)
+                yield _edit(opening, token, f"{number}{between}{many}", "one", number, many)
+    elif token.is_plural and any(r.form == NUMBER for r in opening.readings):
+        text = f"one{between}{token.term}"
+        yield _edit(opening, token, text, opening.text, "one", token.term)
+
+
+def _edit(first: Token, last: Token, text: str, old: str, new: str, noun: str) -> Edit:
+    change = Change("number", NUMBER, old, new, noun, is_plural=new != "one", is_main=True)
+    return Edit(first.start, last.end, text, change)
+
+
+def _first_noun(sentence: Sequence[Token]) -> tuple[int, int] | None:
+    """Places of determiner or number and of the listed noun that the first phrase names."""
+    for place, token in enumerate(sentence):
+        if token.text in ONE or any(r.form == NUMBER for r in token.readings):
+            noun = place + 1
+            while noun < len(sentence) and sentence[noun].is_modifier:
+                noun += 1
+            if noun < len(sentence) and any(r.form == COUNT for r in sentence[noun].readings):
+                return place, noun
+    return None
+
+
+def _needs_no_verb(sentence: Sequence[Token], noun: tuple[int, int]) -> bool:
+    if any(token.is_noun for token in sentence[: noun[0]]):
+        return False
+    rest = [token for token in sentence[noun[1] + 1 :] if token.is_word]
+    if rest and not _goes_on(rest[0]):
+        return False
+    return not any(_may_agree(token) for token in rest)
+
+
+def _goes_on(token: Token) -> bool:
+    """Whether what follows a noun says where it is or what it is doing."""
+    acts = any(reading.form == ACTION for reading in token.readings)
+    return token.text in PREPOSITIONS or acts or token.text.endswith("ing")
+
+
+def _may_agree(token: Token) -> bool:
+    """Whether a word may have to change with the number of the first noun."""
+    if token.text in AUXILIARIES or token.text in OF_ONE:
+        return True
+    return not token.readings and token.text.endswith("s") and not token.text.endswith("ss")
