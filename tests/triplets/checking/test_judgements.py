@@ -87,7 +87,7 @@ def test_half_nonsense_is_doubtful(tmp_path):
     from rtd_adapters.demo.triplets import demo_triplets
 
     draw = random.Random(0)
-    sensible = demo_triplets(1500, 0)
+    sensible = demo_triplets(1100, 0)
     words = sorted({word for t in sensible for word in t.reference.split() if len(word) > 3})
 
     def swapped(text):
@@ -108,9 +108,9 @@ def test_triplets_of_a_grammar_that_knows_its_scenes_are_good(tmp_path):
     from rtd_adapters.demo.triplets import demo_triplets
 
     path = tmp_path / "demo.jsonl"
-    write_triplets(path, demo_triplets(1500, 0))
+    write_triplets(path, demo_triplets(1100, 0))
     measures = measure(path)
-    assert measures.sense.judged == 1500
+    assert measures.sense.judged == 1100
     assert judge(measures).word == GOOD, judge(measures).reasons
 
 

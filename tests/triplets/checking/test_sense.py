@@ -132,7 +132,7 @@ def test_words_of_ones_own_field(tmp_path):
     own = tmp_path / "kinds.txt"
     own.write_text(f"ground adjective: {''.join(lines)}")
     path = tmp_path / "demo.jsonl"
-    write_triplets(path, demo_triplets(1500, 0))
+    write_triplets(path, demo_triplets(1100, 0))
     plain, told = (
         run_check(CheckJob(str(path), kinds=kinds)).measures.sense for kinds in (None, own)
     )
