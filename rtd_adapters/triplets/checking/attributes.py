@@ -36,8 +36,8 @@ SEEN = 5
 MOST = 2
 """Changes of one triplet."""
 ALIKE, NEARLY_SAME = 0.6, 0.85
-"""Least likeness of two words one of which no list knows. Set on the first half of the judgements
-(tests/triplets/checking)."""
+"""Least likeness of two words one of which no list knows, and of two of different kinds. Set on the
+tuned half of tests/triplets/judgements."""
 
 
 def keeps_attribute(change: Change, kinds: Kinds, company: Company, *, believed: bool) -> bool:
