@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from rtd_adapters.cli import options
 from rtd_adapters.cli.terminal import echo, echo_json
-from rtd_adapters.cli.triplets.options import SOURCES, columns_option, encoder_option
+from rtd_adapters.cli.triplets.options import SOURCES, columns_option, encoder_option, kinds_option
 from rtd_adapters.cli.triplets.progress import note, watch
 
 UNFIT_EXIT = 1
@@ -20,6 +21,7 @@ UNFIT_EXIT = 1
 @columns_option
 @encoder_option
 @options.pretrained_option
+@kinds_option
 @click.option("--html", type=options.FILE, help="Write a report with histograms and samples.")
 @click.option(
     "--fix",
@@ -27,31 +29,35 @@ UNFIT_EXIT = 1
     help="Write a clean copy: whole triplets that are new, in Latin letters and changed by their "
     "text, without placeholders.",
 )
+@click.option(
+    "--drop-faults",
+    is_flag=True,
+    help="With --fix: leave out triplets that make no sense too, each judged by itself.",
+)
 @options.seed_option
 @options.json_option
 @options.overwrite_option
 @options.quiet_option
 def check(
     file: str,
-    columns: str | None,
-    backbone: str | None,
-    pretrained: str | None,
     html: Path | None,
     fix: Path | None,
-    seed: int,
     as_json: bool,
-    overwrite: bool,
     quiet: bool,
+    **settings: Any,
 ) -> None:
     """Judge the triplets in FILE: good, doubtful or unfit (exit code 1), with reasons.
+
+    Whether triplets make sense is judged on a random sample of 2,000, by what the references of
+    FILE say together and how they use words.
 
     A text is too long if the --backbone cuts it; without one, if it has over 77 tokens.
     """
     from rtd_adapters.jobs.check import CheckJob, run_check
-    from rtd_adapters.triplets.quality_report import as_dict, as_text
-    from rtd_adapters.triplets.verdict import UNFIT
+    from rtd_adapters.triplets.checking.quality_report import as_dict, as_text
+    from rtd_adapters.triplets.checking.verdict import UNFIT
 
-    job = CheckJob(file, columns, backbone, pretrained, html, fix, seed, overwrite)
+    job = CheckJob(file, html=html, fix=fix, **settings)
     checked = run_check(job, watch(quiet))
     measures, verdict = checked.measures, checked.verdict
     if as_json:

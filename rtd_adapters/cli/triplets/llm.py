@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 @click.option(
     "--no-check",
     is_flag=True,
-    help="Take every triplet that can be read; else one with a flaw is asked for again, once.",
+    help="Take every triplet that can be read; else one with a flaw or that makes no "
+    "sense is asked for again, once.",
 )
 @click.option(
     "--batch",
@@ -95,7 +96,7 @@ def llm(
         "identity": identity,
         "prompt": text,
         "column": column,
-        "faults": None if no_check else _faults(),
+        "faults": None if no_check else _faults(captions, column),
         "overwrite": overwrite,
         "watch": watch(quiet),
     }
@@ -133,11 +134,17 @@ def _model(
     return server, server.identity
 
 
-def _faults() -> Faults:
-    """What a triplet is checked for."""
-    from rtd_adapters.triplets.flaws import Sieve
+def _faults(captions: str, column: str | None) -> Faults:
+    """What a triplet is checked for, by what the captions say; standard input is read but once, so
+    that its triplets are checked for flaws alone."""
+    from rtd_adapters.triplets.checking.filter import caption_filter
+    from rtd_adapters.triplets.checking.flaws import Sieve
+    from rtd_adapters.triplets.formats import STDIN
+    from rtd_adapters.triplets.sources import read_captions
 
-    return Sieve().flaws_within
+    if captions == STDIN:
+        return Sieve().flaws_within
+    return caption_filter(read_captions(captions, column))
 
 
 def _note_second_tries(counts: LlmCounts, quiet: bool) -> None:

@@ -24,8 +24,8 @@ def sample(file: str, columns: str | None, number: int, seed: int, as_json: bool
     import random
 
     from rtd_adapters.triplets import read_triplets
+    from rtd_adapters.triplets.checking.quality_report import as_table
     from rtd_adapters.triplets.columns import parse_columns
-    from rtd_adapters.triplets.quality_report import as_table
     from rtd_adapters.triplets.sources import as_dict
 
     triplets = read_triplets(file, parse_columns(columns) if columns else None)

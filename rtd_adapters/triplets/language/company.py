@@ -38,6 +38,7 @@ class Company:
         self._single = np.zeros(size, np.int64)
         self._together = np.zeros(size * size, np.int32)
         self._neighbours = np.zeros(size * size, np.int32)
+        self._sums: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
 
     def count(self, sentences: Iterable[Sequence[Token]]) -> Company:
         """Add sentences, read once; returns itself."""
@@ -70,21 +71,58 @@ class Company:
         a, b = self._places.get(word), self._places.get(other)
         return 0 if a is None or b is None else int(self._together[a * self._size + b])
 
-    def affinity(self, word: str, other: str) -> float:
+    def affinity(self, word: str, other: str, less: int = 0) -> float:
         """Log of how much oftener two words are in one caption than by chance, smoothed; 0 where
-        nothing is known."""
-        return self._lift(word, other, self._together)
+        nothing is known. `less` captions that hold both are left out of the counts."""
+        return self._lift(word, other, self._together, less)
 
-    def attraction(self, left: str, right: str) -> float:
+    def attraction(self, left: str, right: str, less: int = 0) -> float:
         """The same of one word right before the other."""
-        return self._lift(left, right, self._neighbours)
+        return self._lift(left, right, self._neighbours, less)
 
-    def _lift(self, one: str, other: str, pairs: NDArray[np.int32]) -> float:
+    def _lift(self, one: str, other: str, pairs: NDArray[np.int32], less: int) -> float:
         a, b = self._places.get(one), self._places.get(other)
-        if a is None or b is None or not self.captions:
+        if a is None or b is None or self.captions <= less:
             return 0.0
-        expected = self._single[a] * self._single[b] / self.captions
-        return log((pairs[a * self._size + b] + SMOOTHING) / (expected + SMOOTHING))
+        first, second = max(0, self._single[a] - less), max(0, self._single[b] - less)
+        expected = first * second / (self.captions - less)
+        found = max(0, pairs[a * self._size + b] - less)
+        return log((found + SMOOTHING) / (expected + SMOOTHING))
+
+    def adjacency(self, left: str, right: str, less: int = 0) -> float:
+        """Log of how much oftener one word comes right before the other than the neighbours of both
+        would have it, smoothed; 0 where nothing is known. It counts ends of captions, which
+        `attraction` does not. `less` places are left out of the counts."""
+        a, b = self._places.get(left), self._places.get(right)
+        if a is None or b is None:
+            return 0.0
+        before, behind = self._margins()
+        total = max(1, int(before.sum()) - less)
+        expected = max(0, before[a] - less) * max(0, behind[b] - less) / total
+        found = max(0, self._neighbours[a * self._size + b] - less)
+        return log((found + SMOOTHING) / (expected + SMOOTHING))
+
+    def likeness(self, one: str, other: str) -> float:
+        """Cosine of what stands beside two words, each neighbour weighted by the root of its
+        count, in [0, 1]; 0 where nothing is known."""
+        a, b = self._places.get(one), self._places.get(other)
+        if a is None or b is None:
+            return 0.0
+        first, second = self._surroundings(a), self._surroundings(b)
+        length = float(np.linalg.norm(first) * np.linalg.norm(second))
+        return float(first @ second) / length if length else 0.0
+
+    def _margins(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """[size] how often each word has a right neighbour, and a left one."""
+        if self._sums is None:
+            table = self._neighbours.reshape(self._size, self._size)
+            self._sums = table.sum(axis=1, dtype=np.int64), table.sum(axis=0, dtype=np.int64)
+        return self._sums
+
+    def _surroundings(self, place: int) -> NDArray[np.float64]:
+        """[2 size] what comes before and behind a word."""
+        table = self._neighbours.reshape(self._size, self._size)
+        return np.sqrt(np.concatenate([table[:, place], table[place]]).astype(np.float64))
 
     def _pairs(self, sentence: Sequence[Token]) -> list[int]:
         pairs: list[int] = []
@@ -107,6 +145,7 @@ class Company:
         return self._places[word]
 
     def _add(self, single: list[int], together: list[int], neighbours: list[int]) -> None:
+        self._sums = None
         for table, pairs in (
             (self._single, single),
             (self._together, together),

@@ -97,6 +97,11 @@ class Kinds:
             if own.isdisjoint(self._groups[other])
         ]
 
+    def mean_the_same(self, one: str, other: str) -> bool:
+        """Whether two terms may say the same, or one what the other holds."""
+        own = {group for reading in self.readings(one) for group in self._groups[reading]}
+        return any(not own.isdisjoint(self._groups[reading]) for reading in self.readings(other))
+
     def meaning(self, reading: Reading) -> str:
         """One term for all that mean the same."""
         return min(min(group) for group in self._groups[reading])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rtd_adapters.errors import FileError, UsageError
-from rtd_adapters.triplets.flaws import words
+from rtd_adapters.triplets.checking.flaws import words
 from rtd_adapters.triplets.records import Triplet, is_unicode
 
 CAPTION = "{caption}"

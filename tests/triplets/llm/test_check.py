@@ -12,7 +12,7 @@ from model_server import SAYS, no_purple, run, says
 
 from rtd_adapters.errors import FileError, TripletError, UsageError
 from rtd_adapters.triplets import read_triplets
-from rtd_adapters.triplets.flaws import FOREIGN, PLACEHOLDER, Sieve
+from rtd_adapters.triplets.checking.flaws import FOREIGN, PLACEHOLDER, Sieve
 from rtd_adapters.triplets.llm import run as run_module
 from rtd_adapters.triplets.llm.answers import NO_JSON
 from rtd_adapters.triplets.llm.completion import Answer

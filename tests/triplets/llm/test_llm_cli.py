@@ -9,7 +9,7 @@ from model_server import KEY, says
 
 from rtd_adapters.cli import main
 from rtd_adapters.triplets import read_triplets
-from rtd_adapters.triplets.flaws import PLACEHOLDER
+from rtd_adapters.triplets.checking.flaws import PLACEHOLDER
 
 SAYS = {
     "dog 2": [says("a $ dog"), says("a green dog")],

@@ -5,19 +5,24 @@ from __future__ import annotations
 import random
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from statistics import mean, quantiles
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from rtd_adapters.clip.text import CLIP_BPE, Tokenizer, Vocabulary
 from rtd_adapters.errors import TripletError
+from rtd_adapters.triplets.checking.corpus import Corpus
+from rtd_adapters.triplets.checking.findings import Findings, findings
+from rtd_adapters.triplets.checking.flaws import Sieve, words
+from rtd_adapters.triplets.checking.sense import Sense
 from rtd_adapters.triplets.columns import Columns, EmptyText, to_triplet
 from rtd_adapters.triplets.encoder import Embed
-from rtd_adapters.triplets.flaws import Sieve, words
 from rtd_adapters.triplets.formats import Row, read_rows
 from rtd_adapters.triplets.records import Triplet
 from rtd_adapters.triplets.work import Watch
@@ -25,6 +30,9 @@ from rtd_adapters.triplets.work import Watch
 UNREADABLE = "row that cannot be read"
 MALFORMED = "row without the three texts"
 EMPTY = "empty text"
+NEAREST_REFERENCE = "reference to nearest other reference"
+NEAREST_TARGET = "target to nearest other reference"
+ENOUGH_NEIGHBOURS = 100
 UNUSABLE = (UNREADABLE, MALFORMED, EMPTY)
 
 BATCH = 256
@@ -80,6 +88,10 @@ class Measures:
     """Drawn at random, every triplet with the same chance."""
     similarities: dict[str, list[float]] = field(default_factory=dict)
     """Of the sample: cosine of target with reference, and with reference and conditioning."""
+    far: float = 0.0
+    """Of the sample: targets farther from every other reference than 95 % of the references are."""
+    sense: Findings = field(default_factory=Findings)
+    """Of the sample: which triplets make no sense, and why."""
 
     @property
     def truncated(self) -> int:
@@ -101,6 +113,7 @@ def measure(
     vocabulary: Vocabulary = CLIP_BPE,
     sample: int = 2000,
     seed: int = 0,
+    corpus: Corpus | None = None,
     watch: Watch = lambda rows, label: rows,
 ) -> Measures:
     """Measure every row, and similarities on a random sample.
@@ -113,6 +126,8 @@ def measure(
         vocabulary: of which tokens.
         sample: size of the random sample.
         seed: draws the sample.
+        corpus: to which the references are added, and by which the sample is judged; one of its own
+            without it.
         watch: shows progress.
 
     Raises:
@@ -121,6 +136,7 @@ def measure(
     """
     measures = Measures(str(source), context_length)
     measures.lengths = {name: Counter() for name in ("reference", "target", "composed prompt")}
+    corpus = corpus or Corpus(seed=seed)
     draw, sieve, tokenizer = random.Random(seed), Sieve(), Tokenizer(LONGEST, vocabulary=vocabulary)
     triplets = _usable(watch(read_rows(source), "triplets"), columns, measures)
     while batch := list(islice(triplets, BATCH)):
@@ -130,33 +146,59 @@ def measure(
             _describe(triplet, measures)
             _keep(triplet, measures, sample, draw)
         _count_tokens(batch, tokenizer, measures)
+        corpus.add(triplet.reference for triplet in batch)
+    measures.sense = findings(measures.sample, Sense(corpus))
     if embed and measures.sample:
         measures.similarities = similarities(measures.sample, embed)
+        measures.far = far_share(measures.similarities)
     return measures
 
 
 def clean_triplets(
-    source: str | Path, columns: Columns | None = None, watch: Watch = lambda rows, label: rows
+    source: str | Path,
+    columns: Columns | None = None,
+    watch: Watch = lambda rows, label: rows,
+    faults: Callable[[Triplet], Sequence[str]] = lambda triplet: (),
 ) -> Iterator[Triplet]:
-    """Triplets worth training on: whole, new, changed by their text, without placeholders."""
+    """Triplets worth training on: whole, new, changed by their text, without placeholders.
+
+    Triplets with `faults` are left out.
+    """
     sieve = Sieve()
     for triplet in _usable(watch(read_rows(source), "cleaning"), columns, Measures("", 0)):
         kept = sieve.clean(triplet)
-        if kept:
+        if kept and not faults(kept):
             yield kept
 
 
 def similarities(triplets: Sequence[Triplet], embed: Embed) -> dict[str, list[float]]:
-    """Cosines of each target caption with what it should resemble, in [-1, 1]."""
+    """Cosines of each target caption with what it should resemble, in [-1, 1]; and of references
+    and targets with the nearest other reference among the triplets."""
     target = _units(embed, [t.target for t in triplets])
-    compared = {
-        "reference to target": [t.reference for t in triplets],
-        "reference + conditioning to target": [f"{t.reference} {t.conditioning}" for t in triplets],
+    references = [t.reference for t in triplets]
+    reference = _units(embed, references)
+    composed = _units(embed, [f"{t.reference} {t.conditioning}" for t in triplets])
+    found = {
+        "reference to target": (reference * target).sum(dim=1).tolist(),
+        "reference + conditioning to target": (composed * target).sum(dim=1).tolist(),
     }
-    return {
-        name: (_units(embed, texts) * target).sum(dim=1).tolist()
-        for name, texts in compared.items()
-    }
+    if len(set(references)) > 1:
+        _, group = np.unique(references, return_inverse=True)
+        own = torch.from_numpy(group)[:, None] == torch.from_numpy(group)[None, :]
+        for name, rows in ((NEAREST_REFERENCE, reference), (NEAREST_TARGET, target)):
+            nearest = (rows @ reference.T).masked_fill(own.to(rows.device), -1).amax(dim=1)
+            found[name] = nearest.tolist()
+    return found
+
+
+def far_share(similarities: dict[str, list[float]]) -> float:
+    """Targets whose nearest other reference is farther than that of 95 % of the references; 0 where
+    there are too few to say."""
+    usual = similarities.get(NEAREST_REFERENCE, [])
+    if len(usual) < ENOUGH_NEIGHBOURS:
+        return 0.0
+    bound = quantiles(usual, n=20)[0]
+    return mean(near < bound for near in similarities[NEAREST_TARGET])
 
 
 def edit_kind(triplet: Triplet) -> str:

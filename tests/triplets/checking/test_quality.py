@@ -11,8 +11,7 @@ import torch
 
 from rtd_adapters.clip.text import CLIP_BPE
 from rtd_adapters.triplets import Triplet, read_triplets, write_triplets
-from rtd_adapters.triplets.columns import OFFICIAL
-from rtd_adapters.triplets.flaws import (
+from rtd_adapters.triplets.checking.flaws import (
     DAMAGED,
     FOREIGN,
     NEAR_REPEATED,
@@ -21,7 +20,7 @@ from rtd_adapters.triplets.flaws import (
     UNCHANGED,
     is_foreign,
 )
-from rtd_adapters.triplets.quality import (
+from rtd_adapters.triplets.checking.quality import (
     EMPTY,
     MALFORMED,
     UNREADABLE,
@@ -29,8 +28,10 @@ from rtd_adapters.triplets.quality import (
     edit_kind,
     measure,
 )
-from rtd_adapters.triplets.quality_report import as_dict, as_html, as_table, as_text
-from rtd_adapters.triplets.verdict import DOUBTFUL, GOOD, UNFIT, judge
+from rtd_adapters.triplets.checking.quality_report import as_dict, as_html, as_table, as_text
+from rtd_adapters.triplets.checking.sense import UNGRAMMATICAL
+from rtd_adapters.triplets.checking.verdict import DOUBTFUL, GOOD, UNFIT, Reason, Verdict, judge
+from rtd_adapters.triplets.columns import OFFICIAL
 
 CLEAN = [
     Triplet(f"a red dog number {n}", f"is blue {n}", f"a blue dog number {n}") for n in range(1200)
@@ -130,12 +131,13 @@ def test_similarities_are_cosines_of_the_encoder(tmp_path):
         torch.tensor([1, 1, 0.5]),
     )
     cosines = [float(torch.cosine_similarity(v, blue, dim=0)) for v in (red, both)]
-    for values, expected in zip(found.similarities.values(), cosines, strict=True):
+    for values, expected in zip(list(found.similarities.values())[:2], cosines, strict=True):
         assert values == pytest.approx([expected] * 100)
     assert len(set(found.sample)) == 100
     assert found.sample != CLEAN[:100]
     for cosine, verdict in ((1.0, DOUBTFUL), (0.1, DOUBTFUL), (0.6, GOOD)):
         found.similarities["reference to target"] = [cosine] * 10
+        found.far = 0.0
         assert judge(found).word == verdict
 
 
@@ -180,9 +182,18 @@ def test_reports_hold_the_figures_and_no_markup_of_the_data(tmp_path):
     reader.feed(as_html(found, verdict))
     assert not {"b", "script", "img"} & set(reader.tags)
     assert "<script>x</script>" in reader.text
-    assert reader.tags.count("svg") == 7
+    assert reader.tags.count("svg") == 9
     assert REPEATED in "\n".join(as_text(found, verdict))
     assert as_dict(found, verdict)["flaws"] == {REPEATED: 1201}
+    assert as_dict(found, verdict)["faults"][UNGRAMMATICAL] == 0
+    examples = (Triplet("a dog", "is boat", "a boat"),)
+    shown = as_text(found, Verdict((Reason(DOUBTFUL, "Hm.", examples),)))
+    assert "      a dog | is boat | a boat" in shown
+    found.sense.examples = {UNGRAMMATICAL: [Triplet("a dog", "make it two", "two <dog>")]}
+    page = Reader()
+    page.feed(as_html(found, verdict))
+    assert {"two <dog>", f"{UNGRAMMATICAL}: 0.0%"} <= set(page.text)
+    assert as_dict(found, verdict)["worst"][UNGRAMMATICAL][0]["target"] == "two <dog>"
     assert json.loads(json.dumps(as_dict(found, verdict)))["verdict"] == DOUBTFUL
     table = as_table([Triplet("a b " * 20, "c", "d")], 60)
     assert max(map(len, table)) <= 60

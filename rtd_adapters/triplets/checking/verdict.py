@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import mean
 
-from rtd_adapters.triplets.flaws import (
+from rtd_adapters.triplets.checking.flaws import (
     DAMAGED,
     FOREIGN,
     NEAR_REPEATED,
@@ -13,7 +13,16 @@ from rtd_adapters.triplets.flaws import (
     REPEATED,
     UNCHANGED,
 )
-from rtd_adapters.triplets.quality import UNUSABLE, Measures
+from rtd_adapters.triplets.checking.plausible import ODD
+from rtd_adapters.triplets.checking.quality import UNUSABLE, Measures
+from rtd_adapters.triplets.checking.sense import (
+    IMPLAUSIBLE,
+    MIXED,
+    UNANSWERED,
+    UNGRAMMATICAL,
+    UNNATURAL,
+)
+from rtd_adapters.triplets.records import Triplet
 
 GOOD, DOUBTFUL, UNFIT = "good", "doubtful", "unfit"
 FEW = 1000
@@ -26,6 +35,32 @@ TOLERATED = {
     DAMAGED: 0.01,
 }
 """Share of triplets beyond which a flaw raises doubt."""
+SENSELESS = {
+    IMPLAUSIBLE: (
+        0.3,
+        0.5,
+        f"{{share}} of the targets describe an unlikely picture: what came hardly ever stands "
+        f"with the words around it. Of real captions {ODD}% would seem so.",
+    ),
+    UNGRAMMATICAL: (0.1, 0.3, "{share} of the targets are worse English than their references."),
+    MIXED: (
+        0.25,
+        0.6,
+        "{share} of the changes do not keep to one attribute: what came is of another kind than "
+        "what went, or too much changed.",
+    ),
+    UNNATURAL: (
+        0.15,
+        0.5,
+        "{share} of the conditioning texts are not worded as a person would: an article is "
+        "missing, or number and verb do not agree.",
+    ),
+    UNANSWERED: (0.2, 0.5, "{share} of the targets do not do what the conditioning asks."),
+}
+"""Fault to the share of the sample beyond which it is doubtful, and unfit, and what to say."""
+EXAMPLES = 3
+FAR_SHARE = 0.2
+"""Of targets far from every caption; of the references 5 % are."""
 UNFIT_SHARE = 0.2
 """Of targets equal to their reference: there the objective pulls a caption to itself."""
 CUT_SHARE = 0.02
@@ -41,6 +76,8 @@ class Reason:
     verdict: str
     """doubtful or unfit."""
     text: str
+    examples: tuple[Triplet, ...] = ()
+    """Triplets that show it."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +95,8 @@ class Verdict:
 
 def judge(measures: Measures) -> Verdict:
     """The verdict on a measured source."""
-    return Verdict((*_form(measures), *_flaws(measures), *_texts(measures), *_similarity(measures)))
+    parts = (_form, _flaws, _sense, _texts, _similarity)
+    return Verdict(tuple(reason for part in parts for reason in part(measures)))
 
 
 def _form(measures: Measures) -> list[Reason]:
@@ -85,6 +123,17 @@ def _flaws(measures: Measures) -> list[Reason]:
     return reasons
 
 
+def _sense(measures: Measures) -> list[Reason]:
+    reasons = []
+    for fault, (doubtful, unfit, text) in SENSELESS.items():
+        share = measures.sense.share(fault)
+        if share > doubtful:
+            examples = tuple(measures.sense.examples[fault][:EXAMPLES])
+            verdict = UNFIT if share > unfit else DOUBTFUL
+            reasons.append(Reason(verdict, text.format(share=f"{share:.0%}"), examples))
+    return reasons
+
+
 def _texts(measures: Measures) -> list[Reason]:
     reasons = []
     if measures.truncated > CUT_SHARE * 3 * measures.triplets:
@@ -100,9 +149,14 @@ def _similarity(measures: Measures) -> list[Reason]:
     values = measures.similarities.get("reference to target")
     if not values:
         return []
-    centre = mean(values)
+    texts, centre = [], mean(values)
     if centre > CLOSE:
-        return [Reason(DOUBTFUL, f"Targets hardly differ from references (cosine {centre:.2f}).")]
+        texts.append(f"Targets hardly differ from references (cosine {centre:.2f}).")
     if centre < FAR:
-        return [Reason(DOUBTFUL, f"Targets share little with references (cosine {centre:.2f}).")]
-    return []
+        texts.append(f"Targets share little with references (cosine {centre:.2f}).")
+    if measures.far > FAR_SHARE:
+        texts.append(
+            f"{measures.far:.0%} of the targets are farther from every other caption of the file "
+            "than 95% of its references are."
+        )
+    return [Reason(DOUBTFUL, text) for text in texts]

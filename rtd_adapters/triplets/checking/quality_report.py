@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from html import escape
 from statistics import mean, quantiles
 from typing import Any
 
-from rtd_adapters.triplets.quality import Measures
+from rtd_adapters.triplets.checking.quality import Measures
+from rtd_adapters.triplets.checking.sense import FAULTS
+from rtd_adapters.triplets.checking.verdict import Verdict
 from rtd_adapters.triplets.records import Triplet
-from rtd_adapters.triplets.verdict import Verdict
 
+NO_TOWER = "no text tower (--backbone would look for a caption near each target)"
+TOWER = "the backbone's text tower"
 SHOWN = 25
 """Sample triplets in a report."""
 TOP = 12
@@ -32,7 +36,7 @@ svg rect{fill:#0969da}svg text{font-size:11px;fill:#57606a}
 
 
 def as_dict(measures: Measures, verdict: Verdict) -> dict[str, Any]:
-    """Everything but the samples, for --json."""
+    """Everything but the random sample, for --json."""
     return {
         "source": measures.source,
         "verdict": verdict.word,
@@ -40,6 +44,13 @@ def as_dict(measures: Measures, verdict: Verdict) -> dict[str, Any]:
         "rows": measures.rows,
         "triplets": measures.triplets,
         "flaws": dict(measures.flaws),
+        "judged": measures.sense.judged,
+        "judged_by": measures.sense.means,
+        "faults": {name: measures.sense.share(name) for name in FAULTS},
+        "sound_share": measures.sense.sound / max(1, measures.sense.judged),
+        "worst": {
+            name: [asdict(t) for t in worst] for name, worst in measures.sense.examples.items()
+        },
         "messages": measures.messages,
         "context_length": measures.context_length,
         "truncated_texts": measures.truncated,
@@ -48,6 +59,7 @@ def as_dict(measures: Measures, verdict: Verdict) -> dict[str, Any]:
         "distinct_words": len(measures.vocabulary),
         "edits": dict(measures.edits.most_common()),
         "conditioning_openings": dict(measures.openings.most_common(TOP)),
+        "far_share": measures.far,
         "mean_cosine": {name: mean(values) for name, values in measures.similarities.items()},
     }
 
@@ -55,7 +67,10 @@ def as_dict(measures: Measures, verdict: Verdict) -> dict[str, Any]:
 def as_text(measures: Measures, verdict: Verdict) -> list[str]:
     """Verdict, reasons and figures, as lines for the terminal."""
     lines = [f"{measures.source}: {verdict.word}"]
-    lines += [f"  - {reason.text}" for reason in verdict.reasons]
+    if measures.sense.judged:
+        lines.append(f"  {_summary(measures)}")
+    for reason in verdict.reasons:
+        lines += [f"  - {reason.text}", *(f"      {_line(t)}" for t in reason.examples)]
     lines += [f"      {message}" for message in measures.messages]
     figures = _figures(measures)
     width = max(len(name) for name, _ in figures)
@@ -65,6 +80,7 @@ def as_text(measures: Measures, verdict: Verdict) -> list[str]:
 def as_html(measures: Measures, verdict: Verdict) -> str:
     """The same with histograms and samples: one file that needs nothing else."""
     reasons = "".join(f"<li>{escape(reason.text)}</li>" for reason in verdict.reasons)
+    summary = f"<p>{escape(_summary(measures))}</p>" if measures.sense.judged else ""
     messages = "".join(f"<li><code>{escape(text)}</code></li>" for text in measures.messages)
     figures = "".join(
         f"<tr><td>{escape(name)}</td><td class=n>{escape(value)}</td></tr>"
@@ -85,10 +101,11 @@ def as_html(measures: Measures, verdict: Verdict) -> str:
         f"<title>Triplets: {escape(measures.source)}</title><style>{STYLE}</style>"
         f"<h1>{escape(measures.source)} "
         f"<span class='word {verdict.word}'>{verdict.word}</span></h1>"
+        f"{summary}"
         f"<ul>{reasons or '<li>Nothing speaks against training on it.</li>'}{messages}</ul>"
         f"<h2>Figures</h2><table>{figures}</table>"
         f"<h2>Distributions</h2><div class=charts>{''.join(charts)}</div>"
-        f"<h2>Drawn at random</h2>{_samples(measures.sample[:SHOWN])}</html>\n"
+        f"{_worst(measures)}<h2>Drawn at random</h2>{_samples(measures.sample[:SHOWN])}</html>\n"
     )
 
 
@@ -114,6 +131,15 @@ def _figures(measures: Measures) -> list[tuple[str, str]]:
     rows += [
         (name, f"{n:,} ({n / max(1, measures.rows):.2%})") for name, n in measures.flaws.items()
     ]
+    sense = measures.sense
+    if sense.judged:
+        rows += [(f"{name}, of {sense.judged:,}", f"{sense.share(name):.1%}") for name in FAULTS]
+        rows += [
+            (f"none of these faults, of {sense.judged:,}", f"{sense.sound / sense.judged:.1%}")
+        ]
+        rows += [
+            ("judged by", f"{sense.means}; {NO_TOWER if not measures.similarities else TOWER}")
+        ]
     rows += [
         (f"tokens, {name}", f"median {_median(lengths)}, longest {max(lengths)}")
         for name, lengths in measures.lengths.items()
@@ -126,7 +152,30 @@ def _figures(measures: Measures) -> list[tuple[str, str]]:
     ]
     rows += [(f"change: {name}", f"{n / total:.1%}") for name, n in measures.edits.most_common()]
     rows += [(f"cosine, {name}", _spread(values)) for name, values in measures.similarities.items()]
+    if measures.similarities:
+        rows += [("targets far from every other caption", f"{measures.far:.1%}")]
     return rows
+
+
+def _summary(measures: Measures) -> str:
+    """What a person would say first."""
+    judged, sound = measures.sense.judged, measures.sense.sound
+    return (
+        f"Of {judged:,} triplets drawn at random {sound / judged:.0%} make sense: a likely picture "
+        "in good English, of one attribute changed, as a person would ask for it."
+    )
+
+
+def _worst(measures: Measures) -> str:
+    """The worst triplets of each fault."""
+    return "".join(
+        f"<h2>{escape(name)}: {measures.sense.share(name):.1%}</h2>{_samples(worst)}"
+        for name, worst in measures.sense.examples.items()
+    )
+
+
+def _line(triplet: Triplet) -> str:
+    return f"{triplet.reference} | {triplet.conditioning} | {triplet.target}"
 
 
 def _spread(values: list[float]) -> str:

@@ -1,0 +1,1 @@
+"""Whether triplets are worth training on: flaws, faults, measures, and a verdict."""
