@@ -13,8 +13,7 @@ from rtd_adapters.triplets.language import company as module
 from rtd_adapters.triplets.language.company import EDGE, Company
 from rtd_adapters.triplets.language.tokens import UNSAID
 
-WORDS = """a an the his red old two wooden dog dogs cat box table man men sitting on and with
-glimmering zorp frobs , .""".split()
+WORDS = ["a", "an", "the", "his", "red", "old", "two", "wooden", "dog", "dogs", "cat", "box", "table", "man", "men", "sitting", "on", "and", "with", "glimmering", "zorp", "frobs", ",", "."]
 
 
 def plainly(sentences):
