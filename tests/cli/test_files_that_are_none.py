@@ -41,6 +41,8 @@ READ = {
     "patch --triplets": (*PATCH, "--triplets", "FILE", "--out", "OUT"),
     "patch --projection": (*PATCH, "--projection", "FILE", "--out", "OUT"),
     "triplets rules": ("triplets", "rules", "FILE", "--out", "OUT", "-q"),
+    "triplets rules --kinds": ("triplets", "rules", "TRIPLETS", "--kinds", "FILE", "--out", "OUT"),
+    "adapt --kinds": ("adapt", "--captions", "TRIPLETS", "--kinds", "FILE", "--out", "OUT", "-q"),
     "triplets llm": (
         "triplets", "llm", "FILE", "--out", "OUT", "-q", *SERVER,
     ),

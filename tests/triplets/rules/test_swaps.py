@@ -116,7 +116,8 @@ def test_weights_are_by_how_well_and_how_often(kinds, read, company_of):
 
 def test_what_a_change_says(kinds, read, company_of):
     caption = "Two old dogs standing in a garden"
-    corpus = ["two young dogs standing in a garden", "two old cats standing", "a dog sitting in a garden",
+    corpus = ["two young dogs standing in a garden",
+              "two old cats standing", "a dog sitting in a garden",
               "a dog standing in a forest", "an old dog standing in an orchard"]  # fmt: skip
     found = swaps(caption, read(caption), kinds, company_of([caption, *corpus]))
     changes = {
