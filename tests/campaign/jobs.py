@@ -73,7 +73,7 @@ def sweep_at_once_job(place: Path) -> Job:
 def rules_job(place: Path, captions: Path) -> Job:
     """Triplets of some thousand captions."""
     out = place / "t.jsonl"
-    words = ("triplets", "rules", str(captions), "--keywords", "word-list", "--min-count", "1")
+    words = ("triplets", "rules", str(captions))
 
     def restart(place: Path) -> tuple[str, ...]:
         return ("--overwrite",) if out.exists() else ()
@@ -92,13 +92,13 @@ def export_job(place: Path, inputs: Path) -> Job:
 
 
 def write_captions(path: Path) -> None:
-    """Captions in which the word list finds something to swap."""
+    """Captions in which there is something to swap."""
     draw = random.Random(0)
     things = ["dog", "cat", "car", "horse", "boat", "tree", "house", "bird"]
     colours = ["red", "blue", "green", "black", "white", "yellow"]
     rows = (
         f"a {draw.choice(colours)} {draw.choice(things)} beside {n} {draw.choice(things)}s"
-        for n in range(20_000)
+        for n in range(6_000)
     )
     path.write_text("\n".join(rows), encoding="utf-8")
 
@@ -231,6 +231,6 @@ def load_all() -> None:
 
     import rtd_adapters.jobs.patch
     import rtd_adapters.jobs.sweep
-    import rtd_adapters.triplets.rules  # noqa: F401
+    import rtd_adapters.triplets.rules.run  # noqa: F401
 
     torch.set_num_threads(1)  # a pool of threads does not survive a fork

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rtd_adapters.triplets.vocabulary import Vocabulary
 
 from rtd_adapters import TextEncoderPatch, get_method, read_captions, read_triplets
 from rtd_adapters.doctor import examine
@@ -32,10 +31,11 @@ from rtd_adapters.evaluation.result import Result
 from rtd_adapters.io.checkpoints import read_checkpoint
 from rtd_adapters.io.json_files import read_json
 from rtd_adapters.methods.projections import open_projection
+from rtd_adapters.triplets.language.kinds import read_kinds
 from rtd_adapters.triplets.llm.completion import parse_completion
 from rtd_adapters.triplets.work import Journal
 from tests.fuzz.damage import NASTY
-from tests.fuzz.test_readers import CHECKPOINTS, COMPLETION, SHAPE, TABLES
+from tests.fuzz.test_readers import CHECKPOINTS, COMPLETION, SHAPE, TABLES, WORDS
 
 REFUSED, EQUAL, OTHER = "refused with a message", "equal content", "other content, unhashed kind"
 SILENT, UNFORESEEN, ENDLESS = "SILENT DIFFERENCE", "NOT FORESEEN", "NO END OR NO MEMORY"
@@ -69,7 +69,7 @@ def kinds() -> dict[str, Kind]:
         made[f"captions {name}"] = Kind(name, whole, lambda path: list(read_captions(path)))
     made["patch"] = Kind(".safetensors", _patch(), _patched_tower, hashed=True)
     made["journal"] = Kind(".jsonl", _journal(), _journal_rows, hashed=True)
-    made["vocabulary"] = Kind(".json", _vocabulary(), Vocabulary.load, hashed=True)
+    made["words by kind"] = Kind(".txt", WORDS, lambda path: list(read_kinds(path).terms()))
     completion = json.dumps(COMPLETION).encode()
     made["answer"] = Kind(".json", completion, lambda path: parse_completion(path.read_bytes()))
     made["JSON"] = Kind(".json", completion, read_json)
@@ -231,13 +231,6 @@ def _journal_rows(path: Path) -> Any:
     rows = list(Journal(path))
     whole = [{"number": n, "triplet": ["a", "b", "c"], "tokens": [1, 2]} for n in range(3)]
     return "rows that were written" if all(row in whole for row in rows) else rows
-
-
-def _vocabulary() -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "vocabulary.json"
-        Vocabulary({("noun", "dog"): ["cat"], ("adjective", "red"): []}).save(path)
-        return path.read_bytes()
 
 
 def _result() -> bytes:

@@ -41,6 +41,10 @@ READ = {
     "patch --triplets": (*PATCH, "--triplets", "FILE", "--out", "OUT"),
     "patch --projection": (*PATCH, "--projection", "FILE", "--out", "OUT"),
     "triplets rules": ("triplets", "rules", "FILE", "--out", "OUT", "-q"),
+    "triplets rules --kinds": (
+        "triplets", "rules", "TRIPLETS", "--column", "none", "--kinds", "FILE", "--out", "OUT",
+    ),
+    "adapt --kinds": ("adapt", "--captions", "TRIPLETS", "--kinds", "FILE", "--out", "OUT", "-q"),
     "triplets llm": (
         "triplets", "llm", "FILE", "--out", "OUT", "-q", *SERVER,
     ),
@@ -70,6 +74,7 @@ KINDS = ("folder", "missing", "in no folder", "pipe", "no UTF-8", "empty", "long
 STREAMS = (
     "patch --triplets",
     "triplets rules",
+    "triplets rules --kinds",
     "triplets llm",
     "triplets check",
     "triplets sample",

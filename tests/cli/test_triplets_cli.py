@@ -31,10 +31,15 @@ def captions(tmp_path):
 
 def test_rules_then_check_then_sample(rtd, captions, tmp_path):
     out, html, clean = tmp_path / "t.jsonl", tmp_path / "t.html", tmp_path / "c.jsonl"
-    made = rtd("triplets", "rules", captions, "--out", out, "--keywords", "word-list")
+    made = rtd("triplets", "rules", captions, "--out", out)
     assert made.returncode == 0, made.stderr
-    assert "1,500 triplets of 1,500 captions" in made.stderr
-    assert "No --backbone" in made.stderr
+    found = re.search(r"([\d,]+) triplets of 1,500 captions", made.stderr)
+    lines = out.read_text().splitlines()
+    assert int(found[1].replace(",", "")) == len(lines) > 1400
+    said = re.search(r"targets that are captions of .*captions\.txt: ([\d,]+)\n", made.stderr)
+    known = set(captions.read_text().splitlines())
+    real = sum(json.loads(line)["target_caption"] in known for line in lines)
+    assert 100 < int(said[1].replace(",", "")) <= real
     again = rtd("triplets", "rules", captions, "--out", out)
     assert again.returncode == 1
     assert "--overwrite" in again.stderr
@@ -51,21 +56,43 @@ def test_rules_then_check_then_sample(rtd, captions, tmp_path):
 
 
 def test_the_band_is_of_the_backbone(rtd, captions, tmp_path):
-    texts = {}
+    few, texts = tmp_path / "few.txt", {}
+    few.write_text("\n".join(captions.read_text().splitlines()[:300]))
     for band in ("-1 1", "0.3 0.8"):
         out = tmp_path / f"{band}.jsonl"
         made = rtd(
-            "triplets", "rules", captions, "--out", out, "--keywords", "word-list",
-            "--backbone", "demo", "--band", *band.split(), "-q",
+            "triplets", "rules", few, "--out", out, "--backbone", "demo",
+            "--band", *band.split(), "-q",
         )  # fmt: skip
         assert made.returncode == 0, made.stderr
         assert made.stderr == ""
         texts[band] = out.read_text()
     assert texts["-1 1"] != texts["0.3 0.8"]
-    nothing = rtd("triplets", "rules", captions, "-o", tmp_path / "n", "--backbone", "demo",
+    nothing = rtd("triplets", "rules", few, "-o", tmp_path / "n", "--backbone", "demo",
                   "--band", "-1", "-0.99")  # fmt: skip
     assert nothing.returncode == 1
-    assert "no alternative for a keyword: 1,500" in nothing.stderr
+    assert re.search(r"every change is unlike the captions: 300", nothing.stderr)
+
+
+def test_words_of_ones_own_and_the_share_of_real_targets(rtd, tmp_path):
+    captions, own = tmp_path / "captions.txt", tmp_path / "own.txt"
+    captions.write_text("a tweed zorp on a blick\nblick with the zorp that is satin\n")
+    own.write_text("fabric adjective: tweed | satin\nthing count: zorp\n")
+    command = ("triplets", "rules", captions, "--out", tmp_path / "out.jsonl")
+    assert rtd(*command).returncode == 1
+    made = rtd(*command, "--kinds", own, "--real", 1, "--overwrite")
+    assert made.returncode == 0, made.stderr
+    assert "captions.txt: 2\n" in made.stderr
+    own.write_text("fabric: tweed\n")
+    bad = rtd(*command, "--kinds", own, "--overwrite")
+    assert bad.returncode == 1
+    assert "own.txt, line 1 is 'fabric: tweed'" in bad.stderr
+    wrong = rtd(*command, "--real", 1.5, "--overwrite")
+    assert wrong.returncode == 2
+    assert "--real" in wrong.stderr
+    swapped = rtd(*command, "--band", 0.9, 0.5, "--overwrite")
+    assert swapped.returncode == 2
+    assert "the low end is above the high one" in swapped.stderr
 
 
 def test_unfit_files_give_exit_code_1_and_reasons(rtd, tmp_path):
@@ -123,16 +150,16 @@ def test_llm_usage(rtd, captions, tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9")
 def test_kill_9_in_the_middle_then_the_same_file_as_without(rtd, captions, tmp_path):
     many = tmp_path / "many.txt"
-    many.write_text("".join(f"{text} {n}\n" for n in range(40) for text in
+    many.write_text("".join(f"{text} {n}\n" for n in range(2) for text in
                             captions.read_text().splitlines()))  # fmt: skip
     whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
-    options = ("--keywords", "word-list", "-q", "--out")
+    options = ("-q", "--out")
     assert rtd("triplets", "rules", many, *options, whole).returncode == 0
     command = [sys.executable, "-m", "rtd_adapters", "triplets", "rules", many, *options, out]
     process = subprocess.Popen(list(map(str, command)), env=os.environ)
-    journal = tmp_path / "out.jsonl.work" / "keywords.jsonl"
+    journal = tmp_path / "out.jsonl.work" / "captions.jsonl"
     deadline = time.monotonic() + 60
-    while not (journal.exists() and journal.stat().st_size > 100_000):
+    while not (journal.exists() and journal.stat().st_size > 30_000):
         assert time.monotonic() < deadline
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)

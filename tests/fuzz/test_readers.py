@@ -14,7 +14,6 @@ from contextlib import suppress
 import pytest
 import torch
 from hypothesis import given, strategies as st
-from rtd_adapters.triplets.vocabulary import Vocabulary
 from safetensors.torch import save
 
 from rtd_adapters import TextEncoderPatch, get_method, read_captions, read_triplets
@@ -32,6 +31,7 @@ from rtd_adapters.patch.file import read_patch
 from rtd_adapters.training.anchor_store import AnchorStore, cached_towers
 from rtd_adapters.triplets.columns import parse_columns
 from rtd_adapters.triplets.json_list import JsonList, JsonListError
+from rtd_adapters.triplets.language.kinds import read_kinds
 from rtd_adapters.triplets.llm.answers import parse_answer
 from rtd_adapters.triplets.llm.batch_lines import parse_lines
 from rtd_adapters.triplets.llm.completion import parse_completion
@@ -194,6 +194,7 @@ def test_answers_of_another_shape(data):
     parse_answer("a red dog", written(answer).decode("utf-8", "surrogatepass"))
 
 
+WORDS = b"# mine\nfabric adjective: tweed | satin, silk\npet count: dog, hound | cat\n"
 COMPLETION = {
     "choices": [{"message": {"content": "a text"}}],
     "usage": {"prompt_tokens": 3, "completion_tokens": 2},
@@ -278,13 +279,11 @@ def test_addresses_and_what_servers_say(text, secret):
 
 
 @given(data=st.data())
-def test_vocabularies(data, tmp_path):
-    path = tmp_path / "vocabulary.json"
-    Vocabulary({("noun", "dog"): ["cat"], ("adjective", "red"): []}).save(path)
-    whole = Vocabulary.load(path)
-    path.write_bytes(data.draw(damaged(path.read_bytes())))
+def test_words_by_kind(data, tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_bytes(data.draw(damaged(WORDS)))
     with suppress(RtdError):
-        assert Vocabulary.load(path) == whole
+        assert "red" in read_kinds(path)  # of the built-in list
 
 
 @given(data=st.data())

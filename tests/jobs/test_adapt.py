@@ -39,7 +39,7 @@ def job(miniature_clip, tmp_path):
         pretrained=miniature_clip["pretrained"],
         keywords="word-list",
         inversion=InversionSettings(steps=2, batch_size=8),
-        rules=RuleSettings(min_count=1, band=(-1, 1)),
+        rules=RuleSettings(band=(-1, 1)),
         settings=TrainingSettings(steps=2, batch_size=8),
         quiet=True,
     )
@@ -81,7 +81,8 @@ def test_captions_become_a_projection_triplets_and_a_patch(job, taken):
     lines = (job.out / TRIPLETS).read_text().splitlines()
     assert result.triplets["triplets"] == len(lines) > 100
     captions = set(training_captions(300))
-    assert all(json.loads(line)["reference_caption"] in captions for line in lines)
+    rows = [json.loads(line) for line in lines]
+    assert all({row["reference_caption"], row["target_caption"]} & captions for row in rows)
     assert result.patch["figures"] == metadata.figures
     assert result.projection["steps"] == 2
 
@@ -121,6 +122,20 @@ def test_other_settings_are_refused_by_name(job):
     with pytest.raises(FileError, match=r"weights\.safetensors .* other settings \(batch_size\)"):
         run_adapt(replace(job, settings=replace(job.settings, batch_size=4)))
     assert hashes(job.out) == before
+
+
+def test_other_words_and_another_share_of_real_targets_are_other_triplets(job, tmp_path):
+    own = tmp_path / "own.txt"
+    own.write_text("fabric adjective: tweed | satin\n")
+    run_adapt(job)
+    for other in ({"kinds": own}, {"rules": replace(job.rules, real=0)}):
+        with pytest.raises(FileError, match=r"triplets\.jsonl .* other settings \((kinds|real)\)"):
+            run_adapt(replace(job, **other))
+    other = replace(job, kinds=own, out=tmp_path / "other")
+    run_adapt(other)
+    own.write_text("fabric adjective: tweed | silk\n")
+    with pytest.raises(FileError, match=r"triplets\.jsonl .* other settings \(kinds\)"):
+        run_adapt(other)
 
 
 def test_a_file_that_was_changed_is_not_taken_for_ours(job, taken):

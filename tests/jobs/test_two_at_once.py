@@ -71,7 +71,7 @@ def rtd(capsys):
 
 MINIATURE = Path(__file__).parents[2] / "examples" / "reproduce" / "miniature.yaml"
 COMMANDS = {
-    "rules": ("triplets", "rules", "IN", "--keywords", "word-list", "--out"),
+    "rules": ("triplets", "rules", "IN", "--out"),
     "llm": ("triplets", "llm", "IN", "--endpoint", "http://127.0.0.1:9", "--model", "m", "--out"),
     "check": ("triplets", "check", "IN", "--html"),
     "patch": ("patch", "--method", "searle", "--out"),

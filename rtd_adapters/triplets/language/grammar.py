@@ -103,7 +103,10 @@ def swap(caption: str, start: int, end: int, phrase: str) -> str:
     match = AFTER_ARTICLE.search(before)
     if match:
         fitting = article(phrase)
-        fitting = fitting.capitalize() if match[1][0].isupper() else fitting
+        if match[1] == "AN" or caption.isupper():
+            fitting = fitting.upper()
+        elif match[1][0].isupper():
+            fitting = fitting.capitalize()
         before = before[: match.start()] + fitting + match[2]
     return before + phrase + after
 

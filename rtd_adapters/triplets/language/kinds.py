@@ -41,8 +41,13 @@ class Reading:
 class Kinds:
     """Terms with their readings, and what may stand in for each."""
 
-    def __init__(self, lines: Iterable[str], source: str) -> None:
+    def __init__(self, lines: Iterable[str], source: str, first: int = 1) -> None:
         """Read `kind form: a, b | c` lines; commas join one meaning, bars divide meanings.
+
+        Args:
+            lines: of the list.
+            source: where they come from, for messages.
+            first: number of the first line; below 1 where others precede the source's own.
 
         Raises:
             TripletError: a line is of another form.
@@ -53,7 +58,7 @@ class Kinds:
         lines = list(lines)
         self.sha256 = hashlib.sha256("\n".join(lines).encode()).hexdigest()
         """Of the list, by which an unfinished run knows it."""
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(lines, start=first):
             text = line.strip()
             if text and not text.startswith("#"):
                 self._add(text, f"{source}, line {number}")
@@ -69,8 +74,9 @@ class Kinds:
                 f"where the second word is one of {', '.join(sorted(FORMS))}."
             )
         for group in body.split("|"):
-            terms = tuple(" ".join(term.lower().split()) for term in group.split(","))
-            for term in filter(None, terms):
+            given = (" ".join(term.lower().split()) for term in group.split(","))
+            terms = tuple(filter(None, given))
+            for term in terms:
                 reading = Reading(kind, form, term)
                 if reading not in self._groups:
                     self._kinds[kind, form].append(reading)
@@ -121,10 +127,11 @@ def read_kinds(path: Path | None = None) -> Kinds:
     if path is None:
         return _built_in()
     try:
-        own = path.read_text("utf-8").splitlines()
+        own = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise TripletError(f"{path} cannot be read: {error}.") from error
-    return Kinds([*_lines(), *own], str(path))
+    built_in = _lines()
+    return Kinds([*built_in, *own], str(path), 1 - len(built_in))
 
 
 @cache

@@ -87,7 +87,7 @@ def _ends_well(sentence: Sequence[Token], noun: int, last: int) -> bool:
     """Whether the caption ends with the noun, or with where it is ("on the left")."""
     if noun == last:
         return True
-    rest = [token.text for token in sentence[noun + 1 : last + 1]]
+    rest = " ".join(token.text for token in sentence[noun + 1 : last + 1]).split()
     return len(rest) <= 3 and rest[0] in ("on", "in") and rest[-1] in SIDES
 
 

@@ -60,7 +60,9 @@ def _without(caption: str, start: int, end: int) -> str:
     rest = caption[end:].lstrip()
     following = rest.split(" ", 1)[0]
     if following and following[0].isalnum():
+        if start == 0 and caption[0].isupper():
+            following = following[0].upper() + following[1:]
         shortened = caption[:start] + rest
         return swap(shortened, start, start + len(following), following)
-    joint = "" if rest[:1] in tuple(".,;:!?") and caption[start - 2 : start - 1] != " " else " "
+    joint = "" if rest[:1] in tuple(".,;:!?") and not caption[end].isspace() else " "
     return (caption[:start].rstrip() + (joint if rest else "") + rest).rstrip()

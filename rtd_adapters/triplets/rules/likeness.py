@@ -27,7 +27,7 @@ class Likeness:
         """`band`: least and greatest cosine between reference and target caption."""
         self._embed, self._band = embed, band
         texts = list(dict.fromkeys(caption for caption in islice(captions, REAL) if caption))
-        self._real = self._units(texts)
+        self._real = self._units(texts) if texts else torch.empty(0, 0)
 
     def choose(self, batch: Sequence[Sequence[Drawn]]) -> list[list[Drawn]]:
         """Of each list the triplets that pass, the likest first."""

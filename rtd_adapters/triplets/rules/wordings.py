@@ -10,7 +10,7 @@ import random
 from collections.abc import Mapping, Sequence
 
 from rtd_adapters.triplets.language.grammar import article
-from rtd_adapters.triplets.language.kinds import ACTION, ADJECTIVE, NOUNS, NUMBER
+from rtd_adapters.triplets.language.kinds import ACTION, ADJECTIVE, NOUNS, NUMBER, SIDE
 from rtd_adapters.triplets.rules.changes import Change
 
 ORDER, CLAUSE, PREDICATE, PHRASE = "order", "clause", "predicate", "phrase"
@@ -223,7 +223,7 @@ def wordings_of(change: Change) -> Wordings:
         return QUALITY
     if change.form == NUMBER:
         return AMOUNT
-    if change.form == ACTION:
+    if change.form in (ACTION, SIDE):
         return DOING
     if change.kind == "sport":
         return GAME
@@ -251,7 +251,7 @@ def _forms(change: Change, mood: str) -> Sequence[str]:
     if mood != PREDICATE or not change.is_main:
         return forms
     about: Sequence[str] = ()
-    if change.form in (ADJECTIVE, ACTION):
+    if change.form in (ADJECTIVE, ACTION, SIDE):
         about = ABOUT_QUALITY if change.old else ABOUT_QUALITY[:1]
     elif change.form in NOUNS and change.new:
         about = ABOUT_OBJECT
