@@ -104,3 +104,4 @@ def test_full_tables_admit_no_more_words(kinds, read, monkeypatch):
     assert company.beside("dog", "zig") == 0
     assert company.beside(EDGE, "dog") == 0  # a word stands between, though it is not counted
     assert company.beside("zig", EDGE) == 1
+    assert company.beside("zag", "zag") == 0  # the last cell

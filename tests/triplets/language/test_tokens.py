@@ -39,6 +39,8 @@ def test_the_longest_listed_term_is_one_token(read):
         ("sheep", "sheep"),
         ("glasses", "glasses"),
         ("polar bears", "polar bear"),
+        ("cowboy hat", "cowboy hat"),
+        ("light blue", "light blue"),
         ("shoes", "shoes"),
         ("jeans", "jeans"),
         ("reds", "reds"),

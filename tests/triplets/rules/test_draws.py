@@ -14,6 +14,8 @@ CAPTION = "a red dog standing near an old car in a park"
 CORPUS = [
     *["a blue dog standing near a new car in a park"] * 3,
     *["a red cat sitting near an old truck in a garden"] * 3,
+    *["a blue cat standing near an old car in a park"] * 2,
+    *["a red dog standing near an old truck in a park"] * 2,
     *["a dog near cars"] * 20,
     "two dogs near trucks",
 ]
@@ -53,7 +55,7 @@ def test_no_attribute_is_changed_in_the_same_way_twice(seed, drawn):
         old, new = differing(one.triplet)
         assert old and new and all(word in one.triplet.conditioning for word in new)
         assert any({*old, *new} <= kind for kind in KINDS) or len(old) == len(new) == 2
-    singles = [frozenset(old) for old, _ in changes if len(old) == 1]
+    singles = [(*old, "dogs" in new) for old, new in changes if len(old) == 1]
     assert len(singles) == len(set(singles))
     assert sum(len(old) == 2 for old, _ in changes) <= 1
 
@@ -61,10 +63,10 @@ def test_no_attribute_is_changed_in_the_same_way_twice(seed, drawn):
 def test_two_changes_leave_each_other_alone(drawn):
     two = [differing(d.triplet)[0] for n in range(60) for d in drawn(n)
            if not d.is_real and len(differing(d.triplet)[0]) == 2]  # fmt: skip
-    assert len(two) > 20
+    assert len(two) > 10
     assert {"red", "dog"} not in two and {"old", "car"} not in two
     assert {"dog", "standing"} not in two
-    assert {"red", "old"} in two
+    assert {"dog", "car"} in two
 
 
 def test_two_changes_that_do_not_go_together_are_not_made(drawn, monkeypatch):

@@ -35,6 +35,8 @@ APART = {
     ),
     "a synonym beside": ("a crimson car near a couch", "near the sofa: a green car"),
     "an animal": ("a dog on grass", "on the grass there is a cat"),
+    "what an adjective says more of": ("a red dog on grass", "on the grass a red cat"),
+    "a colour that is called one": ("a circle in blue color", "the red circle"),
     "a number": ("two dogs on grass", "three dogs on the grass ."),
     "a posture": ("a man sitting on a bench", "a man is standing on the bench"),
     "a place": ("a horse walks in a park", "in a field: the horse that walks"),
@@ -80,6 +82,8 @@ def test_what_is_asked_for_is_the_difference(found):
     assert all("blue" in text for text in made[0, 1])
     made = found(*APART["a number"])
     assert "has three dogs" in made[0, 1]
+    made = found("two dogs on grass", "three puppies on grass")
+    assert "has three puppies" in made[0, 1]
     made = found(*APART["a place"])
     assert "takes place in a field" in made[0, 1]
     made = found("two red dogs on grass", "two brown dogs on grass")

@@ -21,6 +21,7 @@ CAPTIONS = {
     "a white, brown dog": "",
     "a fire truck on a street": "fire truck, street",
     "a dog house": "",
+    "two dog houses": "",
     "a horse cart near a bench": "bench",
     "a red car and a red bus": "car, bus",
     "a dog and a dog on grass": "grass",

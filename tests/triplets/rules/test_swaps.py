@@ -101,15 +101,16 @@ def test_in_a_large_corpus_once_is_not_enough(swapped, monkeypatch):
     assert swapped("a red car", corpus) == {"a blue car", "a green car"}
 
 
-def test_weights_are_by_how_well_and_how_often(kinds, read, company_of):
-    corpus = ["a red car"] * 3 + ["a blue car"] * 4 + ["a green car"] + ["a dog"] * 12
+@pytest.mark.parametrize("others", [12, 992])
+def test_weights_are_by_how_well_and_how_often(others, kinds, read, company_of):
+    corpus = ["a red car"] * 3 + ["a blue car"] * 4 + ["a green car"] + ["a dog"] * others
     found = {
         swap.edit.text: swap.weight
         for swap in swaps("a red car", read("a red car"), kinds, company_of(corpus))
     }
 
-    def weight(seen):  # each with one of 8 cars, in 20 captions
-        return exp(min(log((seen + 0.5) / (seen * 8 / 20 + 0.5)), 2)) * sqrt(seen)
+    def weight(seen):  # each with one of 8 cars
+        return exp(min(log((seen + 0.5) / (seen * 8 / (others + 8) + 0.5)), 2)) * sqrt(seen)
 
     assert found == {"blue": pytest.approx(weight(4)), "green": pytest.approx(weight(1))}
 
