@@ -24,7 +24,8 @@ DETERMINERS = ARTICLES | POSSESSIVES
 
 def additions(caption: str, sentence: Sequence[Token]) -> Iterator[Edit]:
     """Edits that take something away; reversed ones have the caption for their target."""
-    for slot in slots(sentence):
+    by_place = {slot.place: slot for slot in slots(sentence)}
+    for slot in by_place.values():
         if slot.reading.kind == "weather":  # "on a sunny day" is not to be shortened
             continue
         if slot.reading.form == ADJECTIVE and slot.head is not None and slot.head > slot.place:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from rtd_adapters.triplets.language.company import Company
 from rtd_adapters.triplets.language.grammar import plural
 from rtd_adapters.triplets.language.kinds import ACTION, COUNT, NUMBER
-from rtd_adapters.triplets.language.tokens import AUXILIARIES, PREPOSITIONS, Token
+from rtd_adapters.triplets.language.tokens import ARTICLES, AUXILIARIES, PREPOSITIONS, Token
 from rtd_adapters.triplets.rules.changes import Change, Edit
+from rtd_adapters.triplets.rules.pictured import STYLE
 
 ONE = frozenset({"a", "an", "one"})
 MORE = ("two", "three")
@@ -53,8 +54,8 @@ def _first_noun(sentence: Sequence[Token]) -> tuple[int, int] | None:
 
 
 def _needs_no_verb(sentence: Sequence[Token], noun: tuple[int, int]) -> bool:
-    if any(token.is_noun for token in sentence[: noun[0]]):
-        return False
+    if any(t.text not in STYLE | ARTICLES | {"of"} for t in sentence[: noun[0]]):
+        return False  # it is not what the caption begins with
     rest = [token for token in sentence[noun[1] + 1 :] if token.is_word]
     if rest and not _goes_on(rest[0]):
         return False

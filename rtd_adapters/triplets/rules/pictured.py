@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from rtd_adapters.triplets.language.kinds import COUNT, NUMBER, Kinds
+from rtd_adapters.triplets.language.kinds import ADJECTIVE, COUNT, NUMBER, Kinds
 from rtd_adapters.triplets.language.tokens import Token
 from rtd_adapters.triplets.rules.slots import Slot, slots
 
@@ -38,16 +38,25 @@ class Key:
 
     value: int
     slot: Slot | None
+    is_left_out: bool = False
+    """Whether it is the key of the caption without the slot's adjective, as a whole one."""
 
 
 def keys(sentence: Sequence[Token], kinds: Kinds) -> Iterator[Key]:
-    """The whole caption's key and each slot's: captions with equal keys differ there only."""
+    """The whole caption's key, each slot's, and the whole one without each adjective.
+
+    Captions with equal keys of one sort differ in the slot only; one whose whole key is another's
+    without an adjective lacks that adjective.
+    """
     found = slots(sentence)
     items = _items(sentence, kinds, {slot.place: slot for slot in found})
     if items:
         yield Key(_hash(_rendered(items)), None)
         for slot in found:
             yield Key(_hash(_rendered(items, slot)), slot)
+            if slot.reading.form == ADJECTIVE:
+                rest = [item for item in items if item.place != slot.place]
+                yield Key(_hash(_rendered(rest)), slot, is_left_out=True)
 
 
 def _items(sentence: Sequence[Token], kinds: Kinds, found: dict[int, Slot]) -> list[Item]:

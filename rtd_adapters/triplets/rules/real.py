@@ -46,7 +46,7 @@ class RealTargets:
         self, caption: str, sentence: Sequence[Token], draw: random.Random
     ) -> Iterator[Triplet]:
         """Triplets whose reference is the caption, in random order."""
-        own = list(keys(sentence, self._kinds))
+        own = [key for key in keys(sentence, self._kinds) if not key.is_left_out]
         for key in draw.sample(own, len(own)):
             for other in self._others(key.value, draw):
                 change = self._change(sentence, key, tokens(other, self._kinds))
@@ -65,6 +65,8 @@ class RealTargets:
         """How the other caption differs in the key's slot; None where it says the same there."""
         for theirs in keys(other, self._kinds):
             if theirs.value != key.value or theirs.slot is None:
+                continue
+            if theirs.is_left_out != (key.slot is None):
                 continue
             if key.slot is None:
                 return _added(other, theirs)

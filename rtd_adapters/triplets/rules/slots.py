@@ -151,7 +151,9 @@ def _has_form(sentence: Sequence[Token], place: int, form: str) -> bool:
         return not has_article(sentence, place) and not sentence[place].is_plural
     if form != COUNT or sentence[place].is_plural:
         return True
-    return determiner(sentence, place) is not None
+    found = determiner(sentence, place)
+    masses = any(reading.form == MASS for reading in sentence[place].readings)
+    return bool(found) or (found == "" and not masses)
 
 
 def _stands_alone(sentence: Sequence[Token], place: int) -> bool:

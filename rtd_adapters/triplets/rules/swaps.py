@@ -66,12 +66,10 @@ def swaps(
 
 def _is_present(other: str, slot: Slot, terms: set[str], kinds: Kinds) -> bool:
     """Whether the caption has the alternative already, or what means the same."""
-    if other in terms:
-        return True
     return any(
-        reading.term == other
+        other == term or kinds.mean_the_same(other, term)
         for term in terms - {slot.reading.term}
-        for reading in kinds.readings(term)
+        if term in kinds
     )
 
 

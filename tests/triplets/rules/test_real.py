@@ -100,3 +100,10 @@ def test_one_is_drawn_of_many(found):
 
 def test_nothing_is_found_where_nothing_is_said(found):
     assert not found("of the", "", "?")
+
+
+def test_an_adjective_more_is_found_from_the_caption_that_lacks_it(found):
+    made = found("a dog on grass", "on the grass a brown dog", "a brown cat")
+    assert set(made) == {(0, 1)}
+    assert all("brown" in text and "instead" not in text for text in made[0, 1])
+    assert not found("a brown dog near a cat", "a dog near a white cat")
