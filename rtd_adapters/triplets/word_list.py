@@ -50,6 +50,14 @@ ADJECTIVES = _words(
     fancy formal casual open closed broken folded
     """
 )
+THINGS = _words(
+    """
+    background foreground colour color look size hair eyes water ground air surface face head nose
+    legs ears doors tile tiles cabinets appliances engine trunk rail rails clouds hills object
+    objects area section piece item items light lights line lines display
+    """
+)
+"""Nouns that have colours, sizes and the like, and are not to be swapped themselves."""
 DETERMINERS = _words(
     """
     a an the this these those some any no every each all both half either neither another

@@ -96,7 +96,7 @@ def singular(phrase: str) -> str:
 def swap(caption: str, start: int, end: int, phrase: str) -> str:
     """The caption with `phrase` at [start, end); an article right before it is made to fit."""
     before, after = caption[:start], caption[end:]
-    if end - start > 1 and caption[start:end].isupper():
+    if caption.isupper():
         phrase = phrase.upper()
     elif caption[start].isupper():
         phrase = phrase[0].upper() + phrase[1:]

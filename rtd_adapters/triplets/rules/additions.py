@@ -28,9 +28,16 @@ def additions(caption: str, sentence: Sequence[Token]) -> Iterator[Edit]:
     for slot in by_place.values():
         if slot.reading.kind == "weather":  # "on a sunny day" is not to be shortened
             continue
+        if slot.place and _says_more(sentence[slot.place - 1]):  # "army green"
+            continue
         if slot.reading.form == ADJECTIVE and slot.head is not None and slot.head > slot.place:
             yield _adjective(sentence, slot)
     yield from _tails(sentence)
+
+
+def _says_more(token: Token) -> bool:
+    """Whether a word before an adjective may be half of it."""
+    return token.is_content and not token.is_modifier
 
 
 def _adjective(sentence: Sequence[Token], slot: Slot) -> Edit:

@@ -23,6 +23,7 @@ from rtd_adapters.triplets.language.tokens import (
     UNSAID,
     Token,
 )
+from rtd_adapters.triplets.word_list import NOUNS, THINGS
 
 JOINTS = frozenset({"and", ",", "or", "/", "&"})
 VERB_ENDINGS = ("ing", "ed", "s")
@@ -82,6 +83,8 @@ def determiner(sentence: Sequence[Token], place: int) -> str | None:
     """The article, possessive or number that belongs to the noun there; None where it has none,
     and the empty text where it begins the caption."""
     place -= 1
+    if place >= 0 and sentence[place].is_noun:  # "a square plate"
+        place -= 1
     while place >= 0 and (_may_modify(sentence[place]) or _is_unlisted_adjective(sentence, place)):
         if any(reading.form == NUMBER for reading in sentence[place].readings):
             return sentence[place].text
@@ -106,7 +109,10 @@ def wants_article(sentence: Sequence[Token], slot: Slot) -> bool:
 def is_main(sentence: Sequence[Token], slot: Slot) -> bool:
     """Whether the slot's noun is the first that the caption names, so that it is about that one."""
     place = slot.place if slot.head is None else slot.head
-    return not any(token.is_noun and not _may_modify(token) for token in sentence[:place])
+    return not any(
+        token.text in PEOPLE or (token.is_noun and not _may_modify(token))
+        for token in sentence[:place]
+    )
 
 
 def is_many(noun: Token) -> bool:
@@ -170,9 +176,14 @@ def _noun_of(sentence: Sequence[Token], place: int) -> int | None:
     while place < len(sentence) and sentence[place].is_modifier:
         place += 1
     token = _at(sentence, place)
-    if token is None or not token.is_content or token.text.endswith("ing"):
+    if token is None or not (token.is_noun or token.text in PEOPLE or _is_common(token)):
         return None
     return place if _is_whole_noun(sentence, place) else None
+
+
+def _is_common(token: Token) -> bool:
+    """Whether an unlisted word is known for a noun: it has no kind, but an adjective may change."""
+    return token.text in THINGS or singular(token.text) in NOUNS
 
 
 def _subject_of(sentence: Sequence[Token], place: int) -> int | None:

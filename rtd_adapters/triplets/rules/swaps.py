@@ -24,6 +24,11 @@ LEAST_ATTRACTION = -0.7
 """Log of how much rarer beside its neighbours an alternative may be than by chance."""
 LEAST_AFFINITY = -0.7
 """The same of any other word of the caption."""
+TIED = 1.0
+"""Affinity from which on a word belongs to the one that would be replaced ("galloping" to a horse);
+the alternative must have been seen with it too."""
+LEAST_PLACE = -0.3
+"""LEAST_ATTRACTION of a place to what it hangs on: in a park, on a beach."""
 LOSS = 0.3
 """How much less an alternative may fit the caption, on average, than the word that it replaces."""
 FEW = 5000
@@ -77,7 +82,8 @@ def _stands(sentence: Sequence[Token], slot: Slot, other: str, company: Company)
     """Whether captions have the alternative beside the words that it would stand beside."""
     before, after = neighbours(sentence, slot.place)
     need = 1 if company.captions < FEW else 2
-    if any(company.together(other, word) < need for word in _nearest(sentence, slot)):
+    with_it = [*_nearest(sentence, slot), *_tied(sentence, slot, company)]
+    if any(company.together(other, word) < need for word in with_it):
         return False
     left = [token.term if token.is_word else EDGE for token in before] or [EDGE]
     beside = [(word, other) for word in left]
@@ -86,9 +92,9 @@ def _stands(sentence: Sequence[Token], slot: Slot, other: str, company: Company)
         beside += [(other, token.term) for token in following]
     elif slot.reading.form == ACTION or (after and (after.is_content or after.text == "of")):
         beside.append((other, after.term if after and after.is_word else EDGE))
+    least = LEAST_PLACE if slot.reading.kind in PLACES else LEAST_ATTRACTION
     return all(
-        company.beside(*pair) >= need and company.attraction(*pair) >= LEAST_ATTRACTION
-        for pair in beside
+        company.beside(*pair) >= need and company.attraction(*pair) >= least for pair in beside
     )
 
 
@@ -100,6 +106,13 @@ def _nearest(sentence: Sequence[Token], slot: Slot) -> list[str]:
         words = [t.term for t in side if t.is_content and not t.is_modifier]
         found += words[:1]
     return found
+
+
+def _tied(sentence: Sequence[Token], slot: Slot, company: Company) -> list[str]:
+    """The words of the caption that belong to the one that would be replaced."""
+    own = slot.reading.term
+    others = [t.term for n, t in enumerate(sentence) if t.is_content and n != slot.place]
+    return [other for other in others if company.affinity(own, other) >= TIED]
 
 
 def _fit(sentence: Sequence[Token], slot: Slot, term: str, company: Company) -> float | None:

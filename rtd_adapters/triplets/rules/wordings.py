@@ -183,6 +183,8 @@ SET: Wordings = {
     PREDICATE: ("is {at} {a_new}", "takes place {at} {a_new}"),
     PHRASE: ("{at} {a_new}",),
 }
+ABOUT = 0.8
+"""Share of predicates that say what the caption's first noun is, where one can."""
 LIKELY = {ORDER: 1.0, CLAUSE: 1.0, PREDICATE: 8.0, PHRASE: 1.0}
 """How often each mood is drawn: a method's prompt is "a photo of $ that ..."."""
 LONG = frozenset({",", "instead", "not", "place", "no"})
@@ -239,23 +241,23 @@ def conditioning(changes: Sequence[Change], draw: random.Random) -> str:
     mood = draw.choices(moods, [LIKELY[name] for name in moods])[0]
     texts = []
     for change in changes:
-        forms = _forms(change, mood)
+        forms = _forms(change, mood, draw)
         short = [form for form in forms if LONG.isdisjoint(form.replace(",", " ,").split())]
         form = draw.choice(short if several and short else forms)
         texts.append(form.format_map(_words(change)))
     return draw.choice(JOINTS[mood]).join(texts)
 
 
-def _forms(change: Change, mood: str) -> Sequence[str]:
+def _forms(change: Change, mood: str, draw: random.Random) -> Sequence[str]:
     forms = wordings_of(change)[mood]
     if mood != PREDICATE or not change.is_main:
         return forms
     about: Sequence[str] = ()
     if change.form in (ADJECTIVE, ACTION, SIDE):
         about = ABOUT_QUALITY if change.old else ABOUT_QUALITY[:1]
-    elif change.form in NOUNS and change.new:
+    elif change.form in NOUNS and change.new and not change.is_plural:
         about = ABOUT_OBJECT
-    return (*forms, *about)
+    return about if about and draw.random() < ABOUT else forms
 
 
 def _added(change: Change) -> Wordings:
@@ -274,7 +276,7 @@ def _words(change: Change) -> dict[str, str]:
 
     one = not change.is_plural
     return {
-        "old": change.old,
+        "old": change.old.removesuffix(" of"),  # "a couple of" dogs
         "new": change.new,
         "noun": change.noun,
         "a_old": with_article(change.old),
