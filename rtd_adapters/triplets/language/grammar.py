@@ -98,7 +98,7 @@ def swap(caption: str, start: int, end: int, phrase: str) -> str:
     before, after = caption[:start], caption[end:]
     if caption.isupper():
         phrase = phrase.upper()
-    elif caption[start].isupper():
+    elif caption[start].isupper() and not caption[start:end].isupper():  # not "TV"
         phrase = phrase[0].upper() + phrase[1:]
     match = AFTER_ARTICLE.search(before)
     if match:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 import torch
 from torch import Tensor
@@ -34,8 +34,12 @@ class Likeness:
         flat = [drawn for found in batch for drawn in found]
         if not flat:
             return [[] for _ in batch]
-        reference = self._units([drawn.triplet.reference for drawn in flat])
-        target = self._units([drawn.triplet.target for drawn in flat])
+        pairs = [(drawn.triplet.reference, drawn.triplet.target) for drawn in flat]
+        texts = {text: place for place, text in enumerate(dict.fromkeys(chain(*pairs)))}
+        units = self._units(list(texts))
+        reference, target = (
+            units[[texts[text] for text in side]] for side in zip(*pairs, strict=True)
+        )
         between = (reference * target).sum(1)
         nearest = torch.stack([self._nearest(reference), self._nearest(target)])
         least = nearest.amin(0)

@@ -44,7 +44,7 @@ def test_articles():
         ("Women ride", "Women", "children", "Children ride"),
         ("A RED BOX", "RED", "orange", "AN ORANGE BOX"),
         ("AN ORANGE BOX", "ORANGE", "red", "A RED BOX"),
-        ("with a TV", "TV", "radio", "with a RADIO"),
+        ("with a TV", "TV", "radio", "with a radio"),
     ],
 )
 def test_a_swap_keeps_letters_and_fits_the_article(caption, old, new, expected):

@@ -218,7 +218,7 @@ def test_packed_captions_and_standard_input(tmp_path, captions, monkeypatch):
 def test_words_of_ones_own_are_swapped(tmp_path):
     path, own = tmp_path / "captions.txt", tmp_path / "own.txt"
     path.write_text("a tweed zorp on a blick\na satin zorp on a blick\n")
-    own.write_text("fabric adjective: tweed | satin\n")
+    own.write_text("fabric adjective: tweed | satin\nthing count: zorp\n")
     with pytest.raises(TripletError, match="No triplet"):
         rule_triplets(path, tmp_path / "out.jsonl")
     counts = rule_triplets(path, tmp_path / "other.jsonl", kinds=own)

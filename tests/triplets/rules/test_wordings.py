@@ -54,6 +54,9 @@ class Script:
         self.used.append((place, len(options)))
         return options[place]
 
+    def random(self):
+        return self.choice((0.0, 0.99))
+
     def choices(self, options, weights):
         assert len(options) == len(weights) and min(weights) > 0
         return [self.choice(options)]
