@@ -79,8 +79,8 @@ def row(name: str, count: int, runs: list[dict]) -> str:
 def main() -> None:
     arms = {
         "grammar": lambda folder: demo_triplets(CAPTIONS, 0),
-        "rules, alternatives at cosine 0.5 to 0.7": lambda folder: rules(folder, band=True),
-        "rules, any alternative": lambda folder: rules(folder, band=False),
+        "rules, with --backbone": lambda folder: rules(folder, band=True),
+        "rules": lambda folder: rules(folder, band=False),
     }
     names = " | ".join(METRICS.values())
     print(f"| per cent, seeds 0 to 2: mean [range] | triplets | {names} |")

@@ -37,9 +37,8 @@ class Likeness:
         pairs = [(drawn.triplet.reference, drawn.triplet.target) for drawn in flat]
         texts = {text: place for place, text in enumerate(dict.fromkeys(chain(*pairs)))}
         units = self._units(list(texts))
-        reference, target = (
-            units[[texts[text] for text in side]] for side in zip(*pairs, strict=True)
-        )
+        reference = units[[texts[text] for text, _ in pairs]]
+        target = units[[texts[text] for _, text in pairs]]
         between = (reference * target).sum(1)
         nearest = torch.stack([self._nearest(reference), self._nearest(target)])
         least = nearest.amin(0)
