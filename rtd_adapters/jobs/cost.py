@@ -3,32 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from rtd_adapters.jobs.memory import device_peak_mb
 from rtd_adapters.training import TrainingRecord
+from rtd_adapters.training.settings import Course
 
 PLANNED_STEPS = 3
 """Of a dry run. The first is slower than the rest, and memory is at its height in the second."""
-
-
-class Planned(Protocol):
-    """Settings of a training."""
-
-    @property
-    def steps(self) -> int:
-        """Of the whole run."""
-
-    @property
-    def batch_size(self) -> int:
-        """Over all processes."""
-
-    @property
-    def learning_rate(self) -> float:
-        """Its peak."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +28,7 @@ class Cost:
         """Of the run that has just ended."""
         return cls(record.losses[0], min(record.step_seconds[1:]), device_peak_mb())
 
-    def to_dict(self, settings: Planned) -> dict[str, Any]:
+    def to_dict(self, settings: Course) -> dict[str, Any]:
         """Plain values for --json."""
         return {
             "loss": self.loss,
@@ -56,7 +38,7 @@ class Cost:
             "peak_megabytes": self.peak_megabytes,
         }
 
-    def rows(self, settings: Planned) -> list[tuple[str, str]]:
+    def rows(self, settings: Course) -> list[tuple[str, str]]:
         """Name and value of each line to print."""
         minutes = self.step_seconds * settings.steps / 60
         return [

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 
-def _words(text: str) -> frozenset[str]:
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text."""
     return frozenset(text.split())
 
 
-NOUNS = _words(
+NOUNS = word_set(
     """
     airplane apple apron backpack bag ball banana baby balloon band bank barn basket bat bathtub
     beach bear beard bed bedroom bench bicycle bike bird blanket board boat book boot bottle bowl
@@ -34,7 +35,7 @@ NOUNS = _words(
     cross crucifix hoop hexagon crescent
     """
 )
-ADJECTIVES = _words(
+ADJECTIVES = word_set(
     """
     red crimson scarlet blue navy azure green emerald lime yellow golden orange amber tangerine
     purple violet lilac pink magenta brown chocolate chestnut white black grey gray silver beige
@@ -50,7 +51,7 @@ ADJECTIVES = _words(
     fancy formal casual open closed broken folded
     """
 )
-THINGS = _words(
+THINGS = word_set(
     """
     background foreground colour color look size hair eyes water ground air surface face head nose
     legs ears doors tile tiles cabinets appliances engine trunk rail rails clouds hills object
@@ -58,13 +59,13 @@ THINGS = _words(
     """
 )
 """Nouns that have colours, sizes and the like, and are not to be swapped themselves."""
-DETERMINERS = _words(
+DETERMINERS = word_set(
     """
     a an the this these those some any no every each all both half either neither another
     one two three four five six seven eight nine ten
     """
 )
-VAGUE = _words(
+VAGUE = word_set(
     """
     photo photograph picture image view shot drawing background foreground front back side top
     bottom middle center centre left right end part piece pair group couple bunch lot kind type

@@ -35,7 +35,7 @@ def swapped(kinds, read, company_of):
 
     def swapped(caption, corpus):
         company = company_of([caption, *corpus])
-        found = swaps(caption, read(caption), kinds, company)
+        found = swaps(read(caption), kinds, company)
         return {apply_edits(caption, [swap.edit]) for swap in found}
 
     return swapped

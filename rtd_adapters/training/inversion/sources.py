@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b, sha256
+from hashlib import sha256
 from typing import Protocol
 
 import torch
@@ -14,6 +14,7 @@ from rtd_adapters.clip.text import Tokenizer, clean_caption
 from rtd_adapters.errors import TripletError
 from rtd_adapters.methods.inversion import Concept, Described
 from rtd_adapters.training.anchors import Anchors
+from rtd_adapters.triplets.seen import Seen
 from rtd_adapters.triplets.spans import SpanFinder
 
 REMEMBERED = 1 << 20
@@ -115,17 +116,15 @@ class CaptionSource:
         """None: captions are not inverted one by one."""
 
     def _kept(self, captions: Iterable[str | None]) -> list[str]:
-        kept, seen = [], set()
+        kept, seen = [], Seen()
         sign = self._tokenizer.placeholder or ""
         for caption in captions:
             text = caption or ""
-            key = blake2b(text.lower().encode("utf-8", "surrogatepass"), digest_size=8).digest()
             if not text.replace(sign, "").strip():
                 self.dropped["empty"] += 1
-            elif key in seen:
+            elif not seen.is_new(text.lower()):
                 self.dropped["repeated"] += 1
             else:
-                seen.add(key)
                 kept.append(text)
         return kept
 

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from rtd_adapters.triplets.checking.usage import word_set
 from rtd_adapters.triplets.language.kinds import Kinds
 from rtd_adapters.triplets.language.tokens import Token, tokens
 from rtd_adapters.triplets.records import Triplet
+from rtd_adapters.triplets.word_list import word_set
 
 MEDIUM = word_set(
     "photo photograph picture image drawing group pair couple background look size colour color"

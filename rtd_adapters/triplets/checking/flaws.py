@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from hashlib import blake2b
 
 from rtd_adapters.clip.text import Tokenizer
 from rtd_adapters.triplets.records import Triplet
+from rtd_adapters.triplets.seen import Seen
 
 REPEATED = "repeated triplet"
 NEAR_REPEATED = "nearly repeated triplet"
@@ -29,16 +29,16 @@ class Sieve:
     """Names the flaws of one triplet after the other; it remembers those it has seen."""
 
     def __init__(self) -> None:
-        self._seen: set[bytes] = set()
+        self._seen = Seen()
         self._cleaners = [Tokenizer(placeholder=sign) for sign in PLACEHOLDERS]
 
     def flaws(self, triplet: Triplet) -> list[str]:
         """Names of what is wrong; none for a good one. 16 bytes of memory a triplet."""
         normal = [" ".join(words(text)) for text in _texts(triplet)]
         names = []
-        if not self._is_new("\n".join(text.casefold().strip() for text in _texts(triplet))):
+        if not self._seen.is_new("\n".join(text.casefold().strip() for text in _texts(triplet))):
             names.append(REPEATED)
-        elif not self._is_new("~" + " ".join(sorted(" ".join(normal).split()))):
+        elif not self._seen.is_new("~" + " ".join(sorted(" ".join(normal).split()))):
             names.append(NEAR_REPEATED)
         return names + self.flaws_within(triplet)
 
@@ -67,13 +67,6 @@ class Sieve:
         for cleaner in self._cleaners:
             text = cleaner.clean(text)
         return text
-
-    def _is_new(self, text: str) -> bool:
-        key = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        if key in self._seen:
-            return False
-        self._seen.add(key)
-        return True
 
 
 def _texts(triplet: Triplet) -> tuple[str, str, str]:

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 from rtd_adapters.triplets.checking.changes import MEDIUM
 from rtd_adapters.triplets.checking.grammar import AGREEMENT, errors, is_many, run_after
-from rtd_adapters.triplets.checking.usage import Usage, is_number, word_set
+from rtd_adapters.triplets.checking.usage import Usage, is_number
 from rtd_adapters.triplets.language.kinds import Kinds
 from rtd_adapters.triplets.language.tokens import ARTICLES, POSSESSIVES, Token, tokens
 from rtd_adapters.triplets.records import Triplet
+from rtd_adapters.triplets.word_list import word_set
 
 VERBS = word_set(
     "replace replaced replaces swap swapped swaps exchange exchanged trade substitute change "

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rtd_adapters.triplets.language.kinds import ADJECTIVE, COUNT
+from rtd_adapters.triplets.language.kinds import ADJECTIVE, COUNT, NUMBER
 from rtd_adapters.triplets.language.tokens import ARTICLES, POSSESSIVES, Token
-
-
-def word_set(text: str) -> frozenset[str]:
-    """The words of a text."""
-    return frozenset(text.split())
-
+from rtd_adapters.triplets.word_list import word_set
 
 DETERMINERS = ARTICLES | POSSESSIVES | word_set("some any each every another this that one no")
 DEGREES = word_set("very so too more most")
@@ -106,4 +101,4 @@ def is_determined(sentence: Sequence[Token], first: int, end: int) -> bool:
 
 def is_number(token: Token) -> bool:
     """Whether a word says how many, more than one."""
-    return token.text.isdigit() or any(r.form == "number" for r in token.readings)
+    return token.text.isdigit() or token.may_be(NUMBER)

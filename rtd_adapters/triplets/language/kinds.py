@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ ADJECTIVE, COUNT, MASS, PLURAL, NUMBER, ACTION, SIDE = (
 )
 NOUNS = frozenset({COUNT, MASS, PLURAL})
 MODIFIERS = frozenset({ADJECTIVE, NUMBER})
+PIECE = re.compile(r"[A-Za-z]+(?:[-'][A-Za-z]+)*|\d+|[^\w\s]")
+"""A word or a sign of a text."""
 FORMS = NOUNS | MODIFIERS | {ACTION, SIDE}
 
 
@@ -55,6 +58,7 @@ class Kinds:
         self._groups: dict[Reading, set[tuple[str, ...]]] = defaultdict(set)
         self._kinds: dict[tuple[str, str], list[Reading]] = defaultdict(list)
         self._readings: dict[str, list[Reading]] = defaultdict(list)
+        self._alternatives: dict[Reading, list[str]] = {}
         lines = list(lines)
         self.sha256 = hashlib.sha256("\n".join(lines).encode()).hexdigest()
         """Of the list, by which an unfinished run knows it."""
@@ -64,6 +68,8 @@ class Kinds:
                 self._add(text, f"{source}, line {number}")
         self.longest = max((term.count(" ") + 1 for term in self._readings), default=1)
         """Words of the longest term."""
+        several = (PIECE.match(term) for term in self._readings if " " in term)
+        self._openings = {piece[0] for piece in several if piece}
 
     def _add(self, text: str, place: str) -> None:
         head, colon, body = text.partition(":")
@@ -86,6 +92,10 @@ class Kinds:
     def __contains__(self, term: str) -> bool:
         return term in self._readings
 
+    def begins(self, word: str) -> bool:
+        """Whether a term of several words begins so."""
+        return word in self._openings
+
     def terms(self) -> Iterable[str]:
         """Every term, in the order of the list."""
         return self._readings.keys()
@@ -96,12 +106,14 @@ class Kinds:
 
     def alternatives(self, reading: Reading) -> list[str]:
         """Terms of its kind and form that mean something else."""
-        own = self._groups[reading]
-        return [
-            other.term
-            for other in self._kinds[reading.kind, reading.form]
-            if own.isdisjoint(self._groups[other])
-        ]
+        if reading not in self._alternatives:
+            own = self._groups[reading]
+            self._alternatives[reading] = [
+                other.term
+                for other in self._kinds[reading.kind, reading.form]
+                if own.isdisjoint(self._groups[other])
+            ]
+        return self._alternatives[reading]
 
     def mean_the_same(self, one: str, other: str) -> bool:
         """Whether two terms may say the same, or one what the other holds."""

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from rtd_adapters.triplets.language.grammar import singular
-from rtd_adapters.triplets.language.kinds import COUNT, MODIFIERS, NOUNS, Kinds, Reading
+from rtd_adapters.triplets.language.kinds import COUNT, MODIFIERS, NOUNS, PIECE, Kinds, Reading
+from rtd_adapters.triplets.word_list import word_set
 
-PIECE = re.compile(r"[A-Za-z]+(?:[-'][A-Za-z]+)*|\d+|[^\w\s]")
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-ARTICLES = _words("a an the")
-POSSESSIVES = _words("his her its their my your our")
+ARTICLES = word_set("a an the")
+POSSESSIVES = word_set("his her its their my your our")
 UNSAID = ARTICLES | POSSESSIVES
 """What comes before a noun and says nothing of it."""
-PREPOSITIONS = _words(
+PREPOSITIONS = word_set(
     "in on at by near with without of for from to into onto over under above below behind beside "
     "between among through across along around against down up off out inside outside toward "
     "towards beneath next during after before while like as about past"
 )
-AUXILIARIES = _words("is are was were be been being has have had do does did can will would")
-OTHERS = _words(
+AUXILIARIES = word_set("is are was were be been being has have had do does did can will would")
+OTHERS = word_set(
     "and or but that which who whose where when there this these those it he she they them him i "
     "you we us not no some any each other another one both all many few several more most very "
     "too so than then just only also together while his hers theirs himself herself themselves"
@@ -69,7 +62,11 @@ class Token:
     @property
     def is_noun(self) -> bool:
         """Whether it is listed as a noun."""
-        return any(reading.form in NOUNS for reading in self.readings)
+        return self.may_be(*NOUNS)
+
+    def may_be(self, *forms: str) -> bool:
+        """Whether one of its readings has one of the forms."""
+        return any(reading.form in forms for reading in self.readings)
 
 
 def tokens(caption: str, kinds: Kinds) -> list[Token]:
@@ -80,13 +77,14 @@ def tokens(caption: str, kinds: Kinds) -> list[Token]:
         lower = "".join(c.lower() if len(c.lower()) == 1 else c for c in caption)
     found, place = [], 0
     while place < len(pieces):
-        for count in range(min(kinds.longest, len(pieces) - place), 0, -1):
-            start, end = pieces[place][0], pieces[place + count - 1][1]
+        start, end = pieces[place]
+        most = kinds.longest if kinds.begins(lower[start:end]) else 1
+        for count in range(min(most, len(pieces) - place), 0, -1):
+            end = pieces[place + count - 1][1]
             token = _listed(start, end, lower[start:end], kinds)
             if token:
                 break
         else:
-            count, (start, end) = 1, pieces[place]
             token = Token(start, end, lower[start:end], lower[start:end])
         found.append(token)
         place += count

@@ -15,6 +15,7 @@ from rtd_adapters.triplets.llm.counts import LlmCounts, count, listed
 from rtd_adapters.triplets.llm.ledger import Ledger
 from rtd_adapters.triplets.llm.talk import Faults, Talk, questions
 from rtd_adapters.triplets.records import Triplet
+from rtd_adapters.triplets.seen import Seen
 from rtd_adapters.triplets.sources import read_captions, source_identity, write_triplets
 from rtd_adapters.triplets.work import Watch, work_folder
 
@@ -65,8 +66,7 @@ def llm_triplets(
     def way(captions: Captions, talk: Talk, folder: Path) -> None:
         ask_all(watch(captions, "captions"), talk, ask, concurrency)
 
-    job = {"source": source_identity(source), "column": column, "prompt": prompt, **identity}
-    return _made(source, out, way, job, faults, overwrite=overwrite)
+    return _made(source, column, out, way, prompt, identity, faults, overwrite=overwrite)
 
 
 def batch_triplets(
@@ -102,20 +102,23 @@ def batch_triplets(
     def way(captions: Captions, talk: Talk, folder: Path) -> None:
         BatchRun(batches, talk, dict(captions), folder, watch, say).run()
 
-    job = {"source": source_identity(source), "column": column, "prompt": prompt, **identity}
-    return _made(source, out, way, {**job, "batch": True}, faults, overwrite=overwrite)
+    identity = {**identity, "batch": True}
+    return _made(source, column, out, way, prompt, identity, faults, overwrite=overwrite)
 
 
 def _made(
     source: str | Path,
+    column: str | None,
     out: Path,
     way: Way,
-    job: Mapping[str, Any],
+    prompt: str,
+    identity: Mapping[str, Any],
     faults: Faults | None,
     *,
     overwrite: bool,
 ) -> LlmCounts:
-    column, prompt, most = job["column"], job["prompt"], questions(faults)
+    most = questions(faults)
+    job = {"source": source_identity(source), "column": column, "prompt": prompt, **identity}
     with work_folder(out, {**job, "questions": most}, overwrite=overwrite) as folder:
         with Ledger.opened(folder, most) as ledger:
             captions = enumerate(_distinct(read_captions(source, column)))
@@ -131,8 +134,7 @@ def _made(
 
 
 def _distinct(captions: Iterator[str]) -> Iterator[str]:
-    seen: set[str] = set()
+    seen = Seen()
     for caption in captions:
-        if caption and caption.lower() not in seen:
-            seen.add(caption.lower())
+        if caption and seen.is_new(caption.lower()):
             yield caption

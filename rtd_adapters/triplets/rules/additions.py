@@ -8,10 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rtd_adapters.triplets.language.kinds import ACTION, ADJECTIVE, COUNT
-from rtd_adapters.triplets.language.tokens import ARTICLES, POSSESSIVES, Token
+from rtd_adapters.triplets.language.tokens import UNSAID, Token
 from rtd_adapters.triplets.rules.changes import Change, Edit
-from rtd_adapters.triplets.rules.slots import PEOPLE, Slot, is_main, is_many, slots, wants_article
-from rtd_adapters.triplets.rules.swaps import PLACES, WHERE
+from rtd_adapters.triplets.rules.slots import (
+    PEOPLE,
+    PLACES,
+    WHERE,
+    Slot,
+    is_main,
+    is_many,
+    slots,
+    wants_article,
+)
 
 TAIL = 7
 """Words of the longest phrase at a caption's end that is left out."""
@@ -19,10 +27,9 @@ SHORTEST = 3
 """Words that a caption keeps."""
 CARRIED = frozenset({"with", "wearing"})
 SIDES = frozenset({"left", "right", "head", "back", "side", "top", "background"})
-DETERMINERS = ARTICLES | POSSESSIVES
 
 
-def additions(caption: str, sentence: Sequence[Token]) -> Iterator[Edit]:
+def additions(sentence: Sequence[Token]) -> Iterator[Edit]:
     """Edits that take something away; reversed ones have the caption for their target."""
     by_place = {slot.place: slot for slot in slots(sentence)}
     for slot in by_place.values():
@@ -80,12 +87,12 @@ def _carries(token: Token) -> bool:
 
 def _is_complete(token: Token) -> bool:
     """Whether a caption may end here without saying where."""
-    return _carries(token) or any(reading.form == ACTION for reading in token.readings)
+    return _carries(token) or token.may_be(ACTION)
 
 
 def _noun_phrase(sentence: Sequence[Token], first: int, last: int) -> int | None:
     """The listed noun that a phrase from `first` on names, if nothing but modifiers precedes."""
-    place = first + (sentence[first].text in DETERMINERS)
+    place = first + (sentence[first].text in UNSAID)
     while place <= last and sentence[place].is_modifier:
         place += 1
     return place if place <= last and sentence[place].is_noun else None
@@ -101,10 +108,10 @@ def _ends_well(sentence: Sequence[Token], noun: int, last: int) -> bool:
 
 def _carried(sentence: Sequence[Token], place: int, noun: int, last: int) -> Iterator[Edit]:
     token, before = sentence[noun], sentence[place - 1]
-    first = place + 1 + (sentence[place + 1].text in DETERMINERS)
+    first = place + 1 + (sentence[place + 1].text in UNSAID)
     phrase = " ".join(t.text for t in sentence[first : last + 1])
     many = is_many(token)
-    is_count = any(r.form == COUNT for r in token.readings) and not many
+    is_count = token.may_be(COUNT) and not many
     kind = token.readings[0].kind
     start, end = sentence[place].start, sentence[last].end
     worn = sentence[place].text if sentence[place].text == "wearing" else ""
@@ -125,7 +132,7 @@ def _carried(sentence: Sequence[Token], place: int, noun: int, last: int) -> Ite
 
 def _place(sentence: Sequence[Token], place: int, noun: int) -> Edit:
     token = sentence[noun]
-    determiner = sentence[place + 1].text if sentence[place + 1].text in DETERMINERS else ""
+    determiner = sentence[place + 1].text if sentence[place + 1].text in UNSAID else ""
     first = place + 2 if determiner else place + 1
     phrase = " ".join(t.text for t in sentence[first : noun + 1])
     if determiner not in ("", "a", "an"):

@@ -40,11 +40,11 @@ def drawn_triplets(
     """Triplets of a caption in random order, each with its changes drawn anew; no attribute of the
     caption is changed in the same way twice."""
     by_kind: dict[str, list[Swap]] = defaultdict(list)
-    for swap in swaps(caption, sentence, kinds, company):
+    for swap in swaps(sentence, kinds, company):
         by_kind[swap.edit.change.kind].append(swap)
     for edit in counts(caption, sentence, company):
         by_kind[edit.change.kind].append(Swap(edit, 1.0))
-    others = list(additions(caption, sentence))
+    others = list(additions(sentence))
     left = {
         SWAP: len(by_kind),
         TWO: int(len(by_kind) > 1),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from hashlib import blake2b
 from itertools import chain, islice
 
 from rtd_adapters.triplets.language.company import Company
@@ -16,6 +15,7 @@ from rtd_adapters.triplets.rules.draws import Drawn, drawn_triplets
 from rtd_adapters.triplets.rules.likeness import Likeness
 from rtd_adapters.triplets.rules.real import RealTargets
 from rtd_adapters.triplets.rules.settings import RuleCounts, RuleSettings
+from rtd_adapters.triplets.seen import Seen
 
 BATCH = 64
 """Captions whose triplets are embedded together."""
@@ -36,14 +36,14 @@ class Maker:
 
     def make(self, captions: Iterable[str]) -> Iterator[Triplet]:
         """Triplets of all captions, no caption and no triplet twice; fills the counts."""
-        seen: set[bytes] = set()
+        seen = Seen()
         most = self.settings.per_caption
         tried = most if self.likeness is None else max(TRIED, most)
         drawn = self._drawn(captions)
         while batch := [list(islice(found, tried)) for found in islice(drawn, BATCH)]:
             chosen = self.likeness.choose(batch) if self.likeness else batch
             for found, kept in zip(batch, chosen, strict=True):
-                fresh = [d for d in kept if _is_new(_pair(d.triplet), seen)]
+                fresh = [d for d in kept if seen.is_new(_pair(d.triplet))]
                 if not found:
                     self.counts.dropped["nothing in it can be changed"] += 1
                 elif not kept:
@@ -56,12 +56,12 @@ class Maker:
 
     def _drawn(self, captions: Iterable[str]) -> Iterator[Iterator[Drawn]]:
         """What could be made of each new caption, in the order in which it is tried."""
-        seen: set[bytes] = set()
+        seen = Seen()
         for number, caption in enumerate(captions):
             self.counts.captions += 1
             if not caption:
                 self.counts.dropped["empty caption"] += 1
-            elif not _is_new(caption.lower(), seen):
+            elif not seen.is_new(caption.lower()):
                 self.counts.dropped["repeated caption"] += 1
             else:
                 yield self._of_one(caption, random.Random(f"{self.settings.seed} {number}"))
@@ -77,11 +77,3 @@ class Maker:
 
 def _pair(triplet: Triplet) -> str:
     return f"{triplet.reference}\n{triplet.target}".lower()
-
-
-def _is_new(text: str, seen: set[bytes]) -> bool:
-    key = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    if key in seen:
-        return False
-    seen.add(key)
-    return True

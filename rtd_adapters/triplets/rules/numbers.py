@@ -31,7 +31,7 @@ def counts(caption: str, sentence: Sequence[Token], company: Company) -> Iterato
             if company.beside(number, token.term):
                 many = plural(token.term)
                 yield _edit(opening, token, f"{number}{between}{many}", "one", number, many)
-    elif token.is_plural and any(r.form == NUMBER for r in opening.readings):
+    elif token.is_plural and opening.may_be(NUMBER):
         text = f"one{between}{token.term}"
         yield _edit(opening, token, text, opening.text, "one", token.term)
 
@@ -44,11 +44,11 @@ def _edit(first: Token, last: Token, text: str, old: str, new: str, noun: str) -
 def _first_noun(sentence: Sequence[Token]) -> tuple[int, int] | None:
     """Places of determiner or number and of the listed noun that the first phrase names."""
     for place, token in enumerate(sentence):
-        if token.text in ONE or any(r.form == NUMBER for r in token.readings):
+        if token.text in ONE or token.may_be(NUMBER):
             noun = place + 1
             while noun < len(sentence) and sentence[noun].is_modifier:
                 noun += 1
-            if noun < len(sentence) and any(r.form == COUNT for r in sentence[noun].readings):
+            if noun < len(sentence) and sentence[noun].may_be(COUNT):
                 return place, noun
     return None
 
@@ -64,7 +64,7 @@ def _needs_no_verb(sentence: Sequence[Token], noun: tuple[int, int]) -> bool:
 
 def _goes_on(token: Token) -> bool:
     """Whether what follows a noun says where it is or what it is doing."""
-    acts = any(reading.form == ACTION for reading in token.readings)
+    acts = token.may_be(ACTION)
     return token.text in PREPOSITIONS or acts or token.text.endswith("ing")
 
 

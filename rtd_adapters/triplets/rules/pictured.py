@@ -65,7 +65,7 @@ def _items(sentence: Sequence[Token], kinds: Kinds, found: dict[int, Slot]) -> l
     nouns: list[int] = []
     for place, token in enumerate(sentence):
         slot = found.get(place)
-        if any(r.form == NUMBER for r in token.readings):
+        if token.may_be(NUMBER):
             noun = _next_noun(sentence, place)
             if noun is not None:
                 numbers[noun] = kinds.meaning(token.readings[0])
@@ -88,7 +88,7 @@ def _items(sentence: Sequence[Token], kinds: Kinds, found: dict[int, Slot]) -> l
 
 def _next_noun(sentence: Sequence[Token], place: int) -> int | None:
     for following in range(place + 1, min(place + 5, len(sentence))):
-        if any(r.form == COUNT for r in sentence[following].readings):
+        if sentence[following].may_be(COUNT):
             return following
     return None
 

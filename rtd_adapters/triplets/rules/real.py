@@ -11,13 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from rtd_adapters.triplets.language.kinds import NUMBER, Kinds
+from rtd_adapters.triplets.language.kinds import ADJECTIVE, NUMBER, Kinds
 from rtd_adapters.triplets.language.tokens import Token, tokens
 from rtd_adapters.triplets.records import Triplet
 from rtd_adapters.triplets.rules.changes import Change
 from rtd_adapters.triplets.rules.pictured import Key, keys
-from rtd_adapters.triplets.rules.slots import is_main, is_many, wants_article
-from rtd_adapters.triplets.rules.swaps import preposition
+from rtd_adapters.triplets.rules.slots import is_main, is_many, preposition, wants_article
 from rtd_adapters.triplets.rules.wordings import conditioning
 
 TRIED = 8
@@ -100,7 +99,7 @@ def _swapped(
 
 def _added(other: Sequence[Token], theirs: Key) -> Change | None:
     slot = theirs.slot
-    if slot is None or slot.head is None or slot.reading.form != "adjective":
+    if slot is None or slot.head is None or slot.reading.form != ADJECTIVE:
         return None
     noun = other[slot.head]
     return Change(

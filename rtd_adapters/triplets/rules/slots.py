@@ -30,6 +30,9 @@ VERB_ENDINGS = ("ing", "ed", "s")
 DETERMINERS = UNSAID | {"this", "that", "each", "every", "another", "some", "no", "one"}
 BE = frozenset({"is", "are", "was", "were"})
 WHICH = frozenset({"that", "which", "who"})
+PLACES = frozenset({"town", "landscape", "room", "building", "ground", "water"})
+WHERE = frozenset({"in", "on", "at", "by", "near", "through", "across", "into", "along", "over"})
+
 PEOPLE = frozenset({"people", "person", "someone", "couple", "crowd"})
 
 
@@ -86,7 +89,7 @@ def determiner(sentence: Sequence[Token], place: int) -> str | None:
     if place >= 0 and sentence[place].is_noun:  # "a square plate"
         place -= 1
     while place >= 0 and (_may_modify(sentence[place]) or _is_unlisted_adjective(sentence, place)):
-        if any(reading.form == NUMBER for reading in sentence[place].readings):
+        if sentence[place].may_be(NUMBER):
             return sentence[place].text
         place -= 1
     if place < 0:
@@ -102,8 +105,16 @@ def wants_article(sentence: Sequence[Token], slot: Slot) -> bool:
         return False
     if slot.head is None:
         return slot.reading.form == COUNT
-    countable = any(reading.form == COUNT for reading in token.readings)
+    countable = token.may_be(COUNT)
     return has_article(sentence, place) or (countable and bool(determiner(sentence, place)))
+
+
+def preposition(sentence: Sequence[Token], slot: Slot) -> str:
+    """What a place's name hangs on ("in" a park); empty for what is no place."""
+    if slot.reading.kind not in PLACES:
+        return ""
+    before, _ = neighbours(sentence, slot.place)
+    return before[-1].text if before and before[-1].text in WHERE else ""
 
 
 def is_main(sentence: Sequence[Token], slot: Slot) -> bool:
@@ -117,7 +128,7 @@ def is_main(sentence: Sequence[Token], slot: Slot) -> bool:
 
 def is_many(noun: Token) -> bool:
     """Whether a verb after it is in the plural."""
-    if noun.is_plural or noun.text == "people" or any(r.form == PLURAL for r in noun.readings):
+    if noun.is_plural or noun.text == "people" or noun.may_be(PLURAL):
         return True
     return not noun.readings and singular(noun.text) != noun.text
 
@@ -158,7 +169,7 @@ def _has_form(sentence: Sequence[Token], place: int, form: str) -> bool:
     if form != COUNT or sentence[place].is_plural:
         return True
     found = determiner(sentence, place)
-    masses = any(reading.form == MASS for reading in sentence[place].readings)
+    masses = sentence[place].may_be(MASS)
     return bool(found) or (found == "" and not masses)
 
 
@@ -215,13 +226,13 @@ def _is_whole_noun(sentence: Sequence[Token], place: int) -> bool:
         return False
     if after is None or not after.is_content or token.is_plural:
         return True
-    if any(reading.form == ACTION for reading in after.readings):
+    if after.may_be(ACTION):
         return True
     return not after.readings and after.text.endswith(VERB_ENDINGS)
 
 
 def _may_modify(token: Token) -> bool:
-    return any(reading.form in (ADJECTIVE, NUMBER) for reading in token.readings)
+    return token.may_be(ADJECTIVE, NUMBER)
 
 
 def _is_unlisted_adjective(sentence: Sequence[Token], place: int) -> bool:

@@ -18,6 +18,7 @@ ORDER, CLAUSE, PREDICATE, PHRASE = "order", "clause", "predicate", "phrase"
 Wordings = Mapping[str, Sequence[str]]
 """Mood -> forms with {old}, {new} and others in them."""
 
+THING = ("{a_new}", "{a_new} instead", "{a_new} instead of {a_old}", "{a_new}, not {a_old}")
 OBJECT: Wordings = {
     ORDER: (
         "replace the {old} with {a_new}",
@@ -45,7 +46,7 @@ OBJECT: Wordings = {
         "shows {a_new} instead of {a_old}",
         "shows {a_new}, not {a_old}",
     ),
-    PHRASE: ("{a_new}", "{a_new} instead", "{a_new} instead of {a_old}", "{a_new}, not {a_old}"),
+    PHRASE: THING,
 }
 BEING: Wordings = {
     ORDER: (
@@ -68,7 +69,7 @@ BEING: Wordings = {
         "has {a_new} in place of the {old}",
         "has no {old} but {a_new}",
     ),
-    PHRASE: ("{a_new}", "{a_new} instead", "{a_new} instead of {a_old}", "{a_new}, not {a_old}"),
+    PHRASE: THING,
 }
 PLACE: Wordings = {
     ORDER: (

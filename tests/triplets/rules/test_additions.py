@@ -45,14 +45,14 @@ def test_what_is_left_out(caption, read):
     """A dash: the caption is the reference of what is left."""
     found = [
         ("" if edit.is_reversed else "- ") + apply_edits(caption, [edit])
-        for edit in additions(caption, read(caption))
+        for edit in additions(read(caption))
     ]
     assert set(found) == set(SHORTER[caption])
 
 
 def change_of(read, caption, text, is_reversed=True):
     (found,) = {
-        e.change for e in additions(caption, read(caption))
+        e.change for e in additions(read(caption))
         if apply_edits(caption, [e]) == text and e.is_reversed == is_reversed
     }  # fmt: skip
     return found

@@ -105,8 +105,7 @@ def test_in_a_large_corpus_once_is_not_enough(swapped, monkeypatch):
 def test_weights_are_by_how_well_and_how_often(others, kinds, read, company_of):
     corpus = ["a red car"] * 3 + ["a blue car"] * 4 + ["a green car"] + ["a dog"] * others
     found = {
-        swap.edit.text: swap.weight
-        for swap in swaps("a red car", read("a red car"), kinds, company_of(corpus))
+        swap.edit.text: swap.weight for swap in swaps(read("a red car"), kinds, company_of(corpus))
     }
 
     def weight(seen):  # each with one of 8 cars
@@ -120,7 +119,7 @@ def test_what_a_change_says(kinds, read, company_of):
     corpus = ["two young dogs standing in a garden",
               "two old cats standing", "a dog sitting in a garden",
               "a dog standing in a forest", "an old dog standing in an orchard"]  # fmt: skip
-    found = swaps(caption, read(caption), kinds, company_of([caption, *corpus]))
+    found = swaps(read(caption), kinds, company_of([caption, *corpus]))
     changes = {
         (c.old, c.new, c.noun, c.is_plural, c.has_article, c.is_main, c.preposition): c.kind
         for c in (swap.edit.change for swap in found)
@@ -136,5 +135,5 @@ def test_what_a_change_says(kinds, read, company_of):
 def test_nothing_comes_of_a_corpus_that_says_nothing_else(kinds, read, company_of):
     caption = "a red car on a street"
     company = company_of([caption] * 3)
-    assert not list(swaps(caption, read(caption), kinds, company))
+    assert not list(swaps(read(caption), kinds, company))
     assert apply_edits(caption, []) == caption
