@@ -86,7 +86,7 @@ def determiner(sentence: Sequence[Token], place: int) -> str | None:
     """The article, possessive or number that belongs to the noun there; None where it has none,
     and the empty text where it begins the caption."""
     place -= 1
-    if place >= 0 and sentence[place].is_noun:  # "a square plate"
+    if place >= 0 and sentence[place].is_noun:  # "a lemon diamond"
         place -= 1
     while place >= 0 and (_may_modify(sentence[place]) or _is_unlisted_adjective(sentence, place)):
         if sentence[place].may_be(NUMBER):
