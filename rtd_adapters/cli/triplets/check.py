@@ -46,7 +46,7 @@ def check(
     quiet: bool,
     **settings: Any,
 ) -> None:
-    """Judge the triplets in FILE: good, doubtful or unfit (exit code 1), with reasons.
+    """Judge the triplets in FILE: good, uniform, doubtful or unfit (exit code 1), with reasons.
 
     Whether triplets make sense is judged on a random sample of 2,000, by what the references of
     FILE say together and how they use words.

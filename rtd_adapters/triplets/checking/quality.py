@@ -21,6 +21,7 @@ from rtd_adapters.triplets.checking.corpus import Corpus
 from rtd_adapters.triplets.checking.findings import Findings, findings
 from rtd_adapters.triplets.checking.flaws import Sieve, words
 from rtd_adapters.triplets.checking.sense import Sense
+from rtd_adapters.triplets.checking.variety import Variety, variety
 from rtd_adapters.triplets.columns import Columns, EmptyText, to_triplet
 from rtd_adapters.triplets.encoder import Embed
 from rtd_adapters.triplets.formats import Row, read_rows
@@ -92,6 +93,8 @@ class Measures:
     """Of the sample: targets farther from every other reference than 95 % of the references are."""
     sense: Findings = field(default_factory=Findings)
     """Of the sample: which triplets make no sense, and why."""
+    variety: Variety = field(default_factory=Variety)
+    """Of the sample: in how many ways its conditioning texts are worded."""
 
     @property
     def truncated(self) -> int:
@@ -148,6 +151,7 @@ def measure(
         _count_tokens(batch, tokenizer, measures)
         corpus.add(triplet.reference for triplet in batch)
     measures.sense = findings(measures.sample, Sense(corpus))
+    measures.variety = variety([triplet.conditioning for triplet in measures.sample])
     if embed and measures.sample:
         measures.similarities = similarities(measures.sample, embed)
         measures.far = far_share(measures.similarities)

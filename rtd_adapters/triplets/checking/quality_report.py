@@ -11,6 +11,7 @@ from typing import Any
 
 from rtd_adapters.triplets.checking.quality import Measures
 from rtd_adapters.triplets.checking.sense import FAULTS
+from rtd_adapters.triplets.checking.variety import commonest
 from rtd_adapters.triplets.checking.verdict import Verdict
 from rtd_adapters.triplets.records import Triplet
 
@@ -29,7 +30,7 @@ table{border-collapse:collapse;width:100%}
 td,th{padding:.35rem .6rem;border-bottom:1px solid #d8dee4;text-align:left;vertical-align:top}
 td.n{text-align:right;font-variant-numeric:tabular-nums}
 .word{padding:.1rem .6rem;border-radius:1rem;color:#fff}
-.good{background:#1a7f37}.doubtful{background:#9a6700}.unfit{background:#cf222e}
+.good{background:#1a7f37}.uniform{background:#0969da}.doubtful{background:#9a6700}.unfit{background:#cf222e}
 .charts{display:flex;flex-wrap:wrap;gap:1.5rem}figure{margin:0}figcaption{font-size:.85rem}
 svg rect{fill:#0969da}svg text{font-size:11px;fill:#57606a}
 """
@@ -59,6 +60,9 @@ def as_dict(measures: Measures, verdict: Verdict) -> dict[str, Any]:
         "distinct_words": len(measures.vocabulary),
         "edits": dict(measures.edits.most_common()),
         "conditioning_openings": dict(measures.openings.most_common(TOP)),
+        "worded_as_no_other_share": measures.variety.alone,
+        "words_per_conditioning": measures.variety.words,
+        "commonest_wordings": dict(measures.variety.commonest),
         "far_share": measures.far,
         "mean_cosine": {name: mean(values) for name, values in measures.similarities.items()},
     }
@@ -139,6 +143,13 @@ def _figures(measures: Measures) -> list[tuple[str, str]]:
         ]
         rows += [
             ("judged by", f"{sense.means}; {NO_TOWER if not measures.similarities else TOWER}")
+        ]
+    varied = measures.variety
+    if varied.texts:
+        rows += [
+            (f"worded as no other, of {varied.texts:,}", f"{varied.alone:.1%}"),
+            ("words of a conditioning text", f"mean {varied.words:.1f}"),
+            ("commonest wordings", commonest(varied)),
         ]
     rows += [
         (f"tokens, {name}", f"median {_median(lengths)}, longest {max(lengths)}")

@@ -22,9 +22,11 @@ from rtd_adapters.triplets.checking.sense import (
     UNGRAMMATICAL,
     UNNATURAL,
 )
+from rtd_adapters.triplets.checking.variety import COMPARED, commonest
 from rtd_adapters.triplets.records import Triplet
 
-GOOD, DOUBTFUL, UNFIT = "good", "doubtful", "unfit"
+GOOD, UNIFORM, DOUBTFUL, UNFIT = VERDICTS = ("good", "uniform", "doubtful", "unfit")
+"""From the best to the worst."""
 FEW = 1000
 TOLERATED = {
     REPEATED: 0.02,
@@ -65,6 +67,10 @@ UNFIT_SHARE = 0.2
 """Of targets equal to their reference: there the objective pulls a caption to itself."""
 CUT_SHARE = 0.02
 ENGLISH_SHARE = 0.5
+FEW_WORDINGS = 0.12
+"""Share of texts worded as no other, of `COMPARED`: rules have less, people more."""
+PEOPLES = {"FashionIQ": 0.20, "CIRR": 0.79}
+"""That share of what people wrote for two benchmarks, by examples/benchmarks/wordings.py."""
 CLOSE, FAR = 0.97, 0.2
 """Mean cosine of reference and target: nothing is changed, or nothing is kept."""
 
@@ -74,7 +80,7 @@ class Reason:
     """Something against the file."""
 
     verdict: str
-    """doubtful or unfit."""
+    """uniform, doubtful or unfit."""
     text: str
     examples: tuple[Triplet, ...] = ()
     """Triplets that show it."""
@@ -88,14 +94,14 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """good, doubtful (it trains, but look at the reasons) or unfit."""
-        verdicts = {reason.verdict for reason in self.reasons}
-        return UNFIT if UNFIT in verdicts else DOUBTFUL if verdicts else GOOD
+        """The worst of the reasons': good (there is none), uniform (each triplet may be good, but
+        all are alike), doubtful (it trains, but look at the reasons) or unfit."""
+        return max((reason.verdict for reason in self.reasons), key=VERDICTS.index, default=GOOD)
 
 
 def judge(measures: Measures) -> Verdict:
     """The verdict on a measured source."""
-    parts = (_form, _flaws, _sense, _texts, _similarity)
+    parts = (_form, _flaws, _sense, _texts, _similarity, _wordings)
     return Verdict(tuple(reason for part in parts for reason in part(measures)))
 
 
@@ -160,3 +166,18 @@ def _similarity(measures: Measures) -> list[Reason]:
             "than 95% of its references are."
         )
     return [Reason(DOUBTFUL, text) for text in texts]
+
+
+def _wordings(measures: Measures) -> list[Reason]:
+    varied = measures.variety
+    if varied.texts < COMPARED or varied.alone >= FEW_WORDINGS:
+        return []
+    return [
+        Reason(
+            UNIFORM,
+            f"All ask in few ways: {varied.alone:.0%} of the conditioning texts are built as no "
+            f"other is (of FashionIQ's {PEOPLES['FashionIQ']:.0%}, of CIRR's "
+            f"{PEOPLES['CIRR']:.0%}), the others mostly as {commonest(varied)}. Mix in triplets of "
+            "people or of a language model.",
+        )
+    ]
