@@ -172,8 +172,8 @@ def _summary(measures: Measures) -> str:
     """What a person would say first."""
     judged, sound = measures.sense.judged, measures.sense.sound
     return (
-        f"Of {judged:,} triplets drawn at random {sound / judged:.0%} make sense: a likely picture "
-        "in good English, of one attribute changed, as a person would ask for it."
+        f"Of {judged:,} triplets drawn at random {sound / judged:.0%} have no sign against them: a "
+        "likely picture in good English, one attribute changed, asked for as a person would."
     )
 
 

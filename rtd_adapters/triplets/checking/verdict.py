@@ -46,7 +46,7 @@ SENSELESS = {
     ),
     UNGRAMMATICAL: (0.1, 0.3, "{share} of the targets are worse English than their references."),
     MIXED: (
-        0.25,
+        0.4,
         0.6,
         "{share} of the changes do not keep to one attribute: what came is of another kind than "
         "what went, or too much changed.",

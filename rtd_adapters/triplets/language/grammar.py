@@ -98,7 +98,7 @@ def swap(caption: str, start: int, end: int, phrase: str) -> str:
     before, after = caption[:start], caption[end:]
     if caption.isupper():
         phrase = phrase.upper()
-    elif caption[start].isupper() and not caption[start:end].isupper():  # not "TV"
+    elif caption[start].isupper() and _opens_with_capital(caption, start, end):
         phrase = phrase[0].upper() + phrase[1:]
     match = AFTER_ARTICLE.search(before)
     if match:
@@ -109,6 +109,14 @@ def swap(caption: str, start: int, end: int, phrase: str) -> str:
             fitting = fitting.capitalize()
         before = before[: match.start()] + fitting + match[2]
     return before + phrase + after
+
+
+def _opens_with_capital(caption: str, start: int, end: int) -> bool:
+    """Whether what stands there is written so for its place, and not for a name or "TV"."""
+    if caption[start:end].isupper():
+        return False
+    before = caption[:start].split()
+    return not before or before[-1][0].isupper() or before[-1].endswith((".", "!", "?"))
 
 
 def _last_word(phrase: str) -> tuple[str, str]:

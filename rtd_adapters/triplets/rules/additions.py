@@ -26,6 +26,7 @@ TAIL = 7
 SHORTEST = 3
 """Words that a caption keeps."""
 CARRIED = frozenset({"with", "wearing"})
+CHILDREN = frozenset({"child", "children", "kid", "kids", "boy", "girl", "baby", "toddler"})
 SIDES = frozenset({"left", "right", "head", "back", "side", "top", "background"})
 
 
@@ -35,11 +36,19 @@ def additions(sentence: Sequence[Token]) -> Iterator[Edit]:
     for slot in by_place.values():
         if slot.reading.kind == "weather":  # "on a sunny day" is not to be shortened
             continue
+        if _goes_without_saying(sentence, slot):
+            continue
         if slot.place and _says_more(sentence[slot.place - 1]):  # "army green"
             continue
         if slot.reading.form == ADJECTIVE and slot.head is not None and slot.head > slot.place:
             yield _adjective(sentence, slot)
     yield from _tails(sentence)
+
+
+def _goes_without_saying(sentence: Sequence[Token], slot: Slot) -> bool:
+    """Whether nobody would ask for it: a young child, a little boy."""
+    is_child = slot.head is not None and sentence[slot.head].term in CHILDREN
+    return is_child and slot.reading.kind in ("age", "size")
 
 
 def _says_more(token: Token) -> bool:

@@ -32,7 +32,8 @@ BE = frozenset({"is", "are", "was", "were"})
 WHICH = frozenset({"that", "which", "who"})
 PLACES = frozenset({"town", "landscape", "room", "building", "ground", "water"})
 WHERE = frozenset({"in", "on", "at", "by", "near", "through", "across", "into", "along", "over"})
-
+STILL = WHERE - {"through", "across", "into", "along", "over"}
+"""Of them, where something may be without going there."""
 PEOPLE = frozenset({"people", "person", "someone", "couple", "crowd"})
 
 
@@ -88,7 +89,7 @@ def determiner(sentence: Sequence[Token], place: int) -> str | None:
     place -= 1
     if place >= 0 and sentence[place].is_noun:  # "a lemon diamond"
         place -= 1
-    while place >= 0 and (_may_modify(sentence[place]) or _is_unlisted_adjective(sentence, place)):
+    while place >= 0 and _comes_before_noun(sentence, place):
         if sentence[place].may_be(NUMBER):
             return sentence[place].text
         place -= 1
@@ -105,8 +106,10 @@ def wants_article(sentence: Sequence[Token], slot: Slot) -> bool:
         return False
     if slot.head is None:
         return slot.reading.form == COUNT
-    countable = token.may_be(COUNT)
-    return has_article(sentence, place) or (countable and bool(determiner(sentence, place)))
+    named = bool(determiner(sentence, place))
+    if has_article(sentence, place) or not token.readings:
+        return named
+    return token.may_be(COUNT) and (named or not token.may_be(MASS))
 
 
 def preposition(sentence: Sequence[Token], slot: Slot) -> str:
@@ -114,16 +117,19 @@ def preposition(sentence: Sequence[Token], slot: Slot) -> str:
     if slot.reading.kind not in PLACES:
         return ""
     before, _ = neighbours(sentence, slot.place)
-    return before[-1].text if before and before[-1].text in WHERE else ""
+    return before[-1].text if before and before[-1].text in STILL else ""
 
 
 def is_main(sentence: Sequence[Token], slot: Slot) -> bool:
     """Whether the slot's noun is the first that the caption names, so that it is about that one."""
     place = slot.place if slot.head is None else slot.head
-    return not any(
-        token.text in PEOPLE or (token.is_noun and not _may_modify(token))
-        for token in sentence[:place]
-    )
+    while place and _comes_before_noun(sentence, place - 1):
+        place -= 1
+    before = sentence[:place]
+    if any(token.text in PEOPLE or token.text in PREPOSITIONS - {"of"} for token in before):
+        return False
+    named = [n for n, token in enumerate(before) if token.is_content]
+    return all(sentence[n + 1].text == "of" for n in named)
 
 
 def is_many(noun: Token) -> bool:
@@ -216,7 +222,18 @@ def _actor_of(sentence: Sequence[Token], place: int) -> int | None:
     after = _at(sentence, place + 1)
     if actor < 0 or (after and (after.is_content or after.text in JOINTS)):
         return None
-    return actor if sentence[actor].is_noun or sentence[actor].text in PEOPLE else None
+    if not (sentence[actor].is_noun or sentence[actor].text in PEOPLE):
+        return None
+    return actor if _is_first_named(sentence, actor) else None
+
+
+def _is_first_named(sentence: Sequence[Token], noun: int) -> bool:
+    """Whether nothing stands before the noun that could do what is said: not the shirt of "a man
+    in a shirt sitting"."""
+    return not any(
+        (token.is_noun and not _may_modify(token)) or token.text in PEOPLE
+        for token in sentence[:noun]
+    )
 
 
 def _is_whole_noun(sentence: Sequence[Token], place: int) -> bool:
@@ -233,6 +250,11 @@ def _is_whole_noun(sentence: Sequence[Token], place: int) -> bool:
 
 def _may_modify(token: Token) -> bool:
     return token.may_be(ADJECTIVE, NUMBER)
+
+
+def _comes_before_noun(sentence: Sequence[Token], place: int) -> bool:
+    """Whether what stands between article and noun says more of the noun."""
+    return _may_modify(sentence[place]) or _is_unlisted_adjective(sentence, place)
 
 
 def _is_unlisted_adjective(sentence: Sequence[Token], place: int) -> bool:

@@ -34,7 +34,6 @@ OBJECT: Wordings = {
         "the {old} {is} replaced by {a_new}",
         "the {old} {is} gone and there {is} {a_new}",
         "there {is} {a_new} instead of {a_old}",
-        "there {is} no {old} but {a_new}",
         "the {old} {is} now {a_new}",
     ),
     PREDICATE: (
@@ -67,7 +66,6 @@ BEING: Wordings = {
         "shows {a_new} instead of {a_old}",
         "has {a_new} instead of {a_old}",
         "has {a_new} in place of the {old}",
-        "has no {old} but {a_new}",
     ),
     PHRASE: THING,
 }
@@ -75,7 +73,6 @@ PLACE: Wordings = {
     ORDER: (
         "change the {old} to {a_new}",
         "replace the {old} with {a_new}",
-        "remove the {old} and add {a_new}",
     ),
     CLAUSE: (
         "it is {at} {a_new}",
@@ -87,7 +84,6 @@ PLACE: Wordings = {
         "is {at} {a_new}",
         "is {at} {a_new} instead of {a_old}",
         "is {at} {a_new}, not {at} {a_old}",
-        "takes place {at} {a_new}",
         "has {a_new} instead of {a_old}",
     ),
     PHRASE: ("{at} {a_new}", "{at} {a_new} instead", "{at} {a_new} instead of {a_old}"),
@@ -181,7 +177,7 @@ SAID: Wordings = {
 SET: Wordings = {
     ORDER: ("set it {at} {a_new}",),
     CLAUSE: ("it is {at} {a_new}",),
-    PREDICATE: ("is {at} {a_new}", "takes place {at} {a_new}"),
+    PREDICATE: ("is {at} {a_new}",),
     PHRASE: ("{at} {a_new}",),
 }
 ABOUT = 0.8
@@ -254,9 +250,11 @@ def _forms(change: Change, mood: str, draw: random.Random) -> Sequence[str]:
     if mood != PREDICATE or not change.is_main:
         return forms
     about: Sequence[str] = ()
+    if change.is_plural:
+        return forms
     if change.form in (ADJECTIVE, ACTION, SIDE):
         about = ABOUT_QUALITY if change.old else ABOUT_QUALITY[:1]
-    elif change.form in NOUNS and change.new and not change.is_plural:
+    elif change.form in NOUNS and change.new and not change.preposition:
         about = ABOUT_OBJECT
     return about if about and draw.random() < ABOUT else forms
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import random
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import islice
 from pathlib import Path
 from statistics import mean
 
@@ -13,7 +15,8 @@ import pytest
 from rtd_adapters.triplets import Triplet, write_triplets
 from rtd_adapters.triplets.checking.quality import measure
 from rtd_adapters.triplets.checking.sense import FAULTS, IMPLAUSIBLE, MIXED, UNNATURAL, Sense
-from rtd_adapters.triplets.checking.verdict import DOUBTFUL, UNFIT, UNIFORM, judge
+from rtd_adapters.triplets.checking.verdict import DOUBTFUL, GOOD, UNFIT, UNIFORM, judge
+from rtd_adapters.triplets.rules.run import rule_triplets
 
 SCRIPT = Path(__file__).parents[3] / "examples" / "benchmarks" / "judgements.py"
 FLOORS = {
@@ -80,6 +83,22 @@ def test_triplets_of_the_old_rules_are_unfit_and_it_is_said_why(judged, corpus, 
     assert any("unlikely picture" in reason.text for reason in unfit)
     assert any("one attribute" in reason.text for reason in unfit)
     assert all(set(reason.examples) <= set(rows) and reason.examples for reason in unfit)
+
+
+def test_triplets_of_the_new_rules_are_uniform(judged, tmp_path):
+    few, path = tmp_path / "few.txt", tmp_path / "new.jsonl"
+    with lzma.open(judged.FOLDER / "captions.txt.xz", "rt", encoding="utf-8") as captions:
+        few.write_text("".join(islice(captions, 3000)), "utf-8")
+    assert rule_triplets(few, path).triplets > 1000
+    verdict = judge(measure(path))
+    assert verdict.word == UNIFORM, verdict.reasons
+    assert '"is ..."' in verdict.reasons[0].text
+
+
+def test_triplets_that_were_written_one_by_one_are_good(judged):
+    measures = measure(judged.FOLDER / "written.jsonl.xz")
+    assert measures.triplets == 1059
+    assert judge(measures).word == GOOD, judge(measures).reasons
 
 
 def test_half_nonsense_is_doubtful(tmp_path):

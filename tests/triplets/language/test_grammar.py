@@ -45,6 +45,9 @@ def test_articles():
         ("A RED BOX", "RED", "orange", "AN ORANGE BOX"),
         ("AN ORANGE BOX", "ORANGE", "red", "A RED BOX"),
         ("with a TV", "TV", "radio", "with a radio"),
+        ("a dog with a Frisbee", "Frisbee", "stick", "a dog with a stick"),
+        ("A Dog With A Frisbee", "Frisbee", "stick", "A Dog With A Stick"),
+        ("It runs. Dogs bark", "Dogs", "cats", "It runs. Cats bark"),
     ],
 )
 def test_a_swap_keeps_letters_and_fits_the_article(caption, old, new, expected):

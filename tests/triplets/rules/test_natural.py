@@ -45,9 +45,25 @@ def test_a_word_with_two_readings_is_left_out_once(read):
 def test_a_caption_that_begins_with_people_is_about_them(read):
     main = {
         caption: [is_main(read(caption), slot) for slot in slots(read(caption))]
-        for caption in ("people with a blanket", "a blanket")
+        for caption in ("people with a blanket", "a blanket", "zorps on a blanket", "group of men")
     }
-    assert main == {"people with a blanket": [False], "a blanket": [True]}
+    assert main == {
+        "people with a blanket": [False],
+        "a blanket": [True],
+        "zorps on a blanket": [False],
+        "group of men": [True],
+    }
+
+
+def test_a_thing_has_its_article_in_a_request_though_its_caption_leaves_it_out(read):
+    def wanted(caption):
+        sentence = read(caption)
+        (red,) = (slot for slot in slots(sentence) if sentence[slot.place].text == "red")
+        return wants_article(sentence, red)
+
+    assert wanted("a man in red hat")
+    assert not wanted("a man in red hats")
+    assert not wanted("a plate with red pizza")
 
 
 def test_the_article_of_a_noun_with_another_before_it_is_found(read):

@@ -85,8 +85,11 @@ def test_what_is_asked_for_is_the_difference(found):
     made = found("two dogs on grass", "three puppies on grass")
     assert "has three puppies" in made[0, 1]
     made = found(*APART["a place"])
-    assert "takes place in a field" in made[0, 1]
+    assert "is in a field" in made[0, 1]
     made = found("two red dogs on grass", "two brown dogs on grass")
+    assert "has brown dogs" in made[0, 1]
+    assert "is brown" not in made[0, 1]  # of several, a person would not say so
+    made = found("a red dog on grass", "a brown dog on grass")
     assert "is brown" in made[0, 1]
     assert all("brown" in text for text in made[0, 1])
     made = found(*APART["a side"])

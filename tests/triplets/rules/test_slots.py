@@ -32,6 +32,8 @@ CAPTIONS = {
     "a man is sitting on a bench": "man, sitting (man), bench",
     "a man sitting a while": "man, sitting (man)",
     "a man sitting quietly": "man",
+    "a man in a hat sitting on a bench": "man, hat, bench",  # the hat does not sit
+    "a man in a hat is sitting": "man, hat",
     "a man sitting and laughing": "man",
     "people standing on a beach": "standing (people), beach",
     "sitting on a bench": "bench",
