@@ -254,7 +254,7 @@ def _forms(change: Change, mood: str, draw: random.Random) -> Sequence[str]:
         return forms
     if change.form in (ADJECTIVE, ACTION, SIDE):
         about = ABOUT_QUALITY if change.old else ABOUT_QUALITY[:1]
-    elif change.form in NOUNS and change.new and not change.preposition:
+    elif change.form in NOUNS and change.new:
         about = ABOUT_OBJECT
     return about if about and draw.random() < ABOUT else forms
 

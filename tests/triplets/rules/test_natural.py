@@ -8,7 +8,7 @@ from rtd_adapters.triplets.rules import swaps as swaps_module
 from rtd_adapters.triplets.rules.additions import additions
 from rtd_adapters.triplets.rules.changes import Change, apply_edits
 from rtd_adapters.triplets.rules.numbers import counts
-from rtd_adapters.triplets.rules.slots import is_main, slots, wants_article
+from rtd_adapters.triplets.rules.slots import is_main, preposition, slots, wants_article
 from tests.triplets.rules.test_wordings import every
 
 HORSES = ["a horse galloping"] * 10 + ["a cow near a box"] * 3 + ["a cup"] * 100
@@ -45,14 +45,33 @@ def test_a_word_with_two_readings_is_left_out_once(read):
 def test_a_caption_that_begins_with_people_is_about_them(read):
     main = {
         caption: [is_main(read(caption), slot) for slot in slots(read(caption))]
-        for caption in ("people with a blanket", "a blanket", "zorps on a blanket", "group of men")
+        for caption in (
+            "people with a blanket",
+            "a blanket",
+            "zorps on a blanket",
+            "a zorp is cast upon a blanket",
+            "a zorpy blanket",
+            "group of men",
+        )
     }
     assert main == {
         "people with a blanket": [False],
         "a blanket": [True],
         "zorps on a blanket": [False],
+        "a zorp is cast upon a blanket": [False],
+        "a zorpy blanket": [True],
         "group of men": [True],
     }
+
+
+def test_where_something_goes_is_not_where_it_is(read):
+    def said(caption):
+        sentence = read(caption)
+        (street,) = (slot for slot in slots(sentence) if sentence[slot.place].text == "street")
+        return preposition(sentence, street)
+
+    assert said("a dog on a street") == "on"
+    assert said("a dog across a street") == ""
 
 
 def test_a_thing_has_its_article_in_a_request_though_its_caption_leaves_it_out(read):
@@ -62,6 +81,7 @@ def test_a_thing_has_its_article_in_a_request_though_its_caption_leaves_it_out(r
         return wants_article(sentence, red)
 
     assert wanted("a man in red hat")
+    assert wanted("a man sees the red surface")
     assert not wanted("a man in red hats")
     assert not wanted("a plate with red pizza")
 
