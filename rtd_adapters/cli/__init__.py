@@ -39,6 +39,8 @@ COMMANDS = {
     "report": "rtd_adapters.cli.report:report",
     "reproduce": "rtd_adapters.cli.reproduce:reproduce",
     "run": "rtd_adapters.cli.run:run",
+    "search": "rtd_adapters.cli.search:search",
+    "serve": "rtd_adapters.cli.serve:serve",
     "sweep": "rtd_adapters.cli.sweep:sweep",
     "triplets": "rtd_adapters.cli.triplets:triplets",
 }
