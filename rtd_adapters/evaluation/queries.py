@@ -62,11 +62,7 @@ def embed_composed(
         TripletError: a text is so long that its prompt loses the placeholder.
     """
     require_preprocessing(preprocess)
-    if len(pictures) != len(texts):
-        raise UsageError(
-            f"{len(pictures)} reference pictures and {len(texts)} texts make no queries. "
-            "Pass one text for each picture."
-        )
+    require_pairs(len(pictures), len(texts))
     embedder, encoder = QueryEmbedder(method, projection), tower or backbone.tower
     queries = [EvalQuery(str(row), str(row), (text,), ()) for row, text in enumerate(texts)]
     embeddings: list[Tensor] = []
@@ -80,6 +76,19 @@ def embed_composed(
             vectors = picture_embeddings(backbone, shown, preprocess)
         embeddings.append(embedder.embed(encoder, queries[rows], vectors, states))
     return torch.cat(embeddings) if embeddings else torch.empty(0, backbone.shape.embed_dim)
+
+
+def require_pairs(pictures: int, texts: int) -> None:
+    """Refuse queries that lack a side.
+
+    Raises:
+        UsageError: there are not as many texts as pictures.
+    """
+    if pictures != texts:
+        raise UsageError(
+            f"{pictures} reference pictures and {texts} texts make no queries. "
+            "Pass one text for each picture."
+        )
 
 
 @torch.no_grad()

@@ -1,0 +1,1 @@
+"""Composed search in one's own pictures."""
