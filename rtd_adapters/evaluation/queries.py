@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rtd_adapters.clip.backbones import Backbone
-from rtd_adapters.clip.text import TextTower
+from rtd_adapters.clip.text import TextTower, Tokenizer
 from rtd_adapters.errors import EvaluationError, UsageError
 from rtd_adapters.evaluation.benchmark import EvalQuery
 from rtd_adapters.evaluation.pictures import (
@@ -92,15 +92,14 @@ def require_pairs(pictures: int, texts: int) -> None:
 
 
 @torch.no_grad()
-def embed_plain(method: Method, tower: TextTower, queries: Sequence[EvalQuery]) -> Tensor:
+def embed_plain(tower: TextTower, tokenizer: Tokenizer, queries: Sequence[EvalQuery]) -> Tensor:
     """[Q, embed_dim] unit embeddings of plain captions, word for word: no prompt, no picture.
 
     Args:
-        method: whose tokenizer reads them; nothing else of it counts.
         tower: base or patched.
+        tokenizer: reads them: a method's, or the tower's own.
         queries: with the same number of texts each, whose unit embeddings are averaged.
     """
-    tokenizer = method.tokenizer(tower)
     orders = zip(*(query.texts for query in queries), strict=True)
     return mean_of_units(
         [embed_composition(tower, tokenizer, Composition.of(texts)) for texts in orders]

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rtd_adapters.clip.backbones import DEFAULT, Backbone, load_backbone
+from rtd_adapters.clip.image_fingerprint import image_fingerprint
 from rtd_adapters.clip.text import TextTower
 from rtd_adapters.compute.devices import require_device, usual_device
 from rtd_adapters.errors import EvaluationError, UsageError, require_number
@@ -52,8 +53,8 @@ class CompositionEncoder:
     (`image.load()`), for PIL reads it when it is first looked at.
 
     Args:
-        method: composes queries.
-        projection: the method's, as `load_projection` gives it.
+        method: composes queries. None for pictures and plain texts alone.
+        projection: the method's, as `load_projection` gives it; None without a method.
         backbone: with its image tower, on the device where the projection is too.
         patch: None where there is the base encoder alone.
         strength: of the patch: 0 is the base encoder, 1 the patched one. Without a patch it is 0.
@@ -68,8 +69,8 @@ class CompositionEncoder:
 
     def __init__(
         self,
-        method: Method,
-        projection: nn.Module,
+        method: Method | None,
+        projection: nn.Module | None,
         backbone: Backbone,
         patch: TextEncoderPatch | None = None,
         *,
@@ -92,7 +93,7 @@ class CompositionEncoder:
     @classmethod
     def load(
         cls,
-        method: str,
+        method: str | None,
         *,
         backbone: str = DEFAULT,
         pretrained: str | None = None,
@@ -108,9 +109,10 @@ class CompositionEncoder:
         """An encoder of what these names and files mean, cheapest checks first.
 
         Args:
-            method: name of an installed method.
+            method: name of an installed method; None for pictures and plain texts alone.
             backbone, pretrained: as in `load_backbone`.
-            projection: its file; the one that the backbone brings where it is None.
+            projection: its file; the one that the backbone brings where it is None. Without a
+                method it is not opened.
             patch: a patch or its file.
             strength, precision, text_precision, preprocess: as for the class.
             device: cpu, cuda or mps; the GPU by default, where there is one.
@@ -121,15 +123,15 @@ class CompositionEncoder:
         """
         _require_choices(precision, text_precision, preprocess)
         require_device(device)
-        asked = get_method(method).configured(method_options)
+        asked = None if method is None else get_method(method).configured(method_options)
         loaded = TextEncoderPatch.load(patch) if isinstance(patch, (str, Path)) else patch
         clip = load_backbone(backbone, pretrained)
         clip.images()  # an encoder looks at pictures
-        module, _ = load_projection(asked, clip, projection)
         where = usual_device(device)
+        module = None if asked is None else load_projection(asked, clip, projection)[0].to(where)
         return cls(
             asked,
-            module.to(where),
+            module,
             clip.to(where),
             loaded,
             strength=strength,
@@ -159,6 +161,12 @@ class CompositionEncoder:
     def embed_dim(self) -> int:
         """Length of its vectors."""
         return self.backbone.shape.embed_dim
+
+    @property
+    def image_fingerprint(self) -> str:
+        """What tells whether pictures were embedded by the same image tower."""
+        with self._turn:
+            return image_fingerprint(self._eyes.model)
 
     @property
     def tower(self) -> TextTower:
@@ -219,11 +227,12 @@ class CompositionEncoder:
             UsageError: they are no list of texts.
         """
         _require_texts(texts)
-        rows = []
+        base, rows = self._towers.base, []
+        tokenizer = base.tokenizer() if self.method is None else self.method.tokenizer(base)
         for part in _parts(len(texts), batch_size):
-            asked = _queries(texts[part])
             with self._turn, autocast(self.device, self.text_precision):
-                rows.append(self._finite(embed_plain(self.method, self._towers.base, asked)))
+                found = embed_plain(base, tokenizer, _queries(texts[part]))
+                rows.append(self._finite(found))
         return self._result(rows, convert_to_tensor)
 
     @torch.no_grad()
@@ -247,17 +256,16 @@ class CompositionEncoder:
             convert_to_tensor: as in `encode_images`.
 
         Raises:
-            UsageError: there are not as many texts as pictures, or what was seen lacks states that
-                the method reads, or was normalised.
+            UsageError: there is no method, there are not as many texts as pictures, or what was
+                seen lacks states that the method reads, or was normalised.
             TripletError: a text is so long that its prompt loses the placeholder.
             EvaluationError: an embedding is not finite, or memory does not do.
         """
         _require_texts(texts)
         require_pairs(len(images), len(texts))
+        tower, embedder, rows = self.tower, QueryEmbedder(*self._composing()), []
         if isinstance(images, Seen):
-            self._require_as_seen(images)
-        tower, embedder = self.tower, QueryEmbedder(self.method, self.projection)
-        rows = []
+            self._require_as_seen(embedder.method, images)
         for part in _parts(len(texts), batch_size):
             shown = images.part(part) if isinstance(images, Seen) else self._seen(images[part])
             asked = _queries(texts[part])
@@ -278,26 +286,37 @@ class CompositionEncoder:
                 as many attributes as it finds). Without them, the prompt as the method declares it.
         """
         _require_texts(texts)
-        tokenizer = self.method.tokenizer(self._towers.base)
+        method, projection = self._composing()
+        tokenizer = method.tokenizer(self._towers.base)
         cleaned = [tokenizer.clean(text) for text in texts]
         if images is None:
-            return [self.method.composed_prompt.format(text=text) for text in cleaned]
+            return [method.composed_prompt.format(text=text) for text in cleaned]
         require_pairs(len(images), len(texts))
         seen = images if isinstance(images, Seen) else self.see(images)
+        self._require_as_seen(method, seen)
         states = None if seen.states is None else seen.states.to(self.device)
         with self._turn:
             reference = Reference.of_pictures(
                 seen.embedding.to(self.device), self.tower, tokenizer, states
             )
-            asked = self.method.composed(self.projection, reference, cleaned)
+            asked = method.composed(projection, reference, cleaned)
         return [
             " + ".join(dict.fromkeys(row))
             for row in zip(*(query.prompts for query in asked.queries), strict=True)
         ]
 
+    def _composing(self) -> tuple[Method, nn.Module]:
+        """What composes queries."""
+        if self.method is None or self.projection is None:
+            raise UsageError(
+                "this encoder has no method, so it composes no queries. Load it with one (rtd "
+                "methods lists them)."
+            )
+        return self.method, self.projection
+
     def _seen(self, images: Sequence[Image]) -> Seen:
         """One batch, on the device; with states where the method reads them."""
-        if not self.method.needs_states:
+        if self.method is None or not self.method.needs_states:
             return Seen(self._embeddings(images))
         pixels = self._pixels(images)
         with self._turn:
@@ -314,16 +333,16 @@ class CompositionEncoder:
         """[B, 3, H, W]; many threads may prepare pictures while one computes."""
         return torch.stack([self._transform(_in_rgb(image)) for image in images])
 
-    def _require_as_seen(self, seen: Seen) -> None:
+    def _require_as_seen(self, method: Method, seen: Seen) -> None:
         """Refuse kept embeddings that make other queries than the pictures would."""
-        if self.method.needs_states and seen.states is None:
+        if method.needs_states and seen.states is None:
             raise UsageError(
-                f"{self.method.name} reads an image tower's states, which kept embeddings lack. "
+                f"{method.name} reads an image tower's states, which kept embeddings lack. "
                 "Pass the pictures, or what see() gives of them."
             )
         if seen.units and not self._sees_units:
             raise UsageError(
-                f"these embeddings are normalised, and {self.method.name} reads them as "
+                f"these embeddings are normalised, and {method.name} reads them as "
                 f"{self.backbone.label} gives them. Keep what see() gives, beside what is searched."
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -276,6 +277,47 @@ def test_what_cannot_be(encoder, backbone, pictures, patch):
     with pytest.raises(PatchError, match="trained for"):
         CompositionEncoder.load("searle", patch=other, device="cpu")
     assert CompositionEncoder.load("searle", device="cpu").strength == 0
+
+
+def test_without_a_method(encoder, pictures):
+    plain = CompositionEncoder.load(None, device="cpu")
+    assert np.array_equal(plain.encode_texts(TEXTS), encoder.encode_texts(TEXTS))
+    assert np.array_equal(plain.encode_images(pictures), encoder.encode_images(pictures))
+    for asked in (lambda: plain.encode_composed(pictures, TEXTS), lambda: plain.prompts(TEXTS)):
+        with pytest.raises(UsageError, match="has no method, so it composes no queries"):
+            asked()
+
+
+def test_the_image_tower_is_known_by_its_fingerprint(encoder):
+    from rtd_adapters.clip.image_fingerprint import image_fingerprint
+
+    assert encoder.at(0.5).image_fingerprint == image_fingerprint(encoder.backbone.model)
+    other = CompositionEncoder.load("searle", backbone="demo-resnet", device="cpu")
+    assert other.image_fingerprint != encoder.image_fingerprint
+
+
+def test_one_computes_at_a_time(encoder, pictures, monkeypatch):
+    """Tokenizers of other libraries may not be shared by threads that do not take turns."""
+    tower, at_once, most = encoder.backbone.tower, 0, []
+    plain = tower.forward
+
+    def watched(*args):
+        nonlocal at_once
+        at_once += 1
+        most.append(at_once)
+        time.sleep(0.01)
+        at_once -= 1
+        return plain(*args)
+
+    monkeypatch.setattr(tower, "forward", watched)
+    base = encoder.at(0)
+    asks = [base.encode_texts, lambda texts: base.encode_composed(pictures, texts)] * 4
+    threads = [threading.Thread(target=ask, args=(TEXTS,)) for ask in asks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(most) == 8 and max(most) == 1
 
 
 def test_other_preprocessing(encoder, patch):
