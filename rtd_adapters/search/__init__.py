@@ -1,1 +1,1 @@
-"""Composed search in one's own pictures: an index of them, and what asks it."""
+"""One's own pictures, searched: an index of them, the encoder of queries, and a local page."""
