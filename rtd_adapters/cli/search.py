@@ -54,9 +54,8 @@ def search(as_json: bool, quiet: bool, **given: Any) -> None:
     \b
     Examples:
       rtd search demo --text "two red stars"
-      rtd search photos.index --image dress.jpg --text "is sleeveless" --patch weights.safetensors \\
-          --projection SEARLE_ViT-L14.pt
-      rtd search demo --entry 0001.png --text "is blue" --patch weights.safetensors --compare
+      rtd search photos.index --image dress.jpg --text "is sleeveless" --patch weights.safetensors
+      rtd search demo --entry 7 --text "is blue" --patch weights.safetensors --compare
     """
     from rtd_adapters.jobs.search import SearchJob, run_search
 

@@ -57,4 +57,4 @@ def serve(quiet: bool, **given: Any) -> None:
         if not quiet:
             echo(line, err=True)
 
-    run_serve(job, say)
+    run_serve(job, say, echo)

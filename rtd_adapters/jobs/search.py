@@ -10,7 +10,7 @@ from rtd_adapters.clip.sources import backbone_source
 from rtd_adapters.errors import UsageError
 from rtd_adapters.evaluation.benchmark import image_at
 from rtd_adapters.io.atomic import require_writable
-from rtd_adapters.jobs.index import builtin_index
+from rtd_adapters.jobs.index import IndexJob, index_place, run_index
 from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.patch import TextEncoderPatch
 from rtd_adapters.search.columns import (
@@ -24,6 +24,8 @@ from rtd_adapters.search.columns import (
 )
 from rtd_adapters.search.encoder import CompositionEncoder
 from rtd_adapters.search.index import Index
+from rtd_adapters.search.index.card import has_card
+from rtd_adapters.search.index.pictures import GalleryPictures
 from rtd_adapters.search.questions import Answer, Question, Searcher
 from rtd_adapters.search.sheet import write_sheet
 
@@ -112,7 +114,7 @@ def load_searcher(inputs: SearchInputs, say: Say = silent) -> Searcher:
         RtdError: one is missing, damaged, or does not fit the other.
     """
     inputs = replace(inputs, method=inputs.method or _method_of(inputs.patch))
-    index = Index.open(builtin_index(inputs.index, say) or inputs.index)
+    index = open_index(inputs.index, say)
     name = inputs.backbone or index.card.backbone
     own = inputs.backbone is None
     pretrained = inputs.pretrained or (index.card.pretrained if own else None)
@@ -130,6 +132,30 @@ def load_searcher(inputs: SearchInputs, say: Say = silent) -> Searcher:
         method_options=inputs.method_options,
     )
     return Searcher(index, encoder)
+
+
+def open_index(name: str, say: Say = silent) -> Index:
+    """An index by its folder, or the built-in world's, which is made where it is not whole.
+
+    Raises:
+        FileError: there is none, or it is damaged.
+        RtdError: the built-in world's cannot be made.
+    """
+    if has_card(Path(name)):
+        return Index.open(name)
+    try:
+        place = index_place(name)
+    except UsageError:  # no benchmark's name, and so a folder
+        return Index.open(name)
+    if not has_card(place) or Index.open(place).card.count < _gallery_size(name):
+        say(f"indexing the pictures of {name}, once")
+        run_index(IndexJob(name), say)
+    return Index.open(place)
+
+
+def _gallery_size(name: str) -> int:
+    """Pictures of a benchmark; a run that was killed has indexed fewer."""
+    return len(GalleryPictures(name).listing().states)
 
 
 def _method_of(patch: Path | None) -> str | None:

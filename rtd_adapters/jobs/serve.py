@@ -27,12 +27,13 @@ class ServeJob:
     """Names that the server may be called by, beside addresses and localhost."""
 
 
-def run_serve(job: ServeJob, say: Say = silent) -> None:
+def run_serve(job: ServeJob, say: Say = silent, ready: Say = silent) -> None:
     """Serve the page and its API until Ctrl-C.
 
     Args:
         job: what to do.
-        say: told where the page is, once it is.
+        say: told in a line what happens next.
+        ready: told in a line where the page is, once it is.
 
     Raises:
         UsageError: the libraries are not installed, the port is taken, or a strength is none.
@@ -57,7 +58,7 @@ def run_serve(job: ServeJob, say: Say = silent) -> None:
             serve(
                 guarded_app(app, (*job.allow_hosts, job.host)),
                 own,
-                lambda: say(f"{address_of(own)} shows {_described(searcher)}. Ctrl-C ends it."),
+                lambda: ready(f"{address_of(own)} shows {_described(searcher)}. Ctrl-C ends it."),
             )
         except KeyboardInterrupt:  # how a server is ended
             say("ended")
@@ -68,7 +69,7 @@ def page_note(inputs: SearchInputs, searcher: Searcher) -> str:
     encoder = searcher.encoder
     if encoder.method is None:
         return (
-            "No method is loaded, so pictures and texts are searched apart. Start with --method "
+            "No method is loaded, so pictures and texts are searched apart. Start with `--method` "
             "to ask with both."
         )
     if encoder.patch is None:
@@ -76,8 +77,8 @@ def page_note(inputs: SearchInputs, searcher: Searcher) -> str:
         learn = "" if backbone == "demo" else f" --backbone {backbone} ..."
         return (
             "No patch is loaded, so there is nothing to compare the base encoder with. Learn one: "
-            f"rtd patch --method {name}{learn} --out weights.safetensors. Then start again: "
-            f"rtd serve {inputs.index} --patch weights.safetensors"
+            f"`rtd patch --method {name}{learn} --out weights.safetensors`. Then start again: "
+            f"`rtd serve {inputs.index} --patch weights.safetensors`"
         )
     return ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rtd_adapters.clip.text import require_strength
 from rtd_adapters.errors import UsageError
@@ -27,7 +27,7 @@ class Column:
     """What it is, in a line."""
     strength: float = 0.0
     """Of the patch in the text tower; 0 is the base tower."""
-    way: Way = COMPOSED
+    way: Way = field(default=COMPOSED, hash=False)
 
 
 BASE_COLUMN = Column(BASE, "by the base text tower")

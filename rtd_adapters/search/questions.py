@@ -14,8 +14,9 @@ import torch.nn.functional as F
 
 from rtd_adapters.errors import BackboneError, RtdError, TripletError, UsageError
 from rtd_adapters.search.columns import BASE_COLUMN, Column
-from rtd_adapters.search.encoder import CompositionEncoder, Seen
+from rtd_adapters.search.encoder import CompositionEncoder
 from rtd_adapters.search.index import Hit, Index, IndexCard, UnknownEntryError
+from rtd_adapters.search.seen import Seen
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -143,7 +144,7 @@ class Searcher:
         return [
             Answer(
                 question.kind,
-                self._prompt(question),
+                self._prompt(question, seen.get(row)),
                 tuple(Found(c, _shown(hits[row, c], question)) for c in asked[row]),
                 seen.get(row),
                 seconds,
@@ -198,10 +199,10 @@ class Searcher:
             vectors |= zip(((row, column) for row in rows), np.asarray(units), strict=True)
         return vectors
 
-    def _prompt(self, question: Question) -> str:
+    def _prompt(self, question: Question, seen: Seen | None) -> str:
         if question.kind != COMPOSED:
             return question.text
-        return self.encoder.prompts([question.text])[0]
+        return self.encoder.prompts([question.text], seen)[0]
 
 
 def require_same_eyes(card: IndexCard, encoder: CompositionEncoder) -> None:
@@ -212,9 +213,8 @@ def require_same_eyes(card: IndexCard, encoder: CompositionEncoder) -> None:
     """
     if card.image_fingerprint == encoder.image_fingerprint:
         return
-    saw = f"{card.backbone}/{card.pretrained}" if card.pretrained else card.backbone
     raise BackboneError(
-        f"the index of {card.source} holds pictures as {saw} sees them (image tower "
+        f"the index of {card.source} holds pictures as {card.label} sees them (image tower "
         f"{card.image_fingerprint[:12]}), and {encoder.backbone.label} is loaded (image tower "
         f"{encoder.image_fingerprint[:12]}). Load the index's own with --backbone and "
         "--pretrained, or index the pictures again with this one."
@@ -223,11 +223,7 @@ def require_same_eyes(card: IndexCard, encoder: CompositionEncoder) -> None:
 
 def single_rows(seen: Seen) -> list[Seen]:
     """Each picture by itself."""
-    states = seen.states
-    return [
-        Seen(seen.embedding[row : row + 1], None if states is None else states[row : row + 1])
-        for row in range(len(seen.embedding))
-    ]
+    return [seen.part(slice(row, row + 1)) for row in range(len(seen))]
 
 
 def joined(rows: Sequence[Seen]) -> Seen:

@@ -34,7 +34,9 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         )[0]
         own = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise UsageError(f"--host {host}: {error.strerror}. Name an address of this machine.") from error
+        raise UsageError(
+            f"--host {host}: {error.strerror}. Name an address of this machine."
+        ) from error
     try:
         own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         own.bind(address)

@@ -1,4 +1,4 @@
-"""Pictures from outside: bounded in bytes, pixels and shape before anything of them is decoded."""
+"""Pictures from outside: bounded before they are decoded, and remembered once they were seen."""
 
 from __future__ import annotations
 
@@ -8,19 +8,14 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from rtd_adapters.errors import RtdError
-from rtd_adapters.search.encoder import Seen
+from rtd_adapters.errors import FileError, RtdError
+from rtd_adapters.search.index.opening import opened
+from rtd_adapters.search.seen import Seen
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 MOST_BYTES = 32 << 20
-MOST_PIXELS = 64_000_000
-MOST_RATIO = 50
-"""Of the longer side to the shorter one. Image transforms scale by the shorter side: a line of
-60,000 pixels would become three thousand million."""
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-"""What is decoded; every decoder more is one more to attack."""
 REMEMBERED = 64
 """Pictures whose embeddings are remembered."""
 
@@ -30,38 +25,15 @@ class UploadError(RtdError):
 
 
 def decoded(data: bytes) -> Image:
-    """A picture in RGB; of an animation, the first frame.
+    """A picture in RGB, upright; of an animation, the first frame.
 
     Raises:
         UploadError: it is too large, too narrow, or no picture.
     """
-    from PIL import Image as images
-
     try:
-        with images.open(io.BytesIO(data), formats=FORMATS) as picture:
-            _require_moderate(*picture.size)
-            return picture.convert("RGB")
-    except UploadError:
-        raise
-    except images.DecompressionBombError as error:
-        raise UploadError(f"the picture has more than {MOST_PIXELS:,} pixels.") from error
-    except Exception as error:  # decoders raise whatever broken files make them stumble over
-        raise UploadError(
-            f"what was sent is no picture that can be read. Send one of {', '.join(FORMATS)}."
-        ) from error
-
-
-def _require_moderate(width: int, height: int) -> None:
-    if width * height > MOST_PIXELS:
-        raise UploadError(
-            f"the picture has {width} x {height} pixels, more than {MOST_PIXELS:,}. Make it "
-            "smaller; no image tower looks at so many."
-        )
-    if max(width, height) > MOST_RATIO * min(width, height):
-        raise UploadError(
-            f"the picture is {width} x {height}: one side is more than {MOST_RATIO} times the "
-            "other. Cut out what is to be searched for."
-        )
+        return opened(io.BytesIO(data), "what was sent")
+    except FileError as error:
+        raise UploadError(f"{error} Send a JPEG, PNG or WebP of moderate size.") from error
 
 
 class Remembered:
