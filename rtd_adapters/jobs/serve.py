@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from rtd_adapters.clip.text import require_strength
@@ -54,14 +55,13 @@ def run_serve(job: ServeJob, say: Say = silent, ready: Say = silent) -> None:
         app = build_app(searcher, strength=job.strength, note=note)
         if note:
             say(note)
-        try:
+        with suppress(KeyboardInterrupt):  # how a server is ended
             serve(
                 guarded_app(app, (*job.allow_hosts, job.host)),
                 own,
                 lambda: ready(f"{address_of(own)} shows {_described(searcher)}. Ctrl-C ends it."),
             )
-        except KeyboardInterrupt:  # how a server is ended
-            say("ended")
+        say("ended")
 
 
 def page_note(inputs: SearchInputs, searcher: Searcher) -> str:

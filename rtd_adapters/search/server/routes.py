@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
 from starlette.concurrency import run_in_threadpool
@@ -27,12 +27,15 @@ from rtd_adapters.search.server.uploads import MOST_BYTES, decoded, key_of
 MOST_RESULTS, MOST_TEXT, MOST_ID, MOST_COLUMNS = 200, 1_000, 4_096, 8
 MOST_ENTRIES = 500
 KEEP = "private, max-age=300"
-PROBLEMS = {
+PROBLEMS: dict[int | str, dict[str, Any]] = {
     404: {"model": Problem, "description": "No such picture in the index."},
     422: {"model": Problem, "description": "The request cannot be answered as it stands."},
     503: {"model": Problem, "description": "Too much is asked, or the store does not answer."},
 }
-UPLOAD_PROBLEMS = {**PROBLEMS, 413: {"model": Problem, "description": "Too many bytes."}}
+UPLOAD_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    **PROBLEMS,
+    413: {"model": Problem, "description": "Too many bytes."},
+}
 api = APIRouter(prefix="/api")
 
 Id = Annotated[str, Query(max_length=MOST_ID, description="Of a picture in the index.")]

@@ -58,9 +58,9 @@ function emptyItem(id, follow) {
   const button = make(
     "button",
     { type: "button", className: "hit", draggable: true },
-    make("span", { className: "frame" }, image),
+    image,
     make("span", { className: "line" }, make("b"), make("span")),
-    make("span", { className: "name", textContent: id, title: id }),
+    make("span", { className: "line" }, make("span"), make("span", { className: "name", textContent: id, title: id })),
   );
   button.addEventListener("click", () => follow(id));
   button.addEventListener("dragstart", (event) => event.dataTransfer.setData("text/x-rtd-entry", id));
@@ -71,16 +71,17 @@ function emptyItem(id, follow) {
 
 function label(item, hit, place, ranks, title) {
   const button = item.firstChild;
-  const [rank, score] = button.querySelector(".line").children;
+  const [first, second] = button.querySelectorAll(".line");
+  const [rank, change] = first.children;
+  const [score] = second.children;
   const scored = hit.score !== undefined;
+  first.hidden = score.hidden = !scored;
   rank.textContent = scored ? place + 1 : "";
   score.textContent = scored ? hit.score.toFixed(3) : "";
-  button.querySelector(".moved")?.remove();
   const [sign, words] = ranks ? moved(ranks.get(hit.id), place) : ["", ""];
-  if (sign) {
-    const classes = words.startsWith("down") ? "moved down" : "moved";
-    button.querySelector(".frame").append(make("span", { className: classes, textContent: sign }));
-  }
+  change.textContent = sign;
+  change.hidden = !sign;
+  change.className = words.startsWith("down") ? "moved down" : "moved";
   const parts = scored ? [`${title}, place ${place + 1}`, `score ${hit.score.toFixed(3)}`, words] : [];
   button.setAttribute("aria-label", [hit.id, ...parts, "make it the reference"].filter(Boolean).join(", "));
 }
