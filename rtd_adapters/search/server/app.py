@@ -107,6 +107,7 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
     headers: dict[str, str] = {}
     if isinstance(error, HTTPException):
         status, words = error.status_code, _worded(error)
+        headers.update(error.headers or {})
     elif isinstance(error, RequestValidationError):
         status, words = 422, _first(error)
     else:

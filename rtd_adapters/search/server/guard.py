@@ -34,6 +34,8 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+CLOSING = {"Connection": "close"}
+"""With what is refused, so that nobody goes on sending it."""
 OWN_SITES = ("same-origin", "none")
 """Of Sec-Fetch-Site: the page itself, and what the user typed."""
 
@@ -65,7 +67,7 @@ class Guard:
         headers = Headers(scope=scope)
         if refusal := self._refusal(scope, headers):
             status, words = refusal
-            await JSONResponse({"error": words}, status)(scope, receive, sending)
+            await JSONResponse({"error": words}, status, CLOSING)(scope, receive, sending)
             return
         await self.app(scope, self._bounded(receive), sending)
 
@@ -101,7 +103,7 @@ class Guard:
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > self.most_bytes:
-                raise HTTPException(413, self._too_large())
+                raise HTTPException(413, self._too_large(), CLOSING)
             return message
 
         return receiving

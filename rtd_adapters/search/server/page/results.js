@@ -127,7 +127,10 @@ export function walk(root) {
   root.addEventListener("focusin", (event) => {
     const hit = event.target.closest(".hit");
     if (hit) rove(hit.closest(".hits"), hit);
+    mark(hit);
   });
+  root.addEventListener("pointerover", (event) => mark(event.target.closest(".hit")));
+  root.addEventListener("pointerleave", () => mark(null));
   root.addEventListener("keydown", (event) => {
     const hit = event.target.closest(".hit");
     if (!hit || event.altKey || event.ctrlKey || event.metaKey) return;
@@ -138,6 +141,12 @@ export function walk(root) {
     event.preventDefault();
     next.focus();
   });
+
+  /** Show where else the same picture stands. */
+  function mark(hit) {
+    const id = hit?.parentElement.dataset.id;
+    for (const item of root.querySelectorAll("li")) item.classList.toggle("same", item.dataset.id === id);
+  }
 
   function nearest(hit, [across, down]) {
     const here = middle(hit);
