@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
@@ -21,7 +22,7 @@ from rtd_adapters.search.server.batching import Batcher, BusyError
 from rtd_adapters.search.server.guard import Guard
 from rtd_adapters.search.server.routes import api
 from rtd_adapters.search.server.serving import Serving
-from rtd_adapters.search.server.uploads import MOST_BYTES, Remembered, UploadError
+from rtd_adapters.search.server.uploads import MOST_BYTES, Remembered
 
 PAGE = Path(__file__).with_name("page")
 FILES = {
@@ -33,6 +34,11 @@ FILES = {
 }
 """All that is served beside the API; nothing else of the disk is."""
 UNFORESEEN = "this was not foreseen. The server's terminal shows what went wrong."
+UNREADABLE = (
+    "the index, or a picture in it, cannot be read for now; the server's terminal says why. Ask "
+    "again in a moment."
+)
+LOG = logging.getLogger(__name__)
 DESCRIPTION = (
     "Composed search in one's own pictures: a picture and a sentence make the query, by the base "
     "text tower and by a patched one. Pictures are named by their ids in the index."
@@ -95,14 +101,6 @@ def _file(name: str, kind: str) -> Callable[[], Awaitable[Response]]:
     return file
 
 
-STATUS: tuple[tuple[type[RtdError], int], ...] = (
-    (UnknownEntryError, 404),
-    (UploadError, 422),
-    (BusyError, 503),
-    (FileError, 503),  # the store, or a picture in it, cannot be read for now
-)
-
-
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     headers: dict[str, str] = {}
     if isinstance(error, HTTPException):
@@ -110,9 +108,13 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
         headers.update(error.headers or {})
     elif isinstance(error, RequestValidationError):
         status, words = 422, _first(error)
+    elif isinstance(error, UnknownEntryError):
+        status, words = 404, "there is no such picture in the index."
+    elif isinstance(error, FileError):
+        LOG.error("%s", error)  # it names places of this machine
+        status, words = 503, UNREADABLE
     else:
-        status = next((code for kind, code in STATUS if isinstance(error, kind)), 422)
-        words = str(error)
+        status, words = 503 if isinstance(error, BusyError) else 422, str(error)
     if status == 503:
         headers["Retry-After"] = "1"
     return JSONResponse({"error": words}, status, headers)

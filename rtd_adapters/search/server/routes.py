@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
@@ -48,7 +49,7 @@ def about(request: Request) -> AboutModel:
     encoder, card = serving.searcher.encoder, serving.searcher.index.card
     patch = encoder.patch
     return AboutModel(
-        source=card.source,
+        source=Path(card.source).name,  # where it lies is nobody's business
         pictures=card.count,
         backbone=encoder.backbone.label,
         method=encoder.method.name if encoder.method else "",

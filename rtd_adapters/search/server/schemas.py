@@ -49,7 +49,7 @@ class PatchModel(BaseModel):
 class AboutModel(BaseModel):
     """What is searched, and by what."""
 
-    source: str = Field(description="Where the pictures come from.")
+    source: str = Field(description="The folder's name, or the benchmark's.")
     pictures: int = Field(description="How many.")
     backbone: str
     method: str = Field(description="Empty where none is loaded, and nothing can be composed.")

@@ -48,6 +48,7 @@ async function answer(where, options) {
 
 function ask(after = 0) {
   clearTimeout(waiting);
+  $("columns").setAttribute("aria-busy", "true");
   waiting = setTimeout(asked, after);
 }
 
@@ -56,7 +57,6 @@ async function asked() {
   const mine = (asking = new AbortController());
   const one = step();
   const begun = performance.now();
-  $("columns").setAttribute("aria-busy", "true");
   try {
     if (!referred(one) && !one.text.trim()) await browse(mine.signal);
     else show(await answer("/api/search", { method: "POST", body: question(), signal: mine.signal }), begun);
