@@ -26,6 +26,12 @@ SHOWN = 10
     help="Folder of the index.  [for demo: in $RTD_CACHE]",
 )
 @click.option(
+    "--store",
+    metavar="URL",
+    help="Keep the index on a server instead: postgresql://HOST/DATABASE#NAME, a PostgreSQL with "
+    "pgvector.",
+)
+@click.option(
     "--backbone",
     help="What embeds the pictures, as in `rtd eval`.  [the index's own; demo's for demo]",
 )
@@ -73,16 +79,16 @@ def index(source: str, as_json: bool, quiet: bool, **given: Any) -> None:
             echo(line, err=True)
 
     report = run_index(job, say)
-    out = index_place(job.source, job.out)
+    out = str(index_place(job.source, job.out, job.store))
     if as_json:
-        echo_json(_record(report, str(out)))
+        echo_json(_record(report, out))
         return
     echo(f"{out}: {report.count:,} pictures ({_told(report)})")
     for broken in report.broken[:SHOWN]:
         echo(f"  left out: {broken.reason}")
     if len(report.broken) > SHOWN:
         echo(f"  and {len(report.broken) - SHOWN:,} more; --json names them all")
-    echo("", f"Search them: rtd serve {shlex.quote(str(job.out or job.source))}")
+    echo("", f"Search them: rtd serve {shlex.quote(str(job.out or job.store or job.source))}")
 
 
 def _told(report: Report) -> str:

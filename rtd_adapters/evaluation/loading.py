@@ -16,7 +16,8 @@ from rtd_adapters.errors import EvaluationError, FileError, UsageError, first_li
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Item, Batch = TypeVar("Item"), TypeVar("Batch")
+Item = TypeVar("Item")
+Batch = TypeVar("Batch")
 Loaded = tuple[Tensor, list[str | None]]
 """The pictures of a batch that could be read, stacked, and for each picture what was wrong."""
 

@@ -13,13 +13,11 @@ from rtd_adapters.evaluation.image_tower import require_precision
 from rtd_adapters.evaluation.pictures import require_preprocessing
 from rtd_adapters.hooks.registry import registry
 from rtd_adapters.io.cache import cache_root
-from rtd_adapters.io.locks import claimed
 from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.search.index.building import Looking, Report, bring_up_to_date
-from rtd_adapters.search.index.card import Saved, has_card, read_card, write_card
-from rtd_adapters.search.index.index import PICTURES
-from rtd_adapters.search.index.lance import LanceStore
+from rtd_adapters.search.index.card import Saved
 from rtd_adapters.search.index.pictures import FolderPictures, GalleryPictures, Source
+from rtd_adapters.search.index.places import store_at
 
 
 @dataclass(frozen=True)
@@ -30,6 +28,8 @@ class IndexJob:
     """A folder, or the name of a benchmark that needs no data, such as `demo`."""
     out: Path | None = None
     """Folder of the index; a benchmark's has a place in the cache."""
+    store: str | None = None
+    """Address of a server that keeps the index instead: postgresql://HOST/DATABASE#NAME."""
     backbone: str | None = None
     """None: the index's own, or the benchmark's."""
     pretrained: str | None = None
@@ -56,32 +56,32 @@ def run_index(job: IndexJob, say: Say = silent) -> Report:
         RtdError: the backbone does not load.
     """
     require_device(job.device)
-    source, out = _source(job), index_place(job.source, job.out)
-    with claimed(out):
-        before = read_card(out) if has_card(out) else None
+    source, store = _source(job), store_at(index_place(job.source, job.out, job.store))
+    with store.claimed():
+        before = store.card()
         name, pretrained = _backbone(job, before)
         say(f"loading backbone {name}")
         backbone = load_backbone(name, pretrained).to(usual_device(job.device))
         card = _card(source, backbone, job.how)
         if before:
-            _require_same(out, before, card)
-        store = LanceStore(out / PICTURES, card.embed_dim)
-        write_card(out, card)
+            _require_same(store.where, before, card)
+        store.begin(card)
         return bring_up_to_date(source, store, backbone, job.how)
 
 
-def index_place(source: str, out: Path | None = None) -> Path:
-    """Where the index of a source lies.
+def index_place(source: str, out: Path | None = None, store: str | None = None) -> str | Path:
+    """Where the index of a source lies, as `Index.open` takes it.
 
     Args:
-        source: as in `IndexJob`.
-        out: where its user wants it.
+        source, out, store: as in `IndexJob`.
 
     Raises:
-        UsageError: it is a folder's, and no place was named.
+        UsageError: no place was named for a folder's, or two were.
     """
-    if out is not None:
-        return out
+    if out is not None and store is not None:
+        raise UsageError("--out and --store are two places for one index. Pass one of them.")
+    if out is not None or store is not None:
+        return out or store or ""
     if source in _galleries():
         return cache_root() / "index" / source
     raise UsageError("--out is missing: the folder in which the index is kept.")
@@ -125,7 +125,7 @@ def _card(source: Source, backbone: Backbone, how: Looking) -> Saved:
     )
 
 
-def _require_same(out: Path, before: Saved, now: Saved) -> None:
+def _require_same(out: str, before: Saved, now: Saved) -> None:
     """Refuse to mix what different towers saw, or different folders hold.
 
     Raises:

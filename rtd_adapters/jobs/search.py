@@ -24,8 +24,8 @@ from rtd_adapters.search.columns import (
 )
 from rtd_adapters.search.encoder import CompositionEncoder
 from rtd_adapters.search.index import Index
-from rtd_adapters.search.index.card import has_card
 from rtd_adapters.search.index.pictures import GalleryPictures
+from rtd_adapters.search.index.places import store_at
 from rtd_adapters.search.questions import Answer, Question, Searcher
 from rtd_adapters.search.sheet import write_sheet
 
@@ -135,19 +135,19 @@ def load_searcher(inputs: SearchInputs, say: Say = silent) -> Searcher:
 
 
 def open_index(name: str, say: Say = silent) -> Index:
-    """An index by its folder, or the built-in world's, which is made where it is not whole.
+    """An index by its folder or address, or the built-in world's, which is made where it is not whole.
 
     Raises:
         FileError: there is none, or it is damaged.
         RtdError: the built-in world's cannot be made.
     """
-    if has_card(Path(name)):
+    if store_at(name).card() is not None:
         return Index.open(name)
     try:
         place = index_place(name)
-    except UsageError:  # no benchmark's name, and so a folder
+    except UsageError:  # no benchmark's name, and so there is none
         return Index.open(name)
-    if not has_card(place) or Index.open(place).card.count < _gallery_size(name):
+    if store_at(place).card() is None or Index.open(place).card.count < _gallery_size(name):
         say(f"indexing the pictures of {name}, once")
         run_index(IndexJob(name), say)
     return Index.open(place)

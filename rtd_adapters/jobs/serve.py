@@ -51,7 +51,7 @@ def run_serve(job: ServeJob, say: Say = silent, ready: Say = silent) -> None:
         ) from error
     with listening(job.host, job.port) as own:
         searcher = load_searcher(job.inputs, say)
-        note = page_note(job.inputs, searcher)
+        note = page_note(searcher)
         app = build_app(searcher, strength=job.strength, note=note)
         if note:
             say(note)
@@ -64,7 +64,7 @@ def run_serve(job: ServeJob, say: Say = silent, ready: Say = silent) -> None:
         say("ended")
 
 
-def page_note(inputs: SearchInputs, searcher: Searcher) -> str:
+def page_note(searcher: Searcher) -> str:
     """What the page's user should know: how to get what is not there."""
     encoder = searcher.encoder
     if encoder.method is None:
@@ -77,8 +77,8 @@ def page_note(inputs: SearchInputs, searcher: Searcher) -> str:
         learn = "" if backbone == "demo" else f" --backbone {backbone} ..."
         return (
             "No patch is loaded, so there is nothing to compare the base encoder with. Learn one: "
-            f"`rtd patch --method {name}{learn} --out weights.safetensors`. Then start again: "
-            f"`rtd serve {inputs.index} --patch weights.safetensors`"
+            f"`rtd patch --method {name}{learn} --out weights.safetensors`. Then start this again "
+            "with `--patch weights.safetensors`."
         )
     return ""
 

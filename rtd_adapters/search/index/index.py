@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from rtd_adapters.search.index.card import Saved, read_card
-from rtd_adapters.search.index.lance import LanceStore
+from rtd_adapters.search.index.card import Saved
 from rtd_adapters.search.index.pictures import source_named
+from rtd_adapters.search.index.places import store_at
 from rtd_adapters.search.index.records import Entry, Hit, IndexCard, UnknownEntryError
 from rtd_adapters.search.index.store import Store
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-PICTURES = "pictures"
-"""The embedded store's folder, within an index."""
 Found = TypeVar("Found")
 
 
@@ -35,14 +33,16 @@ class Index:
         """Open an index for reading.
 
         Args:
-            where: the folder that `rtd index --out` made.
+            where: the folder that `rtd index --out` made, or the address that `--store` named.
 
         Raises:
-            FileError: there is none, or it is damaged or of a newer version.
+            FileError: there is none, it is damaged or of a newer version, or the store is down.
+            UsageError: the store's library is not installed.
         """
-        folder = Path(where)
-        saved = read_card(folder)
-        return cls(saved, LanceStore(folder / PICTURES, saved.embed_dim))
+        store = store_at(where)
+        if (saved := store.card()) is None:
+            raise FileError(f"{where} holds no index. Make one: rtd index FOLDER --out {where}")
+        return cls(saved, store)
 
     def search(self, vectors: np.ndarray, k: int, *, exact: bool = True) -> list[list[Hit]]:
         """The nearest pictures, best first.

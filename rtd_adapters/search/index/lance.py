@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rtd_adapters.errors import FileError, UsageError, first_line
+from rtd_adapters.io.json_files import read_json, write_json
+from rtd_adapters.io.locks import claimed
+from rtd_adapters.search.index.card import Saved
 from rtd_adapters.search.index.records import Entry, Hit, Row, State
+from rtd_adapters.search.index.store import PROBES, lists_due
 
 if TYPE_CHECKING:
     import pyarrow
 
+CARD = "index.json"
+LARGEST = 1 << 20
+"""Bytes of it."""
 TABLE = "pictures"
+ID_INDEX = "ids"
+LISTS = "lists_"
+"""What the name of the approximate index begins with; how many lists it has follows."""
+ROUNDS, SAMPLE = 10, 64
+"""Of the clustering into lists: rounds, and pictures a list that it looks at."""
+EVERY = 1 << 20
+"""More lists than there are."""
 AT_ONCE = 1000
 """Ids that one question names at most."""
 FRESH = timedelta(seconds=1)
@@ -28,21 +43,37 @@ SHAPE = ["id", "width", "height"]
 
 
 class LanceStore:
-    """A table of LanceDB. Every write is one new version of the table: a killed one leaves the
-    version before it."""
+    """A table of LanceDB and a card beside it. Every write is one new version of the table: a
+    killed one leaves the version before it, and a reader keeps the version that it has.
 
-    def __init__(self, folder: Path, embed_dim: int) -> None:
-        """Open the table, or make an empty one.
+    Args:
+        folder: of the index.
 
-        Raises:
-            UsageError: LanceDB is not installed.
-            FileError: the table is damaged, or the disk refuses.
-        """
-        lancedb = _lancedb()
-        self._folder, self._dim = folder, embed_dim
+    Raises:
+        UsageError: LanceDB is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.where = str(folder)
+        self._folder = folder
+        self._lancedb = _lancedb()
+
+    def card(self) -> Saved | None:
+        """As in `Store`."""
+        path = self._folder / CARD
+        if not path.is_file():
+            return None
+        return Saved.of(read_json(path, largest=LARGEST), self.where)
+
+    def begin(self, card: Saved) -> None:
+        """As in `Store`."""
         with self._told():
-            database = lancedb.connect(folder, read_consistency_interval=FRESH)
-            self._table = database.create_table(TABLE, schema=_schema(embed_dim), exist_ok=True)
+            self._database.create_table(TABLE, schema=_schema(card.embed_dim), exist_ok=True)
+        write_json(self._folder / CARD, card.to_dict())
+
+    def claimed(self) -> AbstractContextManager[None]:
+        """As in `Store`."""
+        return claimed(self._folder)
 
     def count(self) -> int:
         """As in `Store`."""
@@ -72,17 +103,26 @@ class LanceStore:
 
     def settle(self) -> None:
         """As in `Store`."""
+        from lancedb.index import BTree, IvfFlat
+
         with self._told():
-            if self._table.count_rows():
-                self._table.create_scalar_index("id", replace=True)
+            names = {index.name for index in self._table.list_indices()}
+            if ID_INDEX not in names:
+                self._table.create_index("id", config=BTree(), name=ID_INDEX)
+            old = next((name for name in names if name.startswith(LISTS)), "")
+            if due := lists_due(self._table.count_rows(), int(old.removeprefix(LISTS) or 0)):
+                if old:
+                    self._table.drop_index(old)
+                lists = IvfFlat("cosine", due, max_iterations=ROUNDS, sample_rate=SAMPLE)
+                self._table.create_index("embedding", config=lists, name=f"{LISTS}{due}")
             self._table.optimize(cleanup_older_than=KEPT)
 
     def search(self, vectors: np.ndarray, k: int, *, exact: bool) -> list[list[Hit]]:
-        """As in `Store`."""
+        """As in `Store`. Lists that are all looked through are in memory, where a scan of the
+        table would read it from the disk's cache each time; the result is the same."""
         with self._told():
-            query = self._table.search(list(vectors)).distance_type("cosine")
-            if exact:
-                query = query.bypass_vector_index()
+            query = self._table.search(list(vectors), "embedding").distance_type("cosine")
+            query = query.nprobes(EVERY if exact else PROBES)
             found = query.select(["id", "_distance"]).limit(k).to_arrow()
         hits: list[list[Hit]] = [[] for _ in vectors]
         places = found["query_index"].to_pylist() if "query_index" in found.column_names else None
@@ -106,7 +146,7 @@ class LanceStore:
         found: dict[str, np.ndarray] = {}
         for part in self._of(ids, ["id", "embedding"]):
             flat = part["embedding"].combine_chunks().flatten()
-            rows = np.asarray(flat).reshape(-1, self._dim)
+            rows = np.asarray(flat).reshape(-1, part.schema.field("embedding").type.list_size)
             found.update(zip(part["id"].to_pylist(), rows, strict=True))
         return found
 
@@ -134,6 +174,7 @@ class LanceStore:
     def _arrow(self, rows: Sequence[Row]) -> pyarrow.Table:
         import pyarrow
 
+        width = len(rows[0].embedding)
         flat = np.concatenate([row.embedding for row in rows]).astype(np.float32)
         columns = [
             [row.id for row in rows],
@@ -141,10 +182,18 @@ class LanceStore:
             [row.state.stamp for row in rows],
             [row.width for row in rows],
             [row.height for row in rows],
-            pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(flat), self._dim),
+            pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(flat), width),
             [row.thumbnail for row in rows],
         ]
-        return pyarrow.table(columns, schema=_schema(self._dim))
+        return pyarrow.table(columns, schema=_schema(width))
+
+    @cached_property
+    def _database(self) -> Any:
+        return self._lancedb.connect(self._folder, read_consistency_interval=FRESH)
+
+    @cached_property
+    def _table(self) -> Any:
+        return self._database.open_table(TABLE)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -153,9 +202,9 @@ class LanceStore:
             yield
         except (OSError, RuntimeError, ValueError) as error:
             raise FileError(
-                f"the store in {self._folder} failed: {first_line(error)[:300]}. If the disk is "
-                "full, free some space and run the same command again; if the index was copied or "
-                "changed by hand, make it anew."
+                f"the index in {self._folder} cannot be read or written "
+                f"({first_line(error)[:300]}). If the disk is full, free some space and run the "
+                "same command again; if the index was changed by hand, make it anew."
             ) from error
 
 

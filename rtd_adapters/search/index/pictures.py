@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -10,21 +9,18 @@ from typing import TYPE_CHECKING, Protocol
 from rtd_adapters.errors import FileError
 from rtd_adapters.evaluation.annotations import inside
 from rtd_adapters.evaluation.benchmark import Benchmark, load_benchmark
-from rtd_adapters.evaluation.folders import OwnFiles, picture_tree
+from rtd_adapters.evaluation.folders import SUFFIXES, OwnFiles, picture_tree
+from rtd_adapters.search.index.archives import (
+    ENDINGS,
+    archive_listing,
+    archive_member,
+    is_archive,
+)
 from rtd_adapters.search.index.opening import opened
-from rtd_adapters.search.index.records import Broken, State
+from rtd_adapters.search.index.records import Broken, Listing, State
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The pictures of a source; none has been opened."""
-
-    states: dict[str, State] = field(default_factory=dict)
-    broken: list[Broken] = field(default_factory=list)
-    """Those that are known to be none of the source's, or unreadable, without opening them."""
 
 
 class Source(Protocol):
@@ -61,8 +57,9 @@ class FolderPictures:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
-        self.name = str(root.resolve())
+        self._root = root.resolve()
+        self._own = OwnFiles(self._root)
+        self.name = str(self._root)
 
     def listing(self) -> Listing:
         """As in `Source`.
@@ -73,26 +70,48 @@ class FolderPictures:
         """
         if not self._root.is_dir():
             raise FileError(f"{self._root} is no folder. Name one that holds pictures.")
-        found, own = Listing(), OwnFiles(self._root)
-        for id_ in picture_tree(self._root, self._root):
-            path = self._root / id_
+        found = Listing()
+        for id_ in picture_tree(self._root, self._root, (*SUFFIXES, *ENDINGS)):
             try:
-                if own.leaves(path):
-                    found.broken.append(Broken(id_, f"{id_} is a link that leads out of {path}"))
-                    continue
-                about = path.stat()
+                path = self._inside(id_)
+                if is_archive(id_):
+                    archive = archive_listing(path, id_)
+                    found.states.update(archive.states)
+                    found.broken.extend(archive.broken)
+                else:
+                    about = path.stat()
+                    found.states[id_] = State(about.st_size, about.st_mtime_ns)
             except OSError as error:
-                found.broken.append(Broken(id_, f"{id_} cannot be read ({error.strerror})"))
-                continue
-            found.states[id_] = State(about.st_size, about.st_mtime_ns)
+                found.broken.append(Broken(id_, f"{id_} cannot be read ({error.strerror})."))
+            except FileError as error:
+                found.broken.append(Broken(id_, str(error)))
         return found
 
     def open(self, id_: str) -> Image:
         """As in `Source`."""
+        file, member = self._split(id_)
+        path = self._inside(file)
+        return opened(archive_member(path, member) if member else path, id_)
+
+    def _split(self, id_: str) -> tuple[str, str]:
+        """The file that holds a picture, and the picture's name in it where it is an archive."""
+        parts = id_.split("/")
+        for end in range(1, len(parts)):
+            file = "/".join(parts[:end])
+            if is_archive(file) and (self._root / file).is_file():
+                return file, "/".join(parts[end:])
+        return id_, ""
+
+    def _inside(self, id_: str) -> Path:
+        """The path of a file.
+
+        Raises:
+            FileError: it leads out of the folder.
+        """
         path = inside(self._root, id_, "the index")
-        if OwnFiles(self._root).leaves(path):
+        if self._own.leaves(path):
             raise FileError(f"{id_} is a link that leads out of {self._root}.")
-        return opened(path, id_)
+        return path
 
     def path(self, id_: str) -> str:
         """As in `Source`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -88,3 +88,13 @@ class Broken:
 
     id: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The pictures of a source; none has been opened."""
+
+    states: dict[str, State] = field(default_factory=dict)
+    """By id, in the order in which they are best read."""
+    broken: list[Broken] = field(default_factory=list)
+    """Those of which it is known without opening them that they are not to be read."""

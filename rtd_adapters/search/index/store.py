@@ -1,20 +1,56 @@
-"""The seam behind which a vector engine keeps an index's pictures."""
+"""The seam behind which a vector engine keeps an index."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import numpy as np
 
+from rtd_adapters.search.index.card import Saved
 from rtd_adapters.search.index.records import Entry, Hit, Row, State
+
+FEWEST = 10_000
+"""Pictures that an approximate index is made of at least: fewer are compared in milliseconds."""
+GROWTH = 1.5
+"""How many times more pictures than it was made of it may come to hold."""
+PROBES = 20
+"""Lists of it that a search looks through."""
+
+
+def lists_due(count: int, lists: int | None) -> int | None:
+    """How many lists the approximate index of so many pictures should be made anew with.
+
+    Args:
+        count: of pictures: the engines advise its square root.
+        lists: of the index that there is; None where there is none.
+
+    Returns:
+        None where it is to stay as it is.
+    """
+    if count < FEWEST or (lists and count <= GROWTH * lists**2):
+        return None
+    return int(count**0.5)
 
 
 class Store(Protocol):
-    """A table of pictures in a vector engine; every method may be called from any thread.
+    """A place in a vector engine; every method may be called from any thread.
 
     All raise FileError where the engine cannot be reached, is damaged, or is out of space.
     """
+
+    where: str
+    """The folder or address, for messages."""
+
+    def card(self) -> Saved | None:
+        """What the index says of itself; None where there is none."""
+
+    def begin(self, card: Saved) -> None:
+        """Make an empty index of that card, or keep the one that is there and lay the card anew."""
+
+    def claimed(self) -> AbstractContextManager[None]:
+        """Hold the place for the length of a block, so that no other run writes it."""
 
     def count(self) -> int:
         """Pictures in it."""
@@ -29,7 +65,8 @@ class Store(Protocol):
         """Take pictures out; all of them or none."""
 
     def settle(self) -> None:
-        """Put in order what many small writes have left; called once when all is written."""
+        """Put in order what many small writes have left, and make or renew the approximate index;
+        called once when all is written."""
 
     def search(self, vectors: np.ndarray, k: int, *, exact: bool) -> list[list[Hit]]:
         """The nearest pictures by cosine, best first, for each of [Q, embed_dim] unit vectors."""

@@ -78,8 +78,8 @@ def test_without_the_extra_it_says_what_to_install(place, monkeypatch):
         run_serve(ServeJob(SearchInputs(str(place)), port=0))
 
 
-def test_what_is_not_there_is_said_with_what_to_do(place, searcher, plain_searcher):
-    assert page_note(SearchInputs("demo"), searcher) == ""
-    note = page_note(SearchInputs("demo"), plain_searcher)
+def test_what_is_not_there_is_said_with_what_to_do(searcher, plain_searcher):
+    assert page_note(searcher) == ""
+    note = page_note(plain_searcher)
     assert "`rtd patch --method searle --out weights.safetensors`" in note
-    assert "`rtd serve demo --patch weights.safetensors`" in note
+    assert "`--patch weights.safetensors`" in note
