@@ -85,6 +85,7 @@ from .patch import TextEncoderPatch as TextEncoderPatch, apply as apply
 from .patch.lora import LoRASettings as LoRASettings
 from .search.encoder import CompositionEncoder as CompositionEncoder
 from .search.seen import Seen as Seen
+from .search.sentences import SentenceEncoder as SentenceEncoder
 from .training import (
     RunOptions as RunOptions,
     Trainer as Trainer,

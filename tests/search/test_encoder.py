@@ -13,6 +13,7 @@ from PIL import Image
 
 from rtd_adapters import (
     CompositionEncoder,
+    EvaluationError,
     PatchError,
     Seen,
     TextEncoderPatch,
@@ -134,11 +135,40 @@ def test_tensors_on_request(encoder, pictures):
         assert np.array_equal(found.numpy(), same)
 
 
-def test_pictures_need_not_be_in_rgb(encoder, pictures):
+def test_pictures_need_not_be_in_rgb(encoder, pictures, monkeypatch):
     grey = pictures[0].convert("L")
-    assert np.array_equal(
-        encoder.encode_images([grey]), encoder.encode_images([grey.convert("RGB")])
-    )
+    same = grey.convert("RGB")
+    assert np.array_equal(encoder.encode_images([grey]), encoder.encode_images([same]))
+    shown = []
+
+    def strict(image):
+        shown.append(image.mode)
+        return torch.zeros(3, 64, 64)
+
+    monkeypatch.setattr(encoder.backbone, "preprocess", strict)
+    other = CompositionEncoder(encoder.method, encoder.projection, encoder.backbone)
+    other.encode_images([pictures[0].convert("CMYK"), grey, same])
+    assert shown == ["RGB"] * 3
+
+
+@pytest.mark.parametrize("side", ["images", "texts", "composed"])
+def test_what_is_not_finite_is_refused(side, encoder, pictures):
+    """As fp16 makes of large activations."""
+    broken = load_backbone("demo")
+    with torch.no_grad():
+        if side == "images":
+            for parameter in broken.model.parameters():
+                parameter.fill_(torch.nan)
+        else:
+            broken.tower.text_projection.fill_(torch.nan)
+    lame = CompositionEncoder(encoder.method, encoder.projection, broken)
+    ask = {
+        "images": lambda: lame.encode_images(pictures),
+        "texts": lambda: lame.encode_texts(TEXTS),
+        "composed": lambda: lame.encode_composed(Seen.of(encoder.see(pictures).embedding), TEXTS),
+    }
+    with pytest.raises(EvaluationError, match="an embedding that is not finite"):
+        ask[side]()
 
 
 @pytest.mark.parametrize("name", ["searle", "context_i2w"])
