@@ -135,11 +135,11 @@ def load_searcher(inputs: SearchInputs, say: Say = silent) -> Searcher:
 
 
 def open_index(name: str, say: Say = silent) -> Index:
-    """An index by its folder or address, or the built-in world's, which is made where it is not whole.
+    """An index by its folder or address, or a benchmark's own, made where it is not whole.
 
     Raises:
         FileError: there is none, or it is damaged.
-        RtdError: the built-in world's cannot be made.
+        RtdError: the benchmark's cannot be made.
     """
     if store_at(name).card() is not None:
         return Index.open(name)

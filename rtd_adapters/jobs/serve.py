@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
+from rtd_adapters.clip.backbones import DEFAULT
 from rtd_adapters.clip.text import require_strength
 from rtd_adapters.errors import UsageError
 from rtd_adapters.jobs.say import Say, silent
@@ -74,7 +75,7 @@ def page_note(searcher: Searcher) -> str:
         )
     if encoder.patch is None:
         name, backbone = encoder.method.name, encoder.backbone.name
-        learn = "" if backbone == "demo" else f" --backbone {backbone} ..."
+        learn = "" if backbone == DEFAULT else f" --backbone {backbone} ..."
         return (
             "No patch is loaded, so there is nothing to compare the base encoder with. Learn one: "
             f"`rtd patch --method {name}{learn} --out weights.safetensors`. Then start this again "

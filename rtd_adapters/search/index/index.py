@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from rtd_adapters.errors import FileError
 from rtd_adapters.search.index.card import Saved
 from rtd_adapters.search.index.pictures import source_named
 from rtd_adapters.search.index.places import store_at
