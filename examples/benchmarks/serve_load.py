@@ -163,8 +163,7 @@ def under_load(place: Path, options: argparse.Namespace) -> None:
         server.send_signal(signal.SIGINT)
         server.wait(30)
     asked = f"{options.clients} clients for {options.seconds:.0f} s"
-    print(f"
-{asked}, {options.pictures:,} pictures of the built-in world's width, ms")
+    print(f"\n{asked}, {options.pictures:,} pictures of the built-in world's width, ms")
     figures.show(options.seconds)
 
 

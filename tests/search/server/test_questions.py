@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -188,6 +191,33 @@ def test_without_a_method_pictures_and_texts_are_searched_apart(place, patch_fil
     assert bare.ask(Question(entry="00001.png")).kind == "picture"
     with pytest.raises(UsageError, match="no method"):
         bare.ask(Question("is red", entry="00001.png"))
+
+
+class _Loaded(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("given", "loaded"),
+    [
+        ({}, ("ViT-B-32", "openai")),
+        ({"pretrained": "own.pt"}, ("ViT-B-32", "own.pt")),
+        ({"backbone": "ViT-L-14"}, ("ViT-L-14", None)),
+        ({"backbone": "ViT-L-14", "pretrained": "own.pt"}, ("ViT-L-14", "own.pt")),
+    ],
+)
+def test_the_indexs_own_backbone_is_loaded(searcher, monkeypatch, given, loaded):
+    card = replace(searcher.index.card, backbone="ViT-B-32", pretrained="openai")
+    index = SimpleNamespace(card=replace(card, preprocess="targetpad"))
+
+    def load(method, *, backbone, pretrained, preprocess, **rest):
+        assert (method, backbone, pretrained, preprocess) == (None, *loaded, "targetpad")
+        raise _Loaded
+
+    monkeypatch.setattr("rtd_adapters.jobs.search.open_index", lambda name, say: index)
+    monkeypatch.setattr("rtd_adapters.jobs.search.CompositionEncoder.load", load)
+    with pytest.raises(_Loaded):
+        load_searcher(SearchInputs("photos.index", **given))
 
 
 def test_an_index_of_another_backbone_is_refused(place):
