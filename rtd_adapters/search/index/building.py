@@ -117,8 +117,7 @@ def bring_up_to_date(source: Source, store: Store, backbone: Backbone, how: Look
 
         broken += _written(told(), store)
     took = time.monotonic() - began
-    if due.todo or due.gone:
-        store.settle()
+    store.settle()
     return Report(due.new, due.changed, len(due.gone), tuple(broken), store.count(), took)
 
 
