@@ -228,7 +228,9 @@ class Postgres(Engine):
         for query in queries:
             text = "[" + ",".join(map(str, query.tolist())) + "]"
             rows = self.connection.execute(
-                f"SELECT id FROM t ORDER BY v <=> %s::vector LIMIT {DEPTH}", [text]
+                f"SELECT id FROM t ORDER BY v <=> %s::vector LIMIT {DEPTH}",
+                [text],
+                prepare=False,  # a prepared one keeps the plan of the other way
             )
             found.append([number for (number,) in rows])
         return found

@@ -170,7 +170,8 @@ class PostgresStore:
             connection.execute(f"SET LOCAL ivfflat.probes = {seam.PROBES}")
             for vector in vectors:
                 text = "[" + ",".join(map(repr, vector.tolist())) + "]"
-                found = connection.execute(query, [text, text])
+                # A prepared query would keep the plan that it had for the other way to search.
+                found = connection.execute(query, [text, text], prepare=False)
                 hits.append([Hit(id_, score) for id_, score in found])
         return hits
 
