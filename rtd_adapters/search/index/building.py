@@ -76,25 +76,37 @@ def changes(listing: Listing, store: Store) -> Changes:
     return Changes(len(todo) - changed, changed, gone, todo)
 
 
-def bring_up_to_date(source: Source, store: Store, backbone: Backbone, how: Looking) -> Report:
+def listed(source: Source) -> Listing:
+    """All pictures of a source.
+
+    Raises:
+        FileError: there are none, or it cannot be read: an index is not emptied by mistake.
+    """
+    listing = source.listing()
+    if not listing.states:
+        raise FileError(f"{source.name} holds no pictures that can be read. Put some there.")
+    return listing
+
+
+def bring_up_to_date(
+    source: Source, listing: Listing, store: Store, backbone: Backbone, how: Looking
+) -> Report:
     """Embed what is new and changed, and take out what is gone.
 
     A run that is killed goes on where it was: what it had written is known by then.
 
     Args:
         source: of the pictures.
+        listing: its pictures, as `listed` found them.
         store: what is kept of them.
         backbone: whose image tower embeds them, on its device.
         how: they are looked at.
 
     Raises:
-        FileError: the source has no pictures or cannot be read, or the store refuses.
+        FileError: the store refuses.
         UsageError: this system cannot fork workers.
         EvaluationError: a worker died, an embedding is not finite, or memory does not do.
     """
-    listing = source.listing()
-    if not listing.states:
-        raise FileError(f"{source.name} holds no pictures that can be read. Put some there.")
     due = changes(listing, store)
     store.remove(due.gone)
     broken, began = list(listing.broken), time.monotonic()

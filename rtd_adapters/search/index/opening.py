@@ -10,7 +10,7 @@ from rtd_adapters.errors import FileError, first_line
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """What is tried, whatever a file is called: other readers of Pillow run other programs."""
 MOST_PIXELS = 100_000_000
 NARROWEST = 100
@@ -30,6 +30,7 @@ def opened(source: Path | IO[bytes], name: str) -> Image:
     """
     from PIL import Image, ImageOps
 
+    Image.init()  # or Pillow knows no formats but the commonest
     try:
         with Image.open(source, formats=FORMATS) as image:
             width, height = image.size
