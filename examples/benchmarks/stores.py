@@ -228,7 +228,9 @@ class Postgres(Engine):
         for query in queries:
             text = "[" + ",".join(map(str, query.tolist())) + "]"
             rows = self.connection.execute(
-                f"SELECT id FROM t ORDER BY v <=> %s::vector LIMIT {DEPTH}", [text]
+                f"SELECT id FROM t ORDER BY v <=> %s::vector LIMIT {DEPTH}",
+                [text],
+                prepare=False,  # a prepared one keeps the plan of the other way
             )
             found.append([number for (number,) in rows])
         return found
@@ -254,8 +256,8 @@ class Postgres(Engine):
         settings = ("shared_buffers=1GB", "max_parallel_workers_per_gather=1", "port=" + self.port)
         options = [part for setting in settings for part in ("-c", setting)]
         self.server = self._run("postgres", "-D", str(self.place), "-k", "/tmp", *options)
-        for _ in range(100):
-            sleep(0.1)
+        for _ in range(300):
+            sleep(0.2)
             try:
                 self.connection = psycopg.connect(
                     host="127.0.0.1", port=self.port, user="rtd", dbname="postgres", autocommit=True

@@ -14,7 +14,7 @@ from rtd_adapters.evaluation.pictures import require_preprocessing
 from rtd_adapters.hooks.registry import registry
 from rtd_adapters.io.cache import cache_root
 from rtd_adapters.jobs.say import Say, silent
-from rtd_adapters.search.index.building import Looking, Report, bring_up_to_date
+from rtd_adapters.search.index.building import Looking, Report, bring_up_to_date, listed
 from rtd_adapters.search.index.card import Saved
 from rtd_adapters.search.index.pictures import FolderPictures, GalleryPictures, Source
 from rtd_adapters.search.index.places import store_at
@@ -60,13 +60,14 @@ def run_index(job: IndexJob, say: Say = silent) -> Report:
     with store.claimed():
         before = store.card()
         name, pretrained = _backbone(job, before)
+        listing = listed(source)
         say(f"loading backbone {name}")
         backbone = load_backbone(name, pretrained).to(usual_device(job.device))
         card = _card(source, backbone, job.how)
         if before:
             _require_same(store.where, before, card)
-        store.begin(card)
-        return bring_up_to_date(source, store, backbone, job.how)
+        store.begin(before or card)
+        return bring_up_to_date(source, listing, store, backbone, job.how)
 
 
 def index_place(source: str, out: Path | None = None, store: str | None = None) -> str | Path:

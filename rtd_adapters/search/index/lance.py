@@ -15,9 +15,9 @@ import numpy as np
 from rtd_adapters.errors import FileError, UsageError, first_line
 from rtd_adapters.io.json_files import read_json, write_json
 from rtd_adapters.io.locks import claimed
+from rtd_adapters.search.index import store as seam
 from rtd_adapters.search.index.card import Saved
 from rtd_adapters.search.index.records import Entry, Hit, Row, State
-from rtd_adapters.search.index.store import PROBES, lists_due
 
 if TYPE_CHECKING:
     import pyarrow
@@ -26,9 +26,8 @@ CARD = "index.json"
 LARGEST = 1 << 20
 """Bytes of it."""
 TABLE = "pictures"
-ID_INDEX = "ids"
-LISTS = "lists_"
-"""What the name of the approximate index begins with; how many lists it has follows."""
+ID_INDEX, VECTOR_INDEX = "ids", "lists"
+STALE = 0.1
 ROUNDS, SAMPLE = 10, 64
 """Of the clustering into lists: rounds, and pictures a list that it looks at."""
 EVERY = 1 << 20
@@ -102,27 +101,30 @@ class LanceStore:
                 self._table.delete(_among(ids))
 
     def settle(self) -> None:
-        """As in `Store`."""
+        """As in `Store`. The approximate index is made anew where a tenth of the pictures is not in
+        it; until then those are compared one by one. LanceDB's own way to add to it
+        (`Table.optimize`) joins lists, and in 0.40 warned of some that it left out."""
         from lancedb.index import BTree, IvfFlat
 
         with self._told():
-            names = {index.name for index in self._table.list_indices()}
-            if ID_INDEX not in names:
-                self._table.create_index("id", config=BTree(), name=ID_INDEX)
-            old = next((name for name in names if name.startswith(LISTS)), "")
-            if due := lists_due(self._table.count_rows(), int(old.removeprefix(LISTS) or 0)):
-                if old:
-                    self._table.drop_index(old)
-                lists = IvfFlat("cosine", due, max_iterations=ROUNDS, sample_rate=SAMPLE)
-                self._table.create_index("embedding", config=lists, name=f"{LISTS}{due}")
-            self._table.optimize(cleanup_older_than=KEPT)
+            count, table = self._table.count_rows(), self._table
+            if VECTOR_INDEX in {index.name for index in table.list_indices()}:
+                if table.index_stats(VECTOR_INDEX).num_unindexed_rows <= count * STALE:
+                    return
+                table.drop_index(VECTOR_INDEX)
+            table.create_index("id", config=BTree(), name=ID_INDEX, replace=True)
+            table.optimize(cleanup_older_than=KEPT)
+            if count >= seam.FEWEST:
+                lists = seam.lists_for(count)
+                kind = IvfFlat("cosine", lists, max_iterations=ROUNDS, sample_rate=SAMPLE)
+                table.create_index("embedding", config=kind, name=VECTOR_INDEX)
 
     def search(self, vectors: np.ndarray, k: int, *, exact: bool) -> list[list[Hit]]:
         """As in `Store`. Lists that are all looked through are in memory, where a scan of the
         table would read it from the disk's cache each time; the result is the same."""
         with self._told():
             query = self._table.search(list(vectors), "embedding").distance_type("cosine")
-            query = query.nprobes(EVERY if exact else PROBES)
+            query = query.nprobes(EVERY if exact else seam.PROBES)
             found = query.select(["id", "_distance"]).limit(k).to_arrow()
         hits: list[list[Hit]] = [[] for _ in vectors]
         places = found["query_index"].to_pylist() if "query_index" in found.column_names else None

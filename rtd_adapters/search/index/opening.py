@@ -30,6 +30,7 @@ def opened(source: Path | IO[bytes], name: str) -> Image:
     """
     from PIL import Image, ImageOps
 
+    Image.init()  # or Pillow knows no formats but the commonest
     try:
         with Image.open(source, formats=FORMATS) as image:
             width, height = image.size

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from rtd_adapters.errors import FileError, UsageError, first_line
+from rtd_adapters.search.index import store as seam
 from rtd_adapters.search.index.card import Saved
 from rtd_adapters.search.index.records import Entry, Hit, Row, State
-from rtd_adapters.search.index.store import PROBES, lists_due
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -26,6 +26,7 @@ CARDS = "rtd_indexes"
 """The table that has every index's card."""
 PLAIN_MOST = 1900
 """Numbers of a vector that fits in a page of 8 KB; a longer one lies outside its row."""
+GROWTH = 1.5
 WAIT_SECONDS = 10
 MEMORY = "512MB"
 """For making the approximate index."""
@@ -138,19 +139,22 @@ class PostgresStore:
                 connection.execute(query, [list(ids)])
 
     def settle(self) -> None:
-        """As in `Store`."""
-        head = f"{self._table}_lists_"
+        """As in `Store`. pgvector puts new pictures into the lists that there are; once there are
+        half as many again as the lists were made for, the lists are made anew."""
+        head, count = f"{self._table}_lists_", self.count()
         with self._transaction() as connection:
             query = "SELECT indexname FROM pg_indexes WHERE tablename = %s"
             names = [name for (name,) in connection.execute(query, [self._table])]
             old = next((name for name in names if name.startswith(head)), "")
-            if due := lists_due(self.count(), int(old.removeprefix(head) or 0)):
+            made_for = int(old.removeprefix(head) or 0) ** 2
+            if count >= seam.FEWEST and count > GROWTH * made_for:
+                lists = seam.lists_for(count)
                 if old:
                     connection.execute(f"DROP INDEX {old}")
                 connection.execute(f"SET LOCAL maintenance_work_mem = '{MEMORY}'")
                 connection.execute(
-                    f"CREATE INDEX {head}{due} ON {self._table} "
-                    f"USING ivfflat (embedding vector_cosine_ops) WITH (lists = {due})"
+                    f"CREATE INDEX {head}{lists} ON {self._table} "
+                    f"USING ivfflat (embedding vector_cosine_ops) WITH (lists = {lists})"
                 )
             connection.execute(f"ANALYZE {self._table}")
 
@@ -163,10 +167,11 @@ class PostgresStore:
         hits = []
         with self._transaction() as connection:
             connection.execute(f"SET LOCAL enable_indexscan = {'off' if exact else 'on'}")
-            connection.execute(f"SET LOCAL ivfflat.probes = {PROBES}")
+            connection.execute(f"SET LOCAL ivfflat.probes = {seam.PROBES}")
             for vector in vectors:
                 text = "[" + ",".join(map(repr, vector.tolist())) + "]"
-                found = connection.execute(query, [text, text])
+                # A prepared query would keep the plan that it had for the other way to search.
+                found = connection.execute(query, [text, text], prepare=False)
                 hits.append([Hit(id_, score) for id_, score in found])
         return hits
 

@@ -13,25 +13,13 @@ from rtd_adapters.search.index.records import Entry, Hit, Row, State
 
 FEWEST = 10_000
 """Pictures that an approximate index is made of at least: fewer are compared in milliseconds."""
-GROWTH = 1.5
-"""How many times more pictures than it was made of it may come to hold."""
 PROBES = 20
 """Lists of it that a search looks through."""
 
 
-def lists_due(count: int, lists: int | None) -> int | None:
-    """How many lists the approximate index of so many pictures should be made anew with.
-
-    Args:
-        count: of pictures: the engines advise its square root.
-        lists: of the index that there is; None where there is none.
-
-    Returns:
-        None where it is to stay as it is.
-    """
-    if count < FEWEST or (lists and count <= GROWTH * lists**2):
-        return None
-    return int(count**0.5)
+def lists_for(count: int) -> int:
+    """Lists of an approximate index of so many pictures: the square root, as engines advise."""
+    return max(int(count**0.5), 1)
 
 
 class Store(Protocol):
