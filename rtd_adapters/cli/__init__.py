@@ -31,6 +31,7 @@ COMMANDS = {
     "doctor": "rtd_adapters.cli.doctor:doctor",
     "eval": "rtd_adapters.cli.eval:evaluate",
     "export": "rtd_adapters.cli.export:export",
+    "index": "rtd_adapters.cli.index:index",
     "inspect": "rtd_adapters.cli.inspect:inspect",
     "methods": "rtd_adapters.cli.methods:methods",
     "patch": "rtd_adapters.cli.patch:patch",
