@@ -211,9 +211,8 @@ class TextTower(nn.Module):
         seen = self.seen(ids)[:, None, None]
         if self.config.mask == "padding":
             return Sight(mask=seen)
-        length = seen.shape[-1]
-        before = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
-        return Sight(mask=seen & before)
+        places = torch.arange(seen.shape[-1], device=ids.device)
+        return Sight(mask=seen & (places <= places[:, None]))
 
     def seen(self, ids: Tensor) -> Tensor:
         """[B, L] which tokens are looked at by anything that is read, the appended one included."""
@@ -253,11 +252,11 @@ class TextTower(nn.Module):
             case "eos":
                 return self._first_end(ids)
             case "first":
-                return ids.new_zeros(ids.shape[0])
+                return torch.zeros_like(ids[:, 0])
             case "appended":
-                return ids.new_full((ids.shape[0],), ids.shape[-1])
+                return torch.full_like(ids[:, 0], ids.shape[-1])
             case _:
-                return ids.new_full((ids.shape[0],), ids.shape[-1] - 1)
+                return torch.full_like(ids[:, 0], ids.shape[-1] - 1)
 
     def trimmed(self, ids: Tensor) -> Tensor:
         """The ids without the padding behind the longest text, where nothing looks at it."""
