@@ -82,6 +82,7 @@ def serve(app: Guard, own: socket.socket, started: Callable[[], None]) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        ws="none",
         lifespan="on",
         timeout_graceful_shutdown=PATIENCE,
     )

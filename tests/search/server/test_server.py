@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import socket
 import struct
@@ -10,10 +11,12 @@ import zlib
 
 import pytest
 from PIL import Image
+from starlette.responses import JSONResponse
 
 from rtd_adapters.errors import FileError
 from rtd_adapters.search.columns import BASE_COLUMN, patched_column, rival_columns
 from rtd_adapters.search.questions import Question
+from rtd_adapters.search.server.guard import Guard
 from rtd_adapters.search.server.uploads import MOST_BYTES
 
 
@@ -33,12 +36,13 @@ def found_by(searcher, question):
     }
 
 
-def test_it_says_what_is_searched(client, plain_client):
+def test_it_says_what_is_searched(client, plain_client, served, searcher):
     about = client.get("/api/about").json
     assert about["source"] == "pictures"
     assert (about["pictures"], about["backbone"], about["method"]) == (60, "demo", "searle")
     assert about["patch"]["strength"] == 1
     assert "searle" in about["patch"]["title"]
+    assert served(searcher, strength=0.4).get("/api/about").json["patch"]["strength"] == 0.4
     plain = plain_client.get("/api/about").json
     assert plain["patch"] is None
     assert "`rtd patch`" in plain["note"]
@@ -283,6 +287,25 @@ def test_a_name_that_was_rebound_is_refused(client, host):
 )
 def test_addresses_cannot_be_rebound(client, host):
     assert client.get("/api/about", Host=host).status == 200
+
+
+def test_a_name_may_be_allowed():
+    async def app(scope, receive, send):
+        await JSONResponse("in")(scope, receive, send)
+
+    async def status(host):
+        said = []
+        headers = [(b"host", host)]
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": headers}
+
+        async def send(message):
+            said.append(message)
+
+        await Guard(app, ["My.Box"], 10)(scope, None, send)
+        return said[0]["status"]
+
+    for host, expected in ((b"my.box:80", 200), (b"MY.BOX", 200), (b"your.box", 421)):
+        assert asyncio.run(status(host)) == expected
 
 
 def test_other_sites_pages_are_refused(client):

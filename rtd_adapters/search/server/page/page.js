@@ -48,12 +48,13 @@ async function answer(where, options) {
 
 function ask(after = 0) {
   clearTimeout(waiting);
+  asking?.abort();
+  asking = null;
   $("columns").setAttribute("aria-busy", "true");
   waiting = setTimeout(asked, after);
 }
 
 async function asked() {
-  asking?.abort();
   const mine = (asking = new AbortController());
   const one = step();
   const begun = performance.now();
@@ -152,6 +153,13 @@ function showStep() {
   $("text-label").textContent = shown ? "What should be different?" : "Describe a picture";
   $("text").placeholder = shown ? "is red instead" : "two red stars";
   showTrail();
+  showUse();
+}
+
+/** Only what is composed has a strength, and rivals. */
+function showUse() {
+  const composed = referred(step()) && step().text.trim() !== "";
+  for (const id of ["strength-field", "rivals-field"]) $(id).classList.toggle("idle", !composed);
 }
 
 const named = (one) => one.entry || one.file?.name || "a picture";
@@ -207,6 +215,7 @@ function wire() {
     step().text = $("text").value;
     history.replaceState({ now }, "", hash(step()));
     showTrail();
+    showUse();
     start = 0;
     ask(TYPING);
   });
