@@ -83,6 +83,9 @@ from .methods.query import Composition as Composition, Query as Query
 from .methods.reference import Reference as Reference
 from .patch import TextEncoderPatch as TextEncoderPatch, apply as apply
 from .patch.lora import LoRASettings as LoRASettings
+from .search.encoder import CompositionEncoder as CompositionEncoder
+from .search.seen import Seen as Seen
+from .search.sentences import SentenceEncoder as SentenceEncoder
 from .training import (
     RunOptions as RunOptions,
     Trainer as Trainer,

@@ -31,6 +31,7 @@ COMMANDS = {
     "doctor": "rtd_adapters.cli.doctor:doctor",
     "eval": "rtd_adapters.cli.eval:evaluate",
     "export": "rtd_adapters.cli.export:export",
+    "index": "rtd_adapters.cli.index:index",
     "inspect": "rtd_adapters.cli.inspect:inspect",
     "methods": "rtd_adapters.cli.methods:methods",
     "patch": "rtd_adapters.cli.patch:patch",
@@ -39,6 +40,8 @@ COMMANDS = {
     "report": "rtd_adapters.cli.report:report",
     "reproduce": "rtd_adapters.cli.reproduce:reproduce",
     "run": "rtd_adapters.cli.run:run",
+    "search": "rtd_adapters.cli.search:search",
+    "serve": "rtd_adapters.cli.serve:serve",
     "sweep": "rtd_adapters.cli.sweep:sweep",
     "triplets": "rtd_adapters.cli.triplets:triplets",
 }

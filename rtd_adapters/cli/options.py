@@ -222,16 +222,17 @@ search_size_option = click.option(
     show_default=True,
     help="Pictures, and queries, at a time.",
 )
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["no", "fp16", "bf16"]),
+    default="no",
+    show_default=True,
+    help="Autocast of the image tower. Embeddings are kept in fp32.",
+)
 extraction_options = together(
     device_option,
     workers_option,
-    click.option(
-        "--precision",
-        type=click.Choice(["no", "fp16", "bf16"]),
-        default="no",
-        show_default=True,
-        help="Autocast of the image tower. Embeddings are kept in fp32.",
-    ),
+    precision_option,
     click.option(
         "--skip-broken",
         is_flag=True,

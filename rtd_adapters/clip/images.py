@@ -5,6 +5,7 @@ Context-I2W and FTI4CIR read an image tower's states, patch by patch. Knows noth
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -35,9 +36,14 @@ def image_states(model: nn.Module, pictures: Tensor) -> ImageStates:
     Raises:
         BackboneError: the image tower is of another kind.
     """
-    watched = _last_module(model)
+    watched, here = _last_module(model), threading.get_ident()
     seen: list[Any] = []
-    hook = watched.register_forward_hook(lambda _, inputs, states: seen.append((inputs, states)))
+
+    def keep(_: nn.Module, inputs: Any, states: Any) -> None:
+        if threading.get_ident() == here:  # others may go through the same model meanwhile
+            seen.append((inputs, states))
+
+    hook = watched.register_forward_hook(keep)
     try:
         embedding = image_embeddings(model, pictures)
     finally:

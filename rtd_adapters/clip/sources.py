@@ -29,6 +29,8 @@ class BackboneSource(ABC):
     """One line for `rtd plugins`."""
     notice: str = ""
     """Said when somebody trains with it, where that needs saying; {method} is the method."""
+    method: str = ""
+    """The method to search with where nobody names one; empty where somebody has to."""
 
     @abstractmethod
     def load(self) -> tuple[nn.Module, Callable[[Any], Tensor]]:

@@ -32,6 +32,7 @@ class DemoBackbone(BackboneSource):
         "  rtd patch --method {method} --backbone ViT-L-14 --pretrained openai "
         "--projection SEARLE_ViT-L14.pt --triplets triplets.json --out weights.safetensors"
     )
+    method = "searle"
 
     def __init__(self, clip: DemoClip) -> None:
         self._clip = clip

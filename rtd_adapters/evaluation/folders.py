@@ -12,8 +12,13 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Of pictures; other files are passed over."""
 
 
-def picture_tree(root: Path, folder: Path) -> tuple[str, ...]:
+def picture_tree(root: Path, folder: Path, endings: tuple[str, ...] = SUFFIXES) -> tuple[str, ...]:
     """Paths below the root of all pictures in a folder and the folders in it, sorted.
+
+    Args:
+        root: that the paths begin at.
+        folder: the root, or one below it.
+        endings: of the names of files that are wanted, in lower case.
 
     Hidden files and folders are passed over.
 
@@ -34,7 +39,7 @@ def picture_tree(root: Path, folder: Path) -> tuple[str, ...]:
                 "the folder itself there."
             )
         shown = [name for name in files if not name.startswith(".")]
-        found += [(here / n).as_posix() for n in shown if Path(n).suffix.lower() in SUFFIXES]
+        found += [(here / n).as_posix() for n in shown if n.lower().endswith(endings)]
     for path in found:
         if any("\ud800" <= sign <= "\udfff" for sign in path):
             raise FileError(f"{path!a} in {root} has a name that is not UTF-8. Rename it.")

@@ -28,6 +28,13 @@ def require_precision(name: str) -> None:
         raise UsageError(f"Unknown precision {name!r}. Use one of {', '.join(PRECISIONS)}.")
 
 
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """What is entered to compute on a device in one of `PRECISIONS`."""
+    if precision == "no":
+        return torch.autocast(device.type, enabled=False)
+    return torch.autocast(device.type, dtype_named(precision))
+
+
 @dataclass
 class ImageTower:
     """A live model, for pictures.
@@ -76,7 +83,7 @@ class ImageTower:
         size = most = self.most or len(pixels)
         while True:
             try:
-                with self._autocast():
+                with autocast(self.device, self.precision):
                     seen = [look(self.model, part) for part in pixels.split(size)]
                 break
             except torch.cuda.OutOfMemoryError as error:
@@ -95,8 +102,3 @@ class ImageTower:
                 stacklevel=2,
             )
         return seen
-
-    def _autocast(self) -> torch.autocast:
-        if self.precision == "no":
-            return torch.autocast(self.device.type, enabled=False)
-        return torch.autocast(self.device.type, dtype_named(self.precision))

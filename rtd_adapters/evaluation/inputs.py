@@ -179,8 +179,12 @@ def patched_tower(backbone: Backbone, patch: TextEncoderPatch, strength: float =
     Raises:
         PatchError: the patch was made for another tower.
     """
-    base = backbone.tower.state_dict()
-    patch.require_fit(base, backbone.tower.config)
-    tower = patch.build_tower(base, strength)
+    patch.require_fit(backbone.tower.state_dict(), backbone.tower.config)
+    return fitted_tower(backbone, patch, strength)
+
+
+def fitted_tower(backbone: Backbone, patch: TextEncoderPatch, strength: float) -> TextTower:
+    """`patched_tower` of a patch that is known to fit, which takes longer to find out."""
+    tower = patch.build_tower(backbone.tower.state_dict(), strength)
     tower.vocabulary = backbone.tower.vocabulary
     return tower.to(backbone.tower.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ from rtd_adapters.errors import EvaluationError, FileError, UsageError, first_li
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+Item = TypeVar("Item")
+Batch = TypeVar("Batch")
 Loaded = tuple[Tensor, list[str | None]]
 """The pictures of a batch that could be read, stacked, and for each picture what was wrong."""
 
@@ -56,26 +58,41 @@ class PictureFiles(Dataset[Any]):
             UsageError: this system cannot fork workers.
             EvaluationError: a worker died.
         """
-        loader = DataLoader(
-            self,
-            batch_sampler=places,  # type: ignore[arg-type]
-            num_workers=workers,
-            collate_fn=_collated,
-            pin_memory=device.type == "cuda",
-            # Benchmarks open pictures by closures, which no other way of starting takes along.
-            multiprocessing_context=_fork() if workers else None,
-            # The loader draws a seed, which is not to come from the run's own numbers.
-            generator=torch.Generator(),
-        )
-        try:
-            yield from loader
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader worker"):
-                raise
-            raise EvaluationError(
-                f"a process that reads pictures died ({first_line(error)}). It may be short of "
-                "memory: pass fewer --workers, or --workers 0."
-            ) from error
+        return batches_of(self, places, workers, device, _collated)
+
+
+def batches_of(
+    dataset: Dataset[Item],
+    places: Sequence[range],
+    workers: int,
+    device: torch.device,
+    collated: Callable[[list[Item]], Batch],
+) -> Iterator[Batch]:
+    """Batches of what is made of pictures, in order; arguments and errors as in `PictureFiles`.
+
+    Args:
+        collated: makes a batch of its items.
+    """
+    loader = DataLoader(
+        dataset,
+        batch_sampler=places,  # type: ignore[arg-type]
+        num_workers=workers,
+        collate_fn=collated,
+        pin_memory=device.type == "cuda",
+        # Benchmarks open pictures by closures, which no other way of starting takes along.
+        multiprocessing_context=_fork() if workers else None,
+        # The loader draws a seed, which is not to come from the run's own numbers.
+        generator=torch.Generator(),
+    )
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise EvaluationError(
+            f"a process that reads pictures died ({first_line(error)}). It may be short of "
+            "memory: pass fewer --workers, or --workers 0."
+        ) from error
 
 
 def _collated(items: list[Tensor | str]) -> Loaded:

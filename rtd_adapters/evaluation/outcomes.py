@@ -105,7 +105,7 @@ def _asked(
     """[B, embed_dim] of a batch for each way; plain captions are asked in one way alone."""
     queries, embedding, states = batch
     if embedding is None:
-        return [embed_plain(evaluation.method, tower, queries)]
+        return [embed_plain(tower, evaluation.method.tokenizer(tower), queries)]
     embedder = QueryEmbedder(
         evaluation.method, evaluation.composing_projection(), evaluation.benchmark.name
     )

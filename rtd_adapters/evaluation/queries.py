@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rtd_adapters.clip.backbones import Backbone
-from rtd_adapters.clip.text import TextTower
+from rtd_adapters.clip.text import TextTower, Tokenizer
 from rtd_adapters.errors import EvaluationError, UsageError
 from rtd_adapters.evaluation.benchmark import EvalQuery
 from rtd_adapters.evaluation.pictures import (
@@ -62,11 +62,7 @@ def embed_composed(
         TripletError: a text is so long that its prompt loses the placeholder.
     """
     require_preprocessing(preprocess)
-    if len(pictures) != len(texts):
-        raise UsageError(
-            f"{len(pictures)} reference pictures and {len(texts)} texts make no queries. "
-            "Pass one text for each picture."
-        )
+    require_pairs(len(pictures), len(texts))
     embedder, encoder = QueryEmbedder(method, projection), tower or backbone.tower
     queries = [EvalQuery(str(row), str(row), (text,), ()) for row, text in enumerate(texts)]
     embeddings: list[Tensor] = []
@@ -82,16 +78,28 @@ def embed_composed(
     return torch.cat(embeddings) if embeddings else torch.empty(0, backbone.shape.embed_dim)
 
 
+def require_pairs(pictures: int, texts: int) -> None:
+    """Refuse queries that lack a side.
+
+    Raises:
+        UsageError: there are not as many texts as pictures.
+    """
+    if pictures != texts:
+        raise UsageError(
+            f"{pictures} reference pictures and {texts} texts make no queries. "
+            "Pass one text for each picture."
+        )
+
+
 @torch.no_grad()
-def embed_plain(method: Method, tower: TextTower, queries: Sequence[EvalQuery]) -> Tensor:
+def embed_plain(tower: TextTower, tokenizer: Tokenizer, queries: Sequence[EvalQuery]) -> Tensor:
     """[Q, embed_dim] unit embeddings of plain captions, word for word: no prompt, no picture.
 
     Args:
-        method: whose tokenizer reads them; nothing else of it counts.
         tower: base or patched.
+        tokenizer: reads them: a method's, or the tower's own.
         queries: with the same number of texts each, whose unit embeddings are averaged.
     """
-    tokenizer = method.tokenizer(tower)
     orders = zip(*(query.texts for query in queries), strict=True)
     return mean_of_units(
         [embed_composition(tower, tokenizer, Composition.of(texts)) for texts in orders]

@@ -89,6 +89,8 @@ class Exporter:
     it rounds none."""
     openai_builder: bool = True
     """Whether OpenAI's `build_model` makes the tower, with heads of width 64 and QuickGELU."""
+    any_tower: bool = False
+    """Whether it takes text towers that are not built as CLIP's."""
     strengths: bool = False
     """Whether `write` takes the tower from its `ExportBase`, which knows the job's strength; one
     that does not is refused any strength but 1."""

@@ -44,7 +44,8 @@ def export_patch(job: ExportJob, target: str) -> Exported:
     require_free = require_new_folder if exporter.folder else require_writable
     with claimed(job.out):
         require_free(job.out, overwrite=job.overwrite)
-        _require_clip(job.patch, target)
+        if not exporter.any_tower:
+            _require_clip(job.patch, target)
         if exporter.openai_builder:
             _require_openai_builder(job.patch, target)
         described_tower(job.patch.metadata, job.patch.state())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 from torch import nn
@@ -123,3 +125,22 @@ def test_half_of_a_vision_transformer_is_none(lacks):
         setattr(visual, name, nn.LayerNorm(4))
     with pytest.raises(BackboneError, match="no patch states"):
         image_states(model, torch.zeros(1))
+
+
+def test_states_are_those_of_the_own_thread(monkeypatch):
+    """Another thread's pictures go through the same model while states are watched."""
+    from rtd_adapters.clip import images
+
+    model, plain = open_clip_vit(), images.image_embeddings
+    own, others = torch.randn(1, 3, 48, 48), torch.randn(1, 3, 48, 48)
+    alone = image_states(model, own)
+
+    def disturbed(model, pictures):
+        embedding = plain(model, pictures)
+        other = threading.Thread(target=model.encode_image, args=(others,))
+        other.start()
+        other.join()
+        return embedding
+
+    monkeypatch.setattr(images, "image_embeddings", disturbed)
+    assert torch.equal(image_states(model, own).tokens, alone.tokens)

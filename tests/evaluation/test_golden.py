@@ -89,7 +89,7 @@ def search(benchmark: Benchmark, part: Part) -> list[tuple[EvalQuery, CountedRan
         references = vectors([query.reference for query in part.queries])
         asked = QueryEmbedder(method, nn.Identity()).embed(Tower(), part.queries, references)
     else:
-        asked = embed_plain(method, Tower(), part.queries)
+        asked = embed_plain(Tower(), method.tokenizer(Tower()), part.queries)
     gallery = Gallery(part.gallery, vectors(part.gallery))
     ranked = rankings(asked, gallery, part.queries, benchmark.depth)
     return list(zip(part.queries, ranked, strict=True))

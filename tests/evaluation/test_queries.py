@@ -90,7 +90,7 @@ def test_plain_captions_are_embedded_word_for_word(searle, toy_tower):
     """No prompt, no pseudo token, and no cleaning: a price keeps its sign, which is SEARLE's."""
     captions = ["a hat for $5", "Two dogs, asleep."]
     plain = [EvalQuery(text, "", (text,), ("t",)) for text in captions]
-    found = embed_plain(searle, toy_tower, plain)
+    found = embed_plain(toy_tower, searle.tokenizer(toy_tower), plain)
     with torch.no_grad():
         wanted = toy_tower(searle.tokenizer(toy_tower).encode(captions))
     torch.testing.assert_close(found, F.normalize(wanted, dim=-1))

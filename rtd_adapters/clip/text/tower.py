@@ -151,7 +151,7 @@ class TextTower(nn.Module):
             embedded = fill_placeholders(embedded, ids, pseudo_tokens, placeholder_id)
         if self.config.pooling != "appended":
             return embedded
-        return torch.cat([embedded, self.cls_emb.expand(len(ids), 1, -1)], dim=1)
+        return torch.cat([embedded, self.cls_emb.expand(ids.shape[0], 1, -1)], dim=1)
 
     def require_placeholders(
         self, ids: Tensor, pseudo_tokens: Tensor | None, placeholder_id: int | None
@@ -211,9 +211,8 @@ class TextTower(nn.Module):
         seen = self.seen(ids)[:, None, None]
         if self.config.mask == "padding":
             return Sight(mask=seen)
-        length = seen.shape[-1]
-        before = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
-        return Sight(mask=seen & before)
+        places = torch.arange(seen.shape[-1], device=ids.device)
+        return Sight(mask=seen & (places <= places[:, None]))
 
     def seen(self, ids: Tensor) -> Tensor:
         """[B, L] which tokens are looked at by anything that is read, the appended one included."""
@@ -238,7 +237,7 @@ class TextTower(nn.Module):
         if self.config.pooling == "mean":
             words = ids.ne(self._pad).unsqueeze(-1).to(states.dtype)
             return self.project((states * words).sum(dim=1) / words.sum(dim=1))
-        rows = torch.arange(len(ids), device=ids.device)
+        rows = torch.arange(ids.shape[0], device=ids.device)
         return self.project(states[rows, self.ends(ids)])
 
     def ends(self, ids: Tensor) -> Tensor:
@@ -253,11 +252,11 @@ class TextTower(nn.Module):
             case "eos":
                 return self._first_end(ids)
             case "first":
-                return ids.new_zeros(len(ids))
+                return torch.zeros_like(ids[:, 0])
             case "appended":
-                return ids.new_full((len(ids),), ids.shape[-1])
+                return torch.full_like(ids[:, 0], ids.shape[-1])
             case _:
-                return ids.new_full((len(ids),), ids.shape[-1] - 1)
+                return torch.full_like(ids[:, 0], ids.shape[-1] - 1)
 
     def trimmed(self, ids: Tensor) -> Tensor:
         """The ids without the padding behind the longest text, where nothing looks at it."""
@@ -277,7 +276,8 @@ class TextTower(nn.Module):
 
     def _first_end(self, ids: Tensor) -> Tensor:
         ends = ids.eq(self.config.eos_id or 0)
-        if not ends.any(dim=-1).all():
+        # A program that torch.export makes of this cannot look.
+        if not torch.compiler.is_compiling() and not ends.any(dim=-1).all():
             raise BackboneError(
                 f"a text has no end of text (token {self.config.eos_id}), where this tower reads "
                 "it. Tokenize with the tower's own tokenizer."

@@ -165,13 +165,15 @@ def _page(
     return filled(parts)
 
 
-def filled(parts: Mapping[str, str]) -> str:
+def filled(parts: Mapping[str, str], template: Path = TEMPLATE) -> str:
     """The page, as HTML.
 
     Args:
-        parts: TITLE, SUBTITLE, FIGURES, CURVES, STRIPS and SETTINGS, each HTML or nothing.
+        parts: what stands between the signs @@ in the template, each HTML or nothing: here TITLE,
+            SUBTITLE, FIGURES, CURVES, STRIPS and SETTINGS.
+        template: the page without them.
     """
-    page = TEMPLATE.read_text(encoding="utf-8")
+    page = template.read_text(encoding="utf-8")
     head, *rest = page.split("@@")
     # Split once: what is filled in may itself contain the signs.
     return head + "".join(
