@@ -1,4 +1,4 @@
-"""What the site needs beyond MkDocs: links that leave docs/, the API reference, and marks of blocks.
+"""What the site needs beyond MkDocs: links that leave docs/, the reference, and marks of blocks.
 
 MkDocs calls the functions whose names begin with `on_`; a warning fails a strict build.
 """
@@ -24,10 +24,16 @@ else:
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 STUB = ROOT / "rtd_adapters" / "__init__.pyi"
+WIDE = {"conventions.md", "methods/index.md", "towers.md"}
+"""Pages whose tables want the place of the table of contents."""
 LINK = re.compile(r"(\]\()([^)#\s]+)([^)]*\))")
 NEEDS = re.compile(r"^<!-- (?:run: [^;\n]+; )?needs: (.+) -->$", re.MULTILINE)
 WITH = re.compile(r"^<!-- with: (\S+) -->$", re.MULTILINE)
 ROWS = re.compile(r"^<!-- rows: (\S+)(?: (\w+))? -->$", re.MULTILINE)
+DOCSTRING = re.compile(
+    r'class="doc doc-contents first">\s*(?:<p class="doc doc-class-bases">.*?</p>\s*)?<p>',
+    re.DOTALL,
+)
 log = logging.getLogger("mkdocs.plugins.rtd")
 
 
@@ -37,14 +43,19 @@ def on_config(config: Any) -> Any:
     config.repo_url = project.get("urls", {}).get("Repository", config.repo_url)
     config.repo_name = project["name"]
     (python,) = (section["Python"] for section in config.nav if "Python" in section)
-    python.append({"Reference": ["reference/index.md", *map("reference/{}.md".format, public_names())]})
+    python.append(
+        {"Reference": ["reference/index.md", *map("reference/{}.md".format, public_names())]}
+    )
     return config
 
 
 def on_files(files: Any, config: Any) -> Any:
     """A page of the reference for each room, with every public name of it."""
     rooms = public_names()
-    lines = ["# Reference\n", "Every public name, from its docstring; all come from `rtd_adapters`.\n"]
+    lines = [
+        "# Reference\n",
+        "Every public name, from its docstring; all come from `rtd_adapters`.\n",
+    ]
     for room, names in rooms.items():
         listed = ", ".join(f"[`{name}`][rtd_adapters.{name}]" for name in names)
         lines.append(f"- [**{room}**]({room}.md): {listed}")
@@ -55,12 +66,12 @@ def on_files(files: Any, config: Any) -> Any:
     return files
 
 
-
-
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Take in what a page asks for, send links that leave docs/ to the repository, and show what
     blocks need."""
     source = DOCS / page.file.src_uri
+    if page.file.src_uri in WIDE:
+        page.meta["hide"] = ["toc"]
     markdown = WITH.sub(lambda match: _taken_in(source, match[1]), markdown)
     markdown = ROWS.sub(lambda match: _rows(source, *match.groups()), markdown)
     markdown = NEEDS.sub(r'<p class="needs">Needs \1</p>', markdown)
@@ -71,7 +82,7 @@ def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
     """Refuse public names without a docstring, of which mkdocstrings shows the bare signature."""
     if page.file.src_uri.startswith("reference/"):
         for name, shown in re.findall(r'<h2 id="rtd_adapters\.(\w+)"((?:(?!<h2 ).)*)', html, re.S):
-            if not re.search(r'class="doc doc-contents first">\s*<p>', shown):
+            if not DOCSTRING.search(shown):
                 log.warning("the public name %s has no docstring", name)
     return html
 

@@ -1,5 +1,5 @@
-"""Every block of README and docs is run: here, by the test that its mark names, or marked as needing
-what no test has."""
+"""Every block of README and docs is run, here or by the test that its mark names, or its mark says
+what it needs that no test has."""
 
 from __future__ import annotations
 
@@ -117,12 +117,27 @@ def test_tests_that_marks_name_are_there_and_run_the_command():
     for block in BLOCKS:
         if block.mark != "run":
             continue
-        for test in block.about.split(", "):
-            assert (ROOT / test).is_file(), f"{block}: {test}"
-        sources = "".join((ROOT / test).read_text(encoding="utf-8") for test in block.about.split(", "))
+        tests = [ROOT / name for name in block.about.split(", ")]
+        assert all(test.is_file() for test in tests), f"{block}: {block.about}"
+        sources = "".join(test.read_text(encoding="utf-8") for test in tests)
         for words in command_lines(block) if block.kind == "shell" else ():
-            if words[0] == "rtd" and not words[1].startswith("-"):
-                assert re.search(rf"\b{words[1]}\b", sources), f"{block}: {words[1]}"
+            for name in subcommands(words):
+                assert re.search(rf"\b{name}\b", sources), f"{block}: {name}"
+
+
+def subcommands(words: list[str]) -> list[str]:
+    """Of a command line of rtd: `triplets` and `check`, say."""
+    import click
+
+    from rtd_adapters.cli import cli
+
+    command, names = cli, []
+    for word in words[1:] if words[0] == "rtd" else ():
+        if not isinstance(command, click.Group):
+            break
+        command = command.get_command(click.Context(cli), word)
+        names.append(word)
+    return names
 
 
 @pytest.mark.parametrize("words", rtd_lines())
@@ -131,7 +146,8 @@ def test_each_rtd_command_parses(words):
 
     from rtd_adapters.cli import cli
 
-    command, context = cli, click.Context(cli)
+    context = click.Context(cli, **cli.context_settings)
+    command = cli
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         found = command.get_command(context, words[0])
         assert found is not None, words[0]
@@ -140,7 +156,7 @@ def test_each_rtd_command_parses(words):
         options = {opt for param in command.params for opt in (*param.opts, *param.secondary_opts)}
         assert {word for word in words if word.startswith("--")} <= options
     else:
-        command.make_context("rtd", words)
+        command.make_context("rtd", words, parent=context)
 
 
 def python_pages() -> list:
@@ -160,7 +176,7 @@ def patch_file(tmp_path_factory):
 
 
 def world(backbone) -> dict[str, object]:
-    """What pages speak of without making it: a fresh model, pictures and captions as it takes them."""
+    """What pages speak of without making it: a fresh model, and pictures and captions for it."""
     import copy
 
     import torch
