@@ -30,6 +30,7 @@ LINK = re.compile(r"(\]\()([^)#\s]+)([^)]*\))")
 NEEDS = re.compile(r"^<!-- (?:run: [^;\n]+; )?needs: (.+) -->$", re.MULTILINE)
 WITH = re.compile(r"^<!-- with: (\S+) -->$", re.MULTILINE)
 ROWS = re.compile(r"^<!-- rows: (\S+)(?: (\w+))? -->$", re.MULTILINE)
+FLOW = re.compile(r"^```mermaid\nflowchart LR\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 DOCSTRING = re.compile(
     r'class="doc doc-contents first">\s*(?:<p class="doc doc-class-bases">.*?</p>\s*)?<p>',
     re.DOTALL,
@@ -74,6 +75,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         page.meta["hide"] = ["toc"]
     markdown = WITH.sub(lambda match: _taken_in(source, match[1]), markdown)
     markdown = ROWS.sub(lambda match: _rows(source, *match.groups()), markdown)
+    markdown = FLOW.sub(lambda match: _flow(match[1]), markdown)
     markdown = NEEDS.sub(r'<p class="needs">Needs \1</p>', markdown)
     return LINK.sub(lambda match: _sent(source, match, config.repo_url), markdown)
 
@@ -134,3 +136,28 @@ def _rows(source: Path, target: str, name: str | None) -> str:
     if not kept:
         log.warning("%s: %s has no row of %s", source.relative_to(ROOT), target, name)
     return "\n".join((head, line, *kept))
+
+
+def _flow(diagram: str) -> str:
+    """A diagram's arrows as lines of words, for Mermaid would be fetched by the reader's browser.
+
+    A line follows the first arrow that is on no line yet, until there is none.
+    """
+    named: dict[str, str] = {}
+    after: dict[str, list[str]] = {}
+    for line in diagram.splitlines():
+        ends = []
+        for end in line.strip().split(" --> "):
+            key, _, words = end.rstrip("]").partition("[")
+            named[key] = words or named.get(key, key)
+            ends.append(key)
+        after.setdefault(ends[0], []).append(ends[1])
+    shown = []
+    for start in after:
+        while after[start]:
+            path = [start]
+            while after.get(path[-1]):
+                path.append(after[path[-1]].pop(0))
+            words = " &rarr; ".join(f"<span>{named[key]}</span>" for key in path)
+            shown.append(f"<p>{words}</p>")
+    return f'<div class="flow">{"".join(shown)}</div>'

@@ -117,3 +117,12 @@ def test_rows_of_a_table(hooks, caplog):
     assert len(hooks._rows(page, table, None).splitlines()) > 10
     hooks._rows(page, table, "nobody")
     assert len(caplog.records) == 1
+
+
+def test_a_diagram_shows_each_arrow_once(hooks):
+    shown = hooks._flow("    a --> b[two words]\n    b --> c\n    b --> d\n    d --> c\n")
+    lines = re.findall("<p>(.*?)</p>", shown)
+    words = [re.findall("<span>(.*?)</span>", line) for line in lines]
+    assert words == [["a", "two words", "c"], ["two words", "d", "c"]]
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    assert len(hooks.FLOW.findall(text)) == text.count("```mermaid")
