@@ -19,10 +19,12 @@ from mkdocs.structure.files import File
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib  # which MkDocs' own dependencies bring there
+    import tomli as tomllib  # which the extra brings there
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+REPOSITORY = "https://github.com/rtd-adapters/rtd-adapters"
+"""Where pyproject.toml names none."""
 STUB = ROOT / "rtd_adapters" / "__init__.pyi"
 WIDE = {"conventions.md", "methods/index.md", "towers.md"}
 """Pages whose tables want the place of the table of contents."""
@@ -39,10 +41,13 @@ log = logging.getLogger("mkdocs.plugins.rtd")
 
 
 def on_config(config: Any) -> Any:
-    """The repository's address, which pyproject.toml alone names."""
+    """Addresses, which pyproject.toml alone names, and the reference's place in the menu."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    config.repo_url = project.get("urls", {}).get("Repository", config.repo_url)
-    config.repo_name = project["name"]
+    urls = project.get("urls", {})
+    # The theme asks GitHub's server for the stars of a `repo_url`, so it gets none.
+    config.extra["repository"] = urls.get("Repository", urls.get("Homepage", REPOSITORY))
+    config.site_url = urls.get("Documentation", config.site_url)
+    config.nav.append({"Repository": config.extra["repository"]})
     (python,) = (section["Python"] for section in config.nav if "Python" in section)
     python.append(
         {"Reference": ["reference/index.md", *map("reference/{}.md".format, public_names())]}
@@ -77,7 +82,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     markdown = ROWS.sub(lambda match: _rows(source, *match.groups()), markdown)
     markdown = FLOW.sub(lambda match: _flow(match[1]), markdown)
     markdown = NEEDS.sub(r'<p class="needs">Needs \1</p>', markdown)
-    return LINK.sub(lambda match: _sent(source, match, config.repo_url), markdown)
+    return LINK.sub(lambda match: _sent(source, match, config.extra["repository"]), markdown)
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:

@@ -65,6 +65,7 @@ def test_a_readers_browser_fetches_nothing(site):
         )
         assert loaded
         assert not [place for place in loaded if re.match(r"(https?:)?//", place)], path.name
+        assert 'data-md-component="source"' not in html  # whose script asks GitHub for stars
     for path in site.rglob("*.css"):
         assert not re.findall(r"url\((?:[\"']?)(?:https?:)?//", path.read_text()), path.name
 
