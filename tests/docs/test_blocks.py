@@ -16,9 +16,16 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 BY_COMMAND = DOCS / "cli.md"  # made of the help texts, which tests/cli/test_docs.py compares
 BY_ITS_OWN_TEST = DOCS / "api.md"  # tests/test_api_page.py
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+WRITTEN = ROOT / "examples" / "custom_plugin" / "README.md"  # by `rtd methods new`
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(DOCS.rglob("*.md")),
+    *sorted((ROOT / "examples").glob("*/README.md")),
+]
 PAGES.remove(BY_COMMAND)
-COMMANDS = {"rtd", "python", "pip", "pytest", "torchrun", "mkdocs", "export", "ruff"}
+PAGES.remove(WRITTEN)
+COMMANDS = {"rtd", "python", "pip", "pytest", "torchrun", "mkdocs", "export", "ruff", "cd"}
 DATA = {"json", "toml", "yaml", "text", "mermaid"}
 MARK = re.compile(r"<!-- (run|needs): ([^;]+)(?:; needs: [^;]+)? -->")
 
