@@ -48,8 +48,9 @@ def evaluate(
         patch: a patch or its file.
         data: the folder in which the benchmark was unpacked.
         split: `val`, or `test` where a server keeps the answers; then there are no figures.
-        backbone, pretrained, projection: as in `rtd patch`. Plain captions need no projection, and
-            one that is given is not opened then.
+        backbone: as in `rtd patch`.
+        pretrained: likewise.
+        projection: likewise. Plain captions need none, and one that is given is not opened then.
         options: how.
         method_options: chosen options of the method, by name.
 

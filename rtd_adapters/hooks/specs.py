@@ -17,6 +17,7 @@ PROJECT = "rtd_adapters"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function of a plugin's module as the hook of its name (`@hookimpl`)."""
 
 
 @hookspec

@@ -207,7 +207,8 @@ class Method(ABC):
         """B bare queries: the references alone, the other half of a refined batch.
 
         Args:
-            projection, reference: as in `composed`.
+            projection: as in `composed`.
+            reference: likewise.
             texts: B conditioning texts, where pseudo tokens that depend on the text shall be those
                 of `composed`; None where the bare prompt is all there is.
         """
