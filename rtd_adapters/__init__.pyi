@@ -82,6 +82,7 @@ from .methods.projections import (
 from .methods.query import Composition as Composition, Query as Query
 from .methods.reference import Reference as Reference
 from .patch import TextEncoderPatch as TextEncoderPatch, apply as apply
+from .patch.card import CardFacts as CardFacts
 from .patch.lora import LoRASettings as LoRASettings
 from .search.encoder import CompositionEncoder as CompositionEncoder
 from .search.seen import Seen as Seen

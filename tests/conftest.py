@@ -14,10 +14,10 @@ import pytest
 def pytest_configure() -> None:
     """A process that a shell started in the background ignores signals, and so would every process
     that a test starts."""
-    for number, usual in (
-        (signal.SIGHUP, signal.SIG_DFL),
-        (signal.SIGINT, signal.default_int_handler),
-    ):
+    usual_of = {signal.SIGINT: signal.default_int_handler}
+    if hasattr(signal, "SIGHUP"):  # not on Windows
+        usual_of[signal.SIGHUP] = signal.SIG_DFL
+    for number, usual in usual_of.items():
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, usual)
 

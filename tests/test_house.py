@@ -51,6 +51,15 @@ def test_plugins_use_public_names_only(path):
             assert not any(alias.name.startswith("rtd_adapters") for alias in node.names)
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_can_be_imported_on_every_system(path):
+    """What one kind of system has alone is imported where that system is asked for."""
+    for node in parsed(path).body:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module] if isinstance(node, ast.ImportFrom) else []
+        assert not {"fcntl", "grp", "msvcrt", "pwd", "resource", "termios", "winreg"} & {*names}
+
+
 def test_every_room_says_what_it_is():
     for room in (ROOT / "rtd_adapters").iterdir():
         if room.is_dir() and room.name != "__pycache__":

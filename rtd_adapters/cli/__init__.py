@@ -37,6 +37,7 @@ COMMANDS = {
     "patch": "rtd_adapters.cli.patch:patch",
     "plugins": "rtd_adapters.cli.plugins:plugins",
     "projection": "rtd_adapters.cli.projection:projection",
+    "push": "rtd_adapters.cli.push:push",
     "report": "rtd_adapters.cli.report:report",
     "reproduce": "rtd_adapters.cli.reproduce:reproduce",
     "run": "rtd_adapters.cli.run:run",

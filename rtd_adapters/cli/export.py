@@ -11,7 +11,7 @@ from rtd_adapters.cli.terminal import echo, echo_json
 
 
 @click.command()
-@click.argument("patch", type=options.FILE)
+@click.argument("patch", type=options.PATCH)
 @click.option(
     "--for",
     "target",
@@ -26,7 +26,7 @@ from rtd_adapters.cli.terminal import echo, echo_json
     "keds) or a transformers folder (lincir).  [the patch's own backbone]",
 )
 @click.option(
-    "--projection", type=options.FILE, help="The projection that goes beside it (searle)."
+    "--projection", type=options.INPUT, help="The projection that goes beside it (searle)."
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="What to write.")
 @options.strength_option

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rtd_adapters.cli.options import FILE, json_option
+from rtd_adapters.cli.options import PATCH, json_option
 from rtd_adapters.cli.tables import before_after
 from rtd_adapters.cli.terminal import echo, echo_json
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", type=FILE)
+@click.argument("file", type=PATCH)
 @json_option
 def inspect(file: Path, as_json: bool) -> None:
     """Show what a patch is: method, backbone, kind, tensors, fingerprints, settings, figures.

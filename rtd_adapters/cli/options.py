@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -10,9 +11,35 @@ from typing import Any, TypeVar
 
 import click
 
+from rtd_adapters.io.hub_files import PATCH_FILE, fetched_file
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+
+class FileOrHub(click.Path):
+    """A file that is read: of this disk, or of Hugging Face's Hub, fetched when it is asked for.
+
+    Args:
+        default: the file that a repository is meant to have where none is named.
+    """
+
+    def __init__(self, default: str | None = None) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+        self._default = default
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """The path; FileError or UsageError of ours where it cannot be fetched."""
+        return super().convert(fetched_file(os.fspath(value), self._default), param, ctx)
+
+
 FILE = click.Path(dir_okay=False, path_type=Path)
+INPUT = FileOrHub()
+PATCH = FileOrHub(PATCH_FILE)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -151,17 +178,20 @@ backbone_option = click.option(
     default="demo",
     show_default=True,
     help="`demo` (the built-in world), an open_clip name such as ViT-L-14, an open_clip "
-    "model-config JSON, or a local transformers folder (docs/towers.md).",
+    "model-config JSON, or a transformers folder (docs/towers.md), here or on the Hub: owner/name.",
 )
 pretrained_option = click.option(
     "--pretrained",
-    help="Weights of the backbone: an open_clip tag such as openai, or a local .safetensors or "
-    ".pt file.",
+    help="Weights of the backbone: an open_clip tag such as openai, or a .safetensors or .pt "
+    "file, here or on the Hub: hf://owner/name/file.",
 )
-PROJECTION = "The method's own projection checkpoint. The demo brings one."
-projection_option = click.option("--projection", type=FILE, help=PROJECTION)
+PROJECTION = (
+    "The method's own projection checkpoint, here or on the Hub: hf://owner/name/file. The demo "
+    "brings one."
+)
+projection_option = click.option("--projection", type=INPUT, help=PROJECTION)
 composing_projection_option = click.option(
-    "--projection", type=FILE, help=f"{PROJECTION} Plain captions are searched without it."
+    "--projection", type=INPUT, help=f"{PROJECTION} Plain captions are searched without it."
 )
 """Of commands that search, and may have nothing to compose."""
 benchmark_option = click.option(

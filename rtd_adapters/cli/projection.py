@@ -31,7 +31,7 @@ def projection() -> None:
 
 
 @projection.command()
-@click.argument("checkpoint", type=options.FILE)
+@click.argument("checkpoint", type=options.INPUT)
 @options.method_option
 @options.method_options_option
 @click.option(

@@ -26,6 +26,7 @@ from rtd_adapters.clip.text import (
 from rtd_adapters.clip.transformers_models import load_transformers, transformers_shape
 from rtd_adapters.clip.vocabularies import folder_vocabulary, open_clip_vocabulary
 from rtd_adapters.errors import BackboneError, UsageError
+from rtd_adapters.io.hub_files import SCHEME, fetched_file, fetched_folder, hub_place
 
 DEFAULT = "demo"
 """What is used where no backbone is named: the built-in world, which a plugin of ours brings."""
@@ -100,9 +101,10 @@ def load_backbone(name: str = DEFAULT, pretrained: str | None = None) -> Backbon
 
     Args:
         name: one that a plugin brings (`demo` is the built-in world), an open_clip model name, the
-            path of an open_clip model-config JSON, or a local transformers folder of a CLIP,
-            SigLIP, MetaCLIP 2 or BLIP.
-        pretrained: an open_clip weights tag, or a local .safetensors or .pt file. Not for folders
+            path of an open_clip model-config JSON, or a transformers folder of a CLIP, SigLIP,
+            MetaCLIP 2 or BLIP: on this disk, or a repository on the Hub (`hub_place`).
+        pretrained: an open_clip weights tag, or a .safetensors or .pt file: on this disk, or
+            hf://owner/name/file. Not for folders
             and for what plugins bring: they have their own weights. A file may hold a text tower
             alone, which is enough where no pictures are needed.
 
@@ -111,11 +113,12 @@ def load_backbone(name: str = DEFAULT, pretrained: str | None = None) -> Backbon
             or the text tower is none that rtd knows, exactly.
         FileError: a local file is missing or damaged.
     """
-    model, preprocess, why_not = _load_model(name, pretrained)
+    place, weights = _on_disk(name), pretrained and _weights_on_disk(pretrained)
+    model, preprocess, why_not = _load_model(place, weights)
     model = model.float().eval().requires_grad_(False)
     live = find_tower(model)
     tower = tower_from_model(model).requires_grad_(False)
-    tower.vocabulary = _vocabulary(name, pretrained, tower.config)
+    tower.vocabulary = _vocabulary(place, weights, tower.config)
     require_agreement(live, tower, name)
     embed_dim, text_width = tower.config.embed_dim, tower.config.width
     if preprocess is None:
@@ -125,6 +128,29 @@ def load_backbone(name: str = DEFAULT, pretrained: str | None = None) -> Backbon
     head, width = _image_end(model)
     shape = BackboneShape(embed_dim, text_width, width)
     return Backbone(name, pretrained, tower, shape, model, preprocess, head, live.layout)
+
+
+def _on_disk(name: str) -> str:
+    """The name, or the folder that a repository on the Hub was fetched into.
+
+    Raises:
+        BackboneError: it holds no model of transformers.
+    """
+    place = None if backbone_source(name) else hub_place(name)
+    if place is None:
+        return name
+    folder = fetched_folder(place)
+    if not (folder / "config.json").is_file():
+        raise BackboneError(
+            f"{name} holds no model of transformers. Where it holds open_clip's weights, pass the "
+            "model's name as backbone and hf://owner/name/file as pretrained."
+        )
+    return str(folder)
+
+
+def _weights_on_disk(pretrained: str) -> str:
+    """A tag or path as it is; weights on the Hub as the file they were fetched into."""
+    return str(fetched_file(pretrained)) if pretrained.startswith(SCHEME) else pretrained
 
 
 def _load_model(
@@ -163,6 +189,7 @@ def backbone_shape(name: str = DEFAULT) -> BackboneShape:
     """
     if source := backbone_source(name):
         return source.shape()
-    if Path(name).is_dir():
-        return transformers_shape(Path(name))
-    return open_clip_shape(name)
+    place = _on_disk(name)
+    if Path(place).is_dir():
+        return transformers_shape(Path(place))
+    return open_clip_shape(place)

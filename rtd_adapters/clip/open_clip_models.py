@@ -10,13 +10,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from rtd_adapters.clip.hub import local_first
 from rtd_adapters.clip.model_configs import read_model_config
 from rtd_adapters.clip.open_clip_pictures import picture_settings
 from rtd_adapters.clip.shapes import BackboneShape
 from rtd_adapters.clip.text import find_tower, from_layout, holds_tower, to_layout
 from rtd_adapters.errors import BackboneError, first_line
 from rtd_adapters.io.checkpoints import read_checkpoint
+from rtd_adapters.io.hub import local_first
 
 TEXT_WIDTH, IMAGE_WIDTH = 512, 768
 """Where a config names none, as open_clip has it."""

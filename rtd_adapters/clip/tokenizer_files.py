@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rtd_adapters.clip.hub import local_first
 from rtd_adapters.clip.text.hub_vocabulary import said_as
 from rtd_adapters.errors import BackboneError, FileError
+from rtd_adapters.io.hub import local_first
 from rtd_adapters.io.json_files import read_json
 
 WANTED = "tokenizer.json and tokenizer_config.json"

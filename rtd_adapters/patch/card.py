@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from rtd_adapters.io.atomic import whole_file
+from rtd_adapters.io.hub_files import SCHEME, hub_place
 from rtd_adapters.patch.figures import by_unit
 from rtd_adapters.patch.metadata import PatchMetadata
 
-_BARE = re.compile(r"[A-Za-z][\w./-]*", re.ASCII)
-"""A word that YAML takes for itself; `ViT-B-32/openai` is one."""
-_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
-"""Mean something else to YAML."""
 _MARKUP = re.compile(r"[\\`*\[\]<>#|&~$]|(?<![^\W_])_|_(?![^\W_])")
+
+
+class _OneLine(yaml.SafeDumper):
+    """Writes no text over several lines: one of them could end the front matter."""
+
+    def represent_str(self, text: str) -> yaml.ScalarNode:
+        """Line ends and the like as escapes."""
+        style = None if text.isprintable() else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_OneLine.add_representer(str, _OneLine.represent_str)
 _CARD = """\
 ---
-base_model: {base_model}
-tags: [composed-image-retrieval, clip, rtd, {tag}]
-library_name: rtd-adapters
+{front}
 ---
 
 # {weights}: an RTD patch of {backbone}'s text encoder for {method}
@@ -37,7 +49,7 @@ Learned with the objective of RTD (arXiv 2406.09188) by rtd-adapters:
 The file is a complete text tower under the `{layout}` layout's tensor names:
 
 ```python
-from safetensors.torch import load_file
+{imports}from safetensors.torch import load_file
 model.load_state_dict(load_file({file}), strict=False)
 ```
 
@@ -45,7 +57,7 @@ With checks (right base encoder, right shapes), a strength, and a way back:
 
 ```python
 import rtd_adapters
-patch = rtd_adapters.apply(model, {file}, strength=1.0)
+patch = rtd_adapters.apply(model, {source}, strength=1.0)
 patch.revert(model)
 ```
 
@@ -57,7 +69,28 @@ patch.revert(model)
 """
 
 
-def write_card(path: Path, metadata: PatchMetadata, *, weights: str, command: str) -> None:
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card says that the patch does not know."""
+
+    licence: str | None = None
+    """The Hub's word for it, such as mit. A patch holds a whole text tower, whose own licence
+    binds."""
+    base_model: str | None = None
+    """The Hub's name of the backbone, where `base_model_of` finds none."""
+    datasets: tuple[str, ...] = ()
+    """The Hub's names of what the triplets or the projection were made from."""
+
+
+def write_card(
+    path: Path,
+    metadata: PatchMetadata,
+    *,
+    weights: str,
+    command: str,
+    facts: CardFacts | None = None,
+    repository: str | None = None,
+) -> None:
     """Write a patch's model card.
 
     Args:
@@ -65,6 +98,8 @@ def write_card(path: Path, metadata: PatchMetadata, *, weights: str, command: st
         metadata: as saved in the file.
         weights: the file's name.
         command: the command line that made it.
+        facts: what the patch does not know.
+        repository: `owner/name` on the Hub, where the file is to be read from there.
 
     Raises:
         FileError: the disk refuses.
@@ -81,13 +116,14 @@ def write_card(path: Path, metadata: PatchMetadata, *, weights: str, command: st
         "versions": metadata.versions,
     }
     text = _CARD.format(
-        base_model=_quoted(metadata.backbone),
-        tag=_quoted(metadata.method),
+        front=_front(metadata, weights, facts or CardFacts()),
+        imports="from huggingface_hub import hf_hub_download\n" if repository else "",
+        source=json.dumps(repository or weights, ensure_ascii=False),
         backbone=_plain(metadata.backbone),
         method=_plain(metadata.method),
         layout=metadata.layout,
         weights=_plain(weights),
-        file=json.dumps(weights, ensure_ascii=False),
+        file=_file(weights, repository),
         command=" ".join((command or "rtd patch").splitlines()),
         figures=_table(metadata),
         configuration=json.dumps(configuration, indent=2, sort_keys=True),
@@ -95,6 +131,12 @@ def write_card(path: Path, metadata: PatchMetadata, *, weights: str, command: st
     with whole_file(path) as temporary:
         # A file's name may hold bytes that are no UTF-8.
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def _file(weights: str, repository: str | None) -> str:
+    """Python's expression for the file."""
+    name = json.dumps(weights, ensure_ascii=False)
+    return f"hf_hub_download({json.dumps(repository)}, {name})" if repository else name
 
 
 def _table(metadata: PatchMetadata) -> str:
@@ -113,9 +155,57 @@ def _table(metadata: PatchMetadata) -> str:
     )
 
 
-def _quoted(text: str) -> str:
-    """A YAML scalar; JSON's strings are such, and hold line ends and syntax as plain text."""
-    return text if _BARE.fullmatch(text) and text.lower() not in _WORDS else json.dumps(text)
+def _front(metadata: PatchMetadata, weights: str, facts: CardFacts) -> str:
+    """The card's YAML, as the Hub reads it: what it is of, and the figures as a model-index."""
+    from huggingface_hub import ModelCardData
+
+    results = _results(metadata)
+    data = ModelCardData(
+        base_model=facts.base_model or base_model_of(metadata.backbone),
+        datasets=list(facts.datasets) or None,
+        eval_results=results or None,
+        library_name="rtd-adapters",
+        license=facts.licence,
+        model_name=weights if results else None,
+        tags=["composed-image-retrieval", "clip", "rtd", metadata.method],
+    )
+    return yaml.dump(
+        data.to_dict(), Dumper=_OneLine, sort_keys=False, allow_unicode=True, width=sys.maxsize
+    ).rstrip()
+
+
+def _results(metadata: PatchMetadata) -> list[Any]:
+    """Each figure after training, and what it was taken on."""
+    from huggingface_hub import EvalResult
+
+    on, slug = metadata.backbone, "rtd-own-pictures"
+    if "judged_on" in metadata.training:
+        on, slug = metadata.triplets.get("source", "triplets"), "rtd-held-out-triplets"
+    return [
+        EvalResult(
+            task_type="image-retrieval" if slug == "rtd-own-pictures" else "sentence-similarity",
+            dataset_type=slug,
+            dataset_name=on,
+            metric_type=name,
+            metric_value=value,
+        )
+        for name, value in metadata.figures.get("after", {}).items()
+    ]
+
+
+def base_model_of(backbone: str) -> str | None:
+    """The Hub's name of a backbone, where it has one.
+
+    Args:
+        backbone: `name/pretrained` with one of open_clip's tags, or a place on the Hub.
+    """
+    if place := hub_place(backbone) if backbone.startswith(SCHEME) else None:
+        return place.repository
+    import open_clip
+
+    name, _, tag = backbone.rpartition("/")
+    known: str = open_clip.get_pretrained_cfg(name, tag).get("hf_hub") or ""
+    return "/".join(known.split("/")[:2]) or None
 
 
 def _plain(text: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
+from urllib.parse import quote
 
 from torch import Tensor, nn
 
@@ -25,6 +27,8 @@ from rtd_adapters.clip.text import (
     to_layout,
 )
 from rtd_adapters.errors import PatchError, UsageError
+from rtd_adapters.io.hub_files import PATCH_FILE, fetched_file
+from rtd_adapters.patch.card import CardFacts
 from rtd_adapters.patch.file import read_patch, write_patch
 from rtd_adapters.patch.fit import (
     described_tower,
@@ -34,6 +38,7 @@ from rtd_adapters.patch.fit import (
 )
 from rtd_adapters.patch.live import WRITING, Originals
 from rtd_adapters.patch.metadata import PatchMetadata, current_versions
+from rtd_adapters.patch.push import push_file
 
 if TYPE_CHECKING:
     from rtd_adapters.clip.backbones import Backbone
@@ -76,12 +81,16 @@ class TextEncoderPatch:
     def load(cls, path: str | Path) -> TextEncoderPatch:
         """Read a patch file.
 
+        Args:
+            path: of this disk, or a place on the Hub (`rtd_adapters.io.hub_files.hub_place`),
+                which has it under `PATCH_FILE` unless it names another.
+
         Raises:
-            FileError: the file is missing or damaged.
+            FileError: the file is missing or damaged, or cannot be fetched.
             PatchError: it is no patch, its tensors are not those it was saved with, or one holds
                 NaN or infinity.
         """
-        tensors, metadata = read_patch(Path(path))
+        tensors, metadata = read_patch(fetched_file(path, PATCH_FILE))
         _, state = from_layout(tensors, TowerConfig.from_dict(metadata.tower))
         if (name := not_finite(state)) is not None:
             raise PatchError(f"{path} is no use: its {name} holds NaN or infinity. Train it again.")
@@ -91,6 +100,55 @@ class TextEncoderPatch:
                 "in its metadata. Fetch it again."
             )
         return TextEncoderPatch(state, metadata)
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, *, revision: str | None = None
+    ) -> TextEncoderPatch:
+        """Read a patch by its name on the Hub, or from a folder such as `push_to_hub` fills.
+
+        Args:
+            source: `owner/name`, or a folder; a file, too.
+            revision: branch, tag or commit on the Hub.
+
+        Raises:
+            FileError, PatchError: as `load`.
+            UsageError: a revision of what is not on the Hub.
+        """
+        if Path(source).exists():
+            if revision is not None:
+                raise UsageError(f"{source} is on this disk, where there is no revision.")
+            return cls.load(Path(source) / PATCH_FILE if Path(source).is_dir() else source)
+        return cls.load(f"{source}@{quote(revision, safe='')}" if revision else source)
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        facts: CardFacts | None = None,
+        private: bool = False,
+        message: str | None = None,
+    ) -> str:
+        """Save the patch in its own precision and push it, with its model card, to the Hub.
+
+        Args:
+            repository: `owner/name` or `owner/name@branch`; what does not exist is made.
+            facts: what the card says that the patch does not know.
+            private: whether a repository that is made is private.
+            message: of the commit.
+
+        Returns:
+            The commit's address.
+
+        Raises:
+            UsageError: the repository's name is none.
+            FileError: the Hub refuses or does not answer.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / PATCH_FILE
+            metadata = self.save(file, dtype=self.metadata.dtype)
+            about = facts or CardFacts()
+            return push_file(file, metadata, repository, about, private=private, message=message)
 
     @staticmethod
     def create(

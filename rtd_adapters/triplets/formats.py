@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from rtd_adapters.errors import FileError, TripletError, UsageError, first_line
+from rtd_adapters.io.hub_files import SCHEME, fetched_file, hub_place
 from rtd_adapters.io.json_files import parse_json
 from rtd_adapters.triplets.json_list import JsonList, JsonListError
 
@@ -62,7 +63,8 @@ def read_rows(source: str | Path) -> Iterator[Row]:
     Args:
         source: a file (.json, .jsonl, .csv, .tsv, .txt, each also compressed with gzip, bzip2 or
             xz; .parquet, .arrow), `-` for standard input, `hub:NAME` or `hub:NAME@SPLIT` for a
-            Hugging Face dataset, or the folder of one. A line of plain text is read as
+            Hugging Face dataset, the folder of one, or hf://datasets/owner/name[@revision] with or
+            without a file of it. A line of plain text is read as
             {"caption": line}.
 
     A row that cannot be read carries an `error` where reading can go on after it.
@@ -72,13 +74,25 @@ def read_rows(source: str | Path) -> Iterator[Row]:
         TripletError: it is not of its form, and reading cannot go on.
         UsageError: it needs the extra `datasets`, which is not installed.
     """
+    source = on_disk(source)
     name, path = str(source), Path(source)
-    if name.startswith(HUB) or is_place(source, Path.is_dir):
+    if name.startswith((HUB, SCHEME)) or is_place(source, Path.is_dir):
         yield from _dataset(name)
     elif path.suffix in ARROW:
         yield from _arrow(path)
     else:
         yield from _text_rows(name, path)
+
+
+def on_disk(source: str | Path) -> str | Path:
+    """The source; a file on the Hub, hf://datasets/owner/name/file, as the file it was fetched to.
+
+    Raises:
+        FileError: it cannot be fetched.
+        UsageError: it begins with hf:// and is of no known form.
+    """
+    place = hub_place(source) if str(source).startswith(SCHEME) else None
+    return fetched_file(str(source)) if place and place.file else source
 
 
 def is_place(source: str | Path, question: Callable[[Path], bool]) -> bool:
@@ -315,9 +329,14 @@ def _dataset(name: str) -> Iterator[Row]:
     """Rows of a Hugging Face dataset: on the Hub, saved to disk, or a folder of files."""
     datasets = _extra("datasets")
     hub, _, split = name.removeprefix(HUB).partition("@")
+    place = hub_place(name) if name.startswith(SCHEME) else None
     try:
         if (Path(name) / "dataset_info.json").is_file():
             rows = datasets.load_from_disk(name)
+        elif place:
+            rows = datasets.load_dataset(
+                place.repository, revision=place.revision, split="train", streaming=True
+            )
         elif name.startswith(HUB):
             rows = datasets.load_dataset(hub, split=split or "train", streaming=True)
         else:

@@ -15,7 +15,14 @@ from rtd_adapters.errors import FileError, TripletError
 from rtd_adapters.io.atomic import whole_file
 from rtd_adapters.io.hashes import file_sha256
 from rtd_adapters.triplets.columns import OFFICIAL, Columns, to_caption, to_triplet
-from rtd_adapters.triplets.formats import ARROW, COMPRESSED_NAMES, STDIN, is_place, read_rows
+from rtd_adapters.triplets.formats import (
+    ARROW,
+    COMPRESSED_NAMES,
+    STDIN,
+    is_place,
+    on_disk,
+    read_rows,
+)
 from rtd_adapters.triplets.index import find_index, index_folder, make_index, open_index
 from rtd_adapters.triplets.indexed import IndexedTriplets
 from rtd_adapters.triplets.records import Triplet, TripletSet
@@ -41,13 +48,15 @@ def read_triplets(source: str | Path, columns: Columns | None = None) -> Triplet
     is drawn.
 
     Args:
-        source: file, folder, `-` for standard input, or `hub:NAME`.
+        source: file, folder, `-` for standard input, or a place on the Hub, see
+            `formats.read_rows`.
         columns: field (reference, conditioning, target) to the name it has in the source.
 
     Raises:
         FileError: the source is missing, unreadable or damaged.
         TripletError: it is not of that form; the message names the line or the entry.
     """
+    source = on_disk(source)
     indexed = _indexed(source, columns)
     if indexed is not None:
         return TripletSet(indexed, Path(source).name, indexed.sha256)
@@ -116,7 +125,7 @@ def source_identity(source: str | Path) -> str:
     """
     if str(source) == STDIN:
         return f"standard input at {time.time_ns()}"
-    path = Path(source)
+    path = Path(on_disk(source))
     return file_sha256(path) if is_place(path, Path.is_file) else str(source)
 
 

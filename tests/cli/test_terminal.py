@@ -176,11 +176,14 @@ def test_a_card_is_valid_yaml_and_plain_text_whatever_the_names(tmp_path):
     weights = 'w"\udcff\n.safetensors'
     write_card(tmp_path / "README.md", metadata, weights=weights, command=f"rtd '{INJECTION}'")
     _, front, body = (tmp_path / "README.md").read_text().split("---\n", 2)
-    assert yaml.safe_load(front) == {
-        "base_model": INJECTION,
-        "tags": ["composed-image-retrieval", "clip", "rtd", INJECTION],
-        "library_name": "rtd-adapters",
-    }
+    said = yaml.safe_load(front)
+    assert said.pop("tags") == ["composed-image-retrieval", "clip", "rtd", INJECTION]
+    assert said.pop("library_name") == "rtd-adapters"
+    (index,) = said.pop("model-index")
+    assert said == {}
+    (result,) = index["results"]
+    assert result["dataset"]["name"] == INJECTION
+    assert result["metrics"] == [{"type": INJECTION, "value": 2.0}]
     headings = [line for line in body.splitlines() if line.startswith("#")]
     assert [line[:5] for line in headings[1:]] == ["## Fi", "## Lo", "## Co"]
     (row,) = (line for line in body.splitlines() if line.endswith("| 1.0 | 2.0 | +1.0 |"))
@@ -199,9 +202,11 @@ def test_a_card_of_plain_names_reads_as_ever(tmp_path):
     )  # fmt: skip
     write_card(tmp_path / "README.md", metadata, weights="my_w.safetensors", command="")
     text = (tmp_path / "README.md").read_text()
-    assert text.startswith(
-        "---\nbase_model: ViT-L-14/openai\ntags: [composed-image-retrieval, clip, rtd, context_i2w]"
-    )
+    assert yaml.safe_load(text.split("---\n")[1]) == {
+        "base_model": "timm/vit_large_patch14_clip_224.openai",
+        "tags": ["composed-image-retrieval", "clip", "rtd", "context_i2w"],
+        "library_name": "rtd-adapters",
+    }
     assert (
         "# my_w.safetensors: an RTD patch of ViT-L-14/openai's text encoder for context_i2w" in text
     )

@@ -58,7 +58,7 @@ def test_without_network_a_missing_tokenizer_is_told_at_once():
 @pytest.mark.parametrize("closed", [True, False])
 def test_a_hub_that_does_not_answer_is_not_waited_for(closed, online, monkeypatch):
     """A port that is closed, and one where nobody speaks: the client itself would try six times."""
-    monkeypatch.setattr("rtd_adapters.clip.hub.PATIENCE", 0.3)
+    monkeypatch.setattr("rtd_adapters.io.hub.PATIENCE", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         online(f"http://127.0.0.1:{silent.getsockname()[1]}")
         if closed:

@@ -8,7 +8,7 @@ from rtd_adapters.cli import options
 
 SOURCES = (
     "a .json, .jsonl, .csv, .tsv or .txt file (also .gz, .bz2, .xz), .parquet, .arrow, a dataset's "
-    "folder, hub:NAME@SPLIT, or - for standard input"
+    "folder, hub:NAME@SPLIT, hf://datasets/owner/name/file, or - for standard input"
 )
 
 column_option = click.option("--column", help="Name of the caption column.  [caption or text]")
