@@ -203,24 +203,6 @@ def test_the_tokenizer_is_open_clips(tmp_path):
     signs = [sign for sign in string.printable if sign.isprintable() and sign != "&"]
     spoken = "a photo of $ that is red it's DON'T they'll 1995 $5 ..."
     words = [*spoken.split(), "Ünïcode", "straße", "東京", "🙂"]
-        "a",
-        "photo",
-        "of",
-        "$",
-        "that",
-        "is",
-        "red",
-        "it's",
-        "DON'T",
-        "they'll",
-        "1995",
-        "$5",
-        "...",
-        "Ünïcode",
-        "straße",
-        "東京",
-        "🙂",
-    ]
     texts = ["", "word " * 100]
     for _ in range(1000):
         texts.append("".join(draw.choices(signs, k=draw.randrange(60))))
@@ -260,9 +242,7 @@ def test_what_torch_cannot_follow_is_refused(tmp_path):
             return super().forward(x) if x.sum() > 0 else x
 
     program = ProjectionProgram(get_method("searle"), Branching(24, 24), BackboneShape(24, 24, 0))
-    with pytest.raises(
-        PatchError, match="cannot write ProjectionProgram as ONNX|does not take what torch"
-    ):
+    with pytest.raises(PatchError, match="ProjectionProgram"):
         write_program(tmp_path / "phi.onnx", program, {})
 
 
