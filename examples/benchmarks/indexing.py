@@ -100,10 +100,10 @@ def scale(folder: Path, count: int) -> None:
     print(
         f"{count:,} JPEGs of {SMALL[0]} x {SMALL[1]}, the built-in world's tower, {WORKERS} "
         f"workers, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n\n"
-        f"killed with {kills[0]:,} and {kills[1]:,} kept; the third run embedded "
-        f"{told['new']:,}; {told['count']:,} in the index, {size:.0f} MB, {took:.0f} s in all; a fourth run "
-        f"embedded {json.loads(again.stdout)['new']}\n\n"
-        f"exact search of one query, ms: p50 {p50:.1f}, p95 {p95:.1f}; this process holds "
+        f"- killed with {kills[0]:,} and {kills[1]:,} kept; the third run embedded "
+        f"{told['new']:,}, a fourth {json.loads(again.stdout)['new']}\n"
+        f"- {told['count']:,} pictures in the index, {size:.0f} MB, after {took:.0f} s in all\n"
+        f"- exact search of one query, ms: p50 {p50:.1f}, p95 {p95:.1f}; this process holds "
         f"{psutil.Process().memory_info().rss / 1e6:.0f} MB\n"
     )
 
