@@ -11,8 +11,9 @@ puts the vectors in, 4,096 at a time, and makes the engine's approximate index. 
 of its own, asks for 50 neighbours: one query at a time, then 32 at once, exactly and approximately;
 memory is what that process and its children hold while they search, apart from mapped files and
 PostgreSQL's shared buffers (1 GB). `kill` ends a process with SIGKILL in the middle of writing, and
-counts the rows that are there afterwards beyond what it had been promised. Each step adds to FOLDER/ENGINE.json. It takes the engines: pip install lancedb
-pymilvus milvus-lite pgserver psycopg[binary] qdrant-edge-py chromadb usearch faiss-cpu
+counts the rows that are there afterwards beyond what it had been promised. Each step adds to
+FOLDER/ENGINE.json. It takes the engines: pip install lancedb pymilvus milvus-lite pgserver
+psycopg[binary] qdrant-edge-py chromadb usearch faiss-cpu
 """
 
 from __future__ import annotations
