@@ -41,11 +41,10 @@ class Looking:
 class Changes:
     """What has become of a source's pictures since they were indexed."""
 
-    new: int
-    changed: int
-    gone: tuple[str, ...]
     todo: tuple[str, ...]
     """New and changed ones, in the source's order."""
+    changed: frozenset[str]
+    gone: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,11 @@ class Report:
     """What a run did."""
 
     new: int
+    """Pictures embedded for the first time."""
     changed: int
+    """Pictures embedded anew, because their files have changed."""
     gone: int
+    """Pictures taken out, because their files are gone."""
     broken: tuple[Broken, ...]
     """Pictures that are not in the index because they could not be read."""
     count: int
@@ -71,9 +73,8 @@ def changes(listing: Listing, store: Store) -> Changes:
     """
     known = store.states()
     todo = tuple(id_ for id_, state in listing.states.items() if known.get(id_) != state)
-    changed = sum(id_ in known for id_ in todo)
     gone = tuple(id_ for id_ in known if id_ not in listing.states)
-    return Changes(len(todo) - changed, changed, gone, todo)
+    return Changes(todo, frozenset(known).intersection(todo), gone)
 
 
 def listed(source: Source) -> Listing:
@@ -109,7 +110,7 @@ def bring_up_to_date(
     """
     due = changes(listing, store)
     store.remove(due.gone)
-    broken, began = list(listing.broken), time.monotonic()
+    began = time.monotonic()
     tower = ImageTower(backbone.images()[0], how.precision)
     transform = picture_transform(backbone, how.preprocess)
     states = [listing.states[id_] for id_ in due.todo]
@@ -127,10 +128,18 @@ def bring_up_to_date(
                 yield rows, wrong
                 bar.update(len(rows) + len(wrong))
 
-        broken += _written(told(), store)
+        lost = _written(told(), store)
     took = time.monotonic() - began
     store.settle()
-    return Report(due.new, due.changed, len(due.gone), tuple(broken), store.count(), took)
+    seen_again = len(due.changed - {picture.id for picture in lost})
+    return Report(
+        new=len(due.todo) - len(lost) - seen_again,
+        changed=seen_again,
+        gone=len(due.gone),
+        broken=(*listing.broken, *lost),
+        count=store.count(),
+        seconds=took,
+    )
 
 
 def _written(batches: Iterator[tuple[list[Row], list[Broken]]], store: Store) -> list[Broken]:

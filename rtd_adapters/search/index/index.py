@@ -12,7 +12,7 @@ from rtd_adapters.errors import FileError
 from rtd_adapters.search.index.card import Saved
 from rtd_adapters.search.index.pictures import source_named
 from rtd_adapters.search.index.places import store_at
-from rtd_adapters.search.index.records import Entry, Hit, IndexCard
+from rtd_adapters.search.index.records import Entry, Hit, IndexCard, UnknownEntryError
 from rtd_adapters.search.index.store import Store
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Index:
         """What is known of a picture.
 
         Raises:
-            FileError: it is not in the index.
+            UnknownEntryError: it is not in the index.
         """
         (entry,) = self._each([id_], self._store.entries([id_]))
         return self._placed(entry)
@@ -77,7 +77,7 @@ class Index:
         """[N, embed_dim] in fp32 as the image tower gave them, not normalised.
 
         Raises:
-            FileError: one is not in the index.
+            UnknownEntryError: one is not in the index.
         """
         rows = self._each(ids, self._store.embeddings(ids))
         return np.stack(rows) if rows else np.empty((0, self.card.embed_dim), np.float32)
@@ -86,7 +86,7 @@ class Index:
         """A JPEG whose longest side has 256 pixels at most.
 
         Raises:
-            FileError: the picture is not in the index.
+            UnknownEntryError: the picture is not in the index.
         """
         (small,) = self._each([id_], self._store.thumbnails([id_]))
         return small
@@ -110,5 +110,5 @@ class Index:
     def _each(self, ids: Sequence[str], found: Mapping[str, Found]) -> list[Found]:
         for id_ in ids:
             if id_ not in found:
-                raise FileError(f"{id_!r} is not in the index of {self.card.source}.")
+                raise UnknownEntryError(f"{id_!r} is not in the index of {self.card.source}.")
         return [found[id_] for id_ in ids]

@@ -7,6 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rtd_adapters.errors import FileError
+
+
+class UnknownEntryError(FileError):
+    """An id is of no picture in the index."""
+
 
 @dataclass(frozen=True)
 class Hit:

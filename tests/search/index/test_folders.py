@@ -70,7 +70,7 @@ def test_new_changed_and_gone(folder):
     (folder / "day 1" / "1.jpg").unlink()
     (folder / "day 1" / "3.jpg").write_bytes(b"no picture any more")
     second, _ = indexed(folder)
-    assert (second.new, second.changed, second.gone, second.count) == (1, 2, 1, 5)
+    assert (second.new, second.changed, second.gone, second.count) == (1, 1, 1, 5)
     assert set(reasons(second)) == {"day 1/3.jpg"}
     assert ids(out) == ["day 0/0.jpg", "day 0/2.jpg", "day 0/4.jpg", "day 1/5.jpg", "new.png"]
 
