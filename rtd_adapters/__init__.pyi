@@ -52,6 +52,7 @@ from .jobs.adapt.job import AdaptJob as AdaptJob
 from .jobs.adapt.run import run_adapt as run_adapt
 from .jobs.check import CheckJob as CheckJob, run_check as run_check
 from .jobs.diagnose import diagnose as diagnose
+from .jobs.index import IndexJob as IndexJob, run_index as run_index
 from .jobs.inputs import PatchJob as PatchJob
 from .jobs.patch import PatchResult as PatchResult, run_patch as run_patch
 from .jobs.projection.inputs import (
@@ -84,6 +85,7 @@ from .methods.reference import Reference as Reference
 from .patch import TextEncoderPatch as TextEncoderPatch, apply as apply
 from .patch.lora import LoRASettings as LoRASettings
 from .search.encoder import CompositionEncoder as CompositionEncoder
+from .search.index import Index as Index
 from .search.seen import Seen as Seen
 from .search.sentences import SentenceEncoder as SentenceEncoder
 from .training import (

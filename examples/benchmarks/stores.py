@@ -25,6 +25,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
@@ -70,7 +71,13 @@ def units(rows: np.ndarray) -> np.ndarray:
 class Engine:
     """One engine with a table of vectors in a folder."""
 
+    distribution: str
     packages: tuple[str, ...]
+    kind: str
+    """Of the approximate index."""
+    licence: str
+    server: str
+    """That the vectors can move to, and whether by the same calls."""
     exactly = approximately = True
 
     def __init__(self, place: Path, width: int, count: int) -> None:
@@ -103,7 +110,9 @@ class Engine:
 
 
 class Lance(Engine):
+    distribution = "lancedb"
     packages = ("lancedb", "pyarrow", "lance_namespace", "lance_namespace_urllib3_client")
+    licence, server = "Apache-2.0", "none to host oneself"
     kind = "IVF_FLAT, 20 lists; exact: all"
 
     def create(self) -> None:
@@ -144,8 +153,23 @@ class Lance(Engine):
         return self.table.count_rows()
 
 
+class LanceScan(Lance):
+    kind = "none; exact: a scan"
+    approximately = False
+
+    def index(self) -> None:
+        self.table.optimize()
+
+    def search(self, queries: np.ndarray, exact: bool) -> list[list[int]]:
+        asked = self.table.search(list(queries)).distance_type("cosine").limit(DEPTH)
+        found = asked.select(["id", "_distance"]).to_arrow()
+        return np.asarray(found["id"]).reshape(len(queries), -1).tolist()
+
+
 class Milvus(Engine):
+    distribution = "milvus-lite"
     packages = ("pymilvus", "milvus_lite", "faiss", "faiss_cpu.libs", "grpc", "pyarrow", "pandas")
+    licence, server = "Apache-2.0", "Milvus, same client"
     kind = "IVF_FLAT, 20 lists"
 
     def create(self) -> None:
@@ -189,7 +213,9 @@ class Milvus(Engine):
 
 
 class Postgres(Engine):
+    distribution = "pgserver"
     packages = ("psycopg", "psycopg_binary", "psycopg_binary.libs", "pgserver", "pgserver.libs")
+    licence, server = "PostgreSQL", "it is one"
     kind = "IVFFlat, 20 lists"
     port = "54329"
 
@@ -268,7 +294,9 @@ class Postgres(Engine):
 
 
 class QdrantEdge(Engine):
+    distribution = "qdrant-edge-py"
     packages = ("qdrant_edge",)
+    licence, server = "Apache-2.0", "Qdrant, another client"
     kind = "HNSW, m 16, ef 100"
 
     def create(self) -> None:
@@ -315,7 +343,9 @@ class QdrantEdge(Engine):
 
 
 class QdrantLocal(Engine):
+    distribution = "qdrant-client"
     packages = ("qdrant_client", "grpc")
+    licence, server = "Apache-2.0", "Qdrant, same client"
     kind = "none"
     approximately = False
 
@@ -348,7 +378,9 @@ class QdrantLocal(Engine):
 
 
 class Chroma(Engine):
+    distribution = "chromadb"
     packages = ("chromadb", "chromadb_rust_bindings", "onnxruntime", "grpc", "opentelemetry")
+    licence, server = "Apache-2.0", "Chroma, same client"
     kind = "HNSW, m 16, ef 100"
     exactly = False
 
@@ -374,7 +406,9 @@ class Chroma(Engine):
 
 
 class Usearch(Engine):
+    distribution = "usearch"
     packages = ("usearch",)
+    licence, server = "Apache-2.0", "none"
     kind = "HNSW, m 16, ef 100"
 
     def create(self) -> None:
@@ -405,7 +439,9 @@ class Usearch(Engine):
 
 
 class Faiss(Engine):
+    distribution = "faiss-cpu"
     packages = ("faiss", "faiss_cpu.libs")
+    licence, server = "MIT", "none"
     kind = "IVF_FLAT, 20 lists"
 
     def create(self) -> None:
@@ -442,6 +478,7 @@ class Faiss(Engine):
 
 ENGINES = {
     "LanceDB": Lance,
+    "LanceDB scan": LanceScan,
     "Milvus Lite": Milvus,
     "pgvector": Postgres,
     "Qdrant Edge": QdrantEdge,
@@ -458,12 +495,17 @@ def engine(name: str, folder: Path, anew: bool) -> Iterator[tuple[Engine, np.nda
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
     place = folder / name.replace(" ", "-").lower()
     if anew:
-        for left in folder.glob(f"{place.name}*"):
+        for left in written(place):
             shutil.rmtree(left) if left.is_dir() else left.unlink()
     one = ENGINES[name](place, vectors.shape[1], len(vectors))
     one.create() if anew else one.open()
     yield one, vectors
     one.close()
+
+
+def written(place: Path) -> list[Path]:
+    """What an engine wrote at a place."""
+    return [path for path in (place, place.with_suffix(".db")) if path.exists()]
 
 
 def record(name: str, folder: Path, **figures: Any) -> None:
@@ -483,7 +525,7 @@ def build(name: str, folder: Path) -> None:
         one.index()
         took = perf_counter() - began
     place = folder / name.replace(" ", "-").lower()
-    sizes = [f.stat().st_size for p in folder.glob(f"{place.name}*") for f in (p, *p.rglob("*"))]
+    sizes = [f.stat().st_size for p in written(place) for f in (p, *p.rglob("*"))]
     record(name, folder, put_s=put, index_s=took - put, disk_gb=sum(sizes) / 1e9)
 
 
@@ -521,7 +563,7 @@ def held() -> int:
 
 
 def kill(name: str, folder: Path) -> None:
-    """Only what `write` was told is there may be missing nothing; what is there must be found."""
+    """Count what is there of what `write` was promised, and find some of it."""
     command = [sys.executable, __file__, "write", name, str(folder)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -553,18 +595,58 @@ def write(name: str, folder: Path) -> None:
 
 
 def installed_mb(packages: tuple[str, ...]) -> float:
-    """Of the engine's own packages and of what they bring that rtd-adapters does not need."""
-    import numpy
-
-    site = Path(numpy.__file__).parents[1]
-    files = (file for name in packages for file in (site / name).rglob("*") if file.is_file())
+    """Of the engine's packages, and of the large ones that they bring."""
+    folders = (Path(site) / name for name in packages for site in sys.path)
+    files = (file for folder in folders for file in folder.rglob("*") if file.is_file())
     return sum(file.stat().st_size for file in files) / 1e6
+
+
+def table(folders: list[Path]) -> None:
+    """What was recorded, a table for each folder and one of what is the same everywhere."""
+    cores, memory = os.cpu_count(), psutil.virtual_memory().total / 2**30
+    print(f"{cores} cores, {memory:.0f} GiB of memory; milliseconds, and GB\n")
+    for folder in folders:
+        shape = np.load(folder / "queries.npy").shape
+        print(f"{folder.name} vectors of {shape[1]} numbers, 50 neighbours\n")
+        print(
+            "| engine | written, indexed s | disk | exact p50, p95 | 32 together | approximate "
+            "p50, p95 | 32 together | recall at 10 | memory |\n" + "|---" * 9 + "|"
+        )
+        for name in ENGINES:
+            if (path := folder / f"{name}.json").exists():
+                print(line(name, json.loads(path.read_text())))
+        print()
+    print(
+        "| engine | version | installed MB | approximate index | licence | server | after SIGKILL |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for name, kind in ENGINES.items():
+        killed = [
+            json.loads(p.read_text()).get("kill") for f in folders for p in f.glob(f"{name}.json")
+        ]
+        said = next(filter(None, killed), "not tried")
+        cells = [name, version(kind.distribution), f"{installed_mb(kind.packages):.0f}"]
+        print("| " + " | ".join([*cells, kind.kind, kind.licence, kind.server, said]) + " |")
+
+
+def line(name: str, known: dict[str, Any]) -> str:
+    """A row of an engine's figures."""
+    cells = [name, f"{known['put_s']:.0f}, {known['index_s']:.0f}", f"{known['disk_gb']:.1f}"]
+    for way in ("exact", "approximate"):
+        found = known.get(way)
+        cells.append(f"{found['p50']:.1f}, {found['p95']:.1f}" if found else "")
+        cells.append(f"{found['together']:.0f}" if found else "")
+    near = known.get("approximate")
+    cells += [f"{near['recall']:.2f}" if near else "", f"{known.get('memory_gb', 0):.2f}"]
+    return "| " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":
     step, *rest = sys.argv[1:]
     if step == "make":
         make(int(rest[0]), int(rest[1]), Path(rest[2]))
+    elif step == "table":
+        table(list(map(Path, rest)))
     else:
         {"build": build, "search": search, "kill": kill, "write": write}[step](
             rest[0], Path(rest[1])

@@ -17,7 +17,7 @@ from rtd_adapters.cli.terminal import echo, echo_json
     "target",
     required=True,
     help="The repository that will load it: searle, pic2word, lincir, context_i2w, fti4cir, keds, "
-    "rtd, or another that `rtd plugins` lists.",
+    "rtd, or another that `rtd plugins` lists; onnx for onnxruntime, without torch.",
 )
 @click.option(
     "--base",
@@ -26,7 +26,7 @@ from rtd_adapters.cli.terminal import echo, echo_json
     "keds) or a transformers folder (lincir).  [the patch's own backbone]",
 )
 @click.option(
-    "--projection", type=options.FILE, help="The projection that goes beside it (searle)."
+    "--projection", type=options.FILE, help="The projection that goes beside it (searle, onnx)."
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="What to write.")
 @options.strength_option
@@ -59,6 +59,7 @@ def export(
           --out data/phi_models/patched
       rtd export weights.safetensors --for pic2word --base pic2word_model.pt --out patched.pt
       rtd export weights.safetensors --for fti4cir --out clip_patched.pt
+      rtd export weights.safetensors --for onnx --projection SEARLE_ViT-L14.pt --out exported
     """
     from rtd_adapters.export.exporter import ExportJob
     from rtd_adapters.export.run import export_patch

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NAME = "onnx"
 USE = "onnxruntime.InferenceSession('{out}/text_tower.onnx')"
-TEXT_TOWER, PROJECTION = "text_tower.onnx", "projection.onnx"
+TEXT_TOWER, PROJECTION, TOKENIZER = "text_tower.onnx", "projection.onnx", "tokenizer.json"
 
 
 @hookimpl
@@ -42,8 +42,9 @@ def register_exporters(register: Callable[[Exporter], None]) -> None:
 
 
 def write_programs(job: ExportJob) -> ExportBase:
-    """A folder with the patched text tower and, where it is tensors in and tensors out, the
-    projection. Each file's metadata say what a user must know (`rtd.` keys).
+    """A folder with the patched text tower; with the projection where it is tensors in and tensors
+    out; and with the tokenizer where it is OpenAI's byte pairs. Each program's metadata say what a
+    user must know (`rtd.` keys).
 
     Raises:
         UsageError: the extra is not installed, or `--projection` is one that ONNX cannot hold.
@@ -57,6 +58,7 @@ def write_programs(job: ExportJob) -> ExportBase:
         require_onnx,
         write_program,
     )
+    from rtd_adapters.export.onnx_tokenizer import write_tokenizer
     from rtd_adapters.io.atomic import whole_folder
     from rtd_adapters.methods.installed import get_method
 
@@ -65,9 +67,11 @@ def write_programs(job: ExportJob) -> ExportBase:
     projection = _projection(job, method, backbone)
     job.patch.require_fit(backbone.tower.state_dict(), backbone.tower.config, force=job.force)
     tower = fitted_tower(backbone, job.patch, job.strength)
-    about = _about(job, method, tower)
+    tokenizer, about = method.tokenizer(tower), _about(job, method, tower)
     with whole_folder(job.out) as folder:
-        write_program(folder / TEXT_TOWER, TextTowerProgram(tower, method.tokenizer(tower)), about)
+        write_program(folder / TEXT_TOWER, TextTowerProgram(tower, tokenizer), about)
+        if about["tokenizer_file"] == TOKENIZER:
+            write_tokenizer(folder / TOKENIZER, tokenizer)
         if projection is not None:
             program = ProjectionProgram(method, projection, backbone.shape)
             write_program(folder / PROJECTION, program, about)
@@ -123,8 +127,10 @@ def _why_not(method: Method) -> str:
 
 def _about(job: ExportJob, method: Method, tower: TextTower) -> dict[str, str]:
     """What whoever asks these programs must know."""
+    from rtd_adapters.export.onnx_tokenizer import can_be_written
+
     metadata, tokenizer = job.patch.metadata, method.tokenizer(tower)
-    why = _why_not(method)
+    why, own = _why_not(method), can_be_written(tokenizer)
     return {
         "method": metadata.method,
         "backbone": metadata.backbone,
@@ -138,6 +144,7 @@ def _about(job: ExportJob, method: Method, tower: TextTower) -> dict[str, str]:
         "pad_id": str(tower.vocabulary.pad_id),
         "tokenizer": tower.vocabulary.name,
         "tokenizer_fingerprint": tower.vocabulary.fingerprint,
+        "tokenizer_file": TOKENIZER if own else "none: use the backbone's own",
         "projection": f"none: {why}" if why else PROJECTION,
         "strength": f"{job.strength:g}",
         "patch_sha256": metadata.fingerprint["fp32"],

@@ -73,8 +73,14 @@ class TextTowerProgram(Program):
         tokens = torch.where(given, pseudo_tokens, tower.token_embedding.weight[sign])
         x = tower.placed(tower.embed(ids, tokens, sign), tower.places(ids))
         length = x.shape[1]
-        states = tower.transformer(x, tower.sight(ids).biased(tower.bias(length), length))
-        return tower.pool(tower.normed(states), ids)
+        sight = tower.sight(ids).biased(tower.bias(length), length)
+        states = tower.normed(tower.transformer(x, sight))
+        if not tower.reads_one:
+            return tower.pool(states, ids)
+        # As in `pool`, gathered: onnxruntime before 1.32 fuses an indexed state and a linear layer
+        # into a product of other sizes.
+        ends = tower.ends(ids)[:, None, None].expand(-1, 1, states.shape[2])
+        return tower.project(states.gather(1, ends).squeeze(1))
 
     def sample(self, rows: int) -> tuple[Tensor, ...]:
         """Prompts of different lengths, the placeholder at different places."""

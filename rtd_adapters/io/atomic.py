@@ -243,7 +243,7 @@ def _raise_if_refused(path: Path, folder: Path, error: Exception) -> None:
     Raises:
         FileError: it was.
     """
-    refusal = error if isinstance(error, OSError) else _told(error) or _refusal(folder)
+    refusal = error if isinstance(error, OSError) else system_error(error) or _refusal(folder)
     if refusal is not None:
         raise FileError(
             f"{path} was not written: {refusal.strerror or refusal}. Nothing was left behind; "
@@ -251,8 +251,11 @@ def _raise_if_refused(path: Path, folder: Path, error: Exception) -> None:
         ) from error
 
 
-def _told(error: Exception) -> OSError | None:
-    """The system's error that safetensors, written in Rust, puts into the words of its own."""
+def system_error(error: Exception) -> OSError | None:
+    """The system's error that a library written in Rust puts into words of its own, if it is one.
+
+    safetensors and LanceDB do.
+    """
     number = re.search(r"\(os error (\d+)\)", str(error))
     return OSError(int(number[1]), os.strerror(int(number[1]))) if number else None
 

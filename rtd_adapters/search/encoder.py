@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -174,18 +175,18 @@ class CompositionEncoder:
         return self._towers.at(self.strength)
 
     @torch.no_grad()
-    def see(self, images: Sequence[Image], *, batch_size: int = BATCH) -> Seen:
+    def see(self, images: Iterable[Image], *, batch_size: int = BATCH) -> Seen:
         """Pictures as the image tower sees them, on the CPU: embeddings, and states where the
         method reads them. Kept, they need not be looked at again for the next query.
 
         Args:
-            images: any number.
+            images: any number; they are drawn batch by batch, so that a generator may open them.
             batch_size: pictures at a time.
 
         Raises:
             EvaluationError: an embedding is not finite, or memory does not do.
         """
-        parts = [self._seen(images[rows]) for rows in _parts(len(images), batch_size)]
+        parts = [self._seen(batch) for batch in _batches(images, batch_size)]
         if not parts:
             return Seen(torch.empty(0, self.embed_dim))
         states = [part.states.cpu() for part in parts if part.states is not None]
@@ -194,21 +195,20 @@ class CompositionEncoder:
 
     @torch.no_grad()
     def encode_images(
-        self, images: Sequence[Image], *, batch_size: int = BATCH, convert_to_tensor: bool = False
+        self, images: Iterable[Image], *, batch_size: int = BATCH, convert_to_tensor: bool = False
     ) -> Any:
         """[N, embed_dim] unit embeddings of pictures, in fp32.
 
         Args:
-            images: N of them.
+            images: N of them, drawn batch by batch as in `see`.
             batch_size: pictures at a time.
             convert_to_tensor: a torch tensor on the encoder's device, instead of a numpy array.
 
         Raises:
             EvaluationError: as `see`.
         """
-        rows = []
-        for part in _parts(len(images), batch_size):
-            rows.append(F.normalize(self._embeddings(images[part]), dim=-1))
+        batches = _batches(images, batch_size)
+        rows = [F.normalize(self._embeddings(batch), dim=-1) for batch in batches]
         return self._result(rows, convert_to_tensor)
 
     @torch.no_grad()
@@ -381,6 +381,13 @@ def _parts(count: int, batch_size: int) -> Iterator[slice]:
     require_number("batch_size", batch_size, least=1)
     for start in range(0, count, batch_size):
         yield slice(start, start + batch_size)
+
+
+def _batches(images: Iterable[Image], batch_size: int) -> Iterator[list[Image]]:
+    require_number("batch_size", batch_size, least=1)
+    left = iter(images)
+    while batch := list(islice(left, batch_size)):
+        yield batch
 
 
 def _queries(texts: Sequence[str]) -> list[EvalQuery]:

@@ -312,7 +312,7 @@ def job_at(strength, target, patch, clip, base, folder):
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
-@pytest.mark.parametrize("target", sorted(registry().exporters))
+@pytest.mark.parametrize("target", sorted(set(registry().exporters) - {"onnx"}))  # test_onnx.py
 def test_every_exporter_writes_the_tower_at_its_strength(
     target, strength, patch, clip, base, tmp_path
 ):

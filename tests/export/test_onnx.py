@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import random
+import string
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tokenizers
 import torch
 from tiny_towers import TINY
 from tower_case import PLACEHOLDER
@@ -30,6 +34,7 @@ from rtd_adapters.clip.text.config import KNOWN
 from rtd_adapters.evaluation.benchmark import load_benchmark
 from rtd_adapters.export import onnx_programs
 from rtd_adapters.export.onnx_programs import ProjectionProgram, TextTowerProgram, write_program
+from rtd_adapters.export.onnx_tokenizer import can_be_written, write_tokenizer
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 TOLERANCE = 1e-4
@@ -115,19 +120,19 @@ def folder(patch, tmp_path_factory):
     return out
 
 
-def test_a_composed_query_by_onnxruntime_and_numpy(folder, patch, backbone):
+def test_a_composed_query_by_onnxruntime_and_numpy(folder, patch):
     benchmark = load_benchmark("demo")
     pictures = [benchmark.open_image(image) for image in benchmark.parts[0].gallery[:3]]
     texts = ["is red", "is blue", "has two large stars"]
     encoder = CompositionEncoder.load("searle", patch=patch, strength=0.5, device="cpu")
     wanted = encoder.encode_composed(pictures, texts)
     embeddings = encoder.see(pictures).embedding.numpy()
-    tokenizer = get_method("searle").tokenizer(backbone.tower)
 
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     tower, phi = session(folder / "text_tower.onnx"), session(folder / "projection.onnx")
     about = tower.get_modelmeta().custom_metadata_map
     prompts = [about["rtd.composed_prompt"].format(text=text) for text in texts]
-    ids = tokenizer.encode(prompts).numpy()
+    ids = np.array([encoding.ids for encoding in tokenizer.encode_batch(prompts)])
     tokens = phi.run(None, {"image_embedding": embeddings})[0]
     queries = tower.run(None, {"ids": ids, "pseudo_tokens": tokens})[0]
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
@@ -186,6 +191,32 @@ def test_a_tower_goes_without_a_projection_that_cannot(backbone, tmp_path):
     about = session(tmp_path / "out" / "text_tower.onnx").get_modelmeta().custom_metadata_map
     assert about["rtd.projection"] == "none: keds composes its queries itself"
     assert about["rtd.placeholder"] == "*"
+    assert (tmp_path / "out" / "tokenizer.json").exists()
+
+
+def test_the_tokenizer_is_open_clips(tmp_path):
+    """On texts that need no repair, with the placeholder and without, cut and padded."""
+    own = Tokenizer(32, "$")
+    write_tokenizer(tmp_path / "tokenizer.json", own)
+    fast = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    draw = random.Random(0)
+    signs = [sign for sign in string.printable if sign.isprintable() and sign != "&"]
+    spoken = "a photo of $ that is red it's DON'T they'll 1995 $5 ..."
+    words = [*spoken.split(), "Ünïcode", "straße", "東京", "🙂"]
+    texts = ["", "word " * 100]
+    for _ in range(1000):
+        texts.append("".join(draw.choices(signs, k=draw.randrange(60))))
+        texts.append(" ".join(draw.choices(words, k=draw.randrange(40))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that texts are cut
+        wanted = own.encode(texts).tolist()
+    assert [encoding.ids for encoding in fast.encode_batch(texts)] == wanted
+
+
+def test_tokenizers_that_are_no_plain_byte_pairs_are_not_written(towers):
+    own = Tokenizer(20, "$", None, towers["open_clip SigLIP 2"][1].vocabulary)
+    assert not can_be_written(own)
+    assert not can_be_written(Tokenizer(77, "<|replace|>", "<|replace|>"))
 
 
 def small_program():
@@ -211,7 +242,7 @@ def test_what_torch_cannot_follow_is_refused(tmp_path):
             return super().forward(x) if x.sum() > 0 else x
 
     program = ProjectionProgram(get_method("searle"), Branching(24, 24), BackboneShape(24, 24, 0))
-    with pytest.raises(PatchError, match="cannot write ProjectionProgram as ONNX|does not take what torch"):
+    with pytest.raises(PatchError, match="ProjectionProgram"):
         write_program(tmp_path / "phi.onnx", program, {})
 
 

@@ -112,6 +112,22 @@ def test_batches_of_any_size(size, encoder, pictures):
     torch.testing.assert_close(seen, encoder.see(pictures).embedding)
 
 
+def test_pictures_are_opened_batch_by_batch(encoder, pictures, monkeypatch):
+    opened, seen = 0, []
+
+    def opening():
+        nonlocal opened
+        for picture in pictures:
+            opened += 1
+            yield picture
+
+    plain = encoder._transform
+    monkeypatch.setattr(encoder, "_transform", lambda image: seen.append(opened) or plain(image))
+    found = encoder.encode_images(opening(), batch_size=2)
+    assert seen == [2, 2, 4, 4, 5]
+    np.testing.assert_allclose(found, encoder.encode_images(pictures), atol=2e-6)
+
+
 def test_nothing_is_a_batch_too(encoder):
     for found in (
         encoder.encode_images([]),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rtd_adapters.errors import FileError, UsageError, first_line
+from rtd_adapters.io.atomic import system_error
 from rtd_adapters.io.json_files import read_json, write_json
 from rtd_adapters.io.locks import claimed
 from rtd_adapters.search.index import store as seam
@@ -203,10 +204,15 @@ class LanceStore:
         try:
             yield
         except (OSError, RuntimeError, ValueError) as error:
+            refusal = error if isinstance(error, OSError) and error.errno else system_error(error)
+            if refusal is not None:
+                raise FileError(
+                    f"the index in {self._folder} cannot be written: {refusal.strerror}. What was "
+                    "written before is kept: free some space, and run the same command again."
+                ) from error
             raise FileError(
-                f"the index in {self._folder} cannot be read or written "
-                f"({first_line(error)[:300]}). If the disk is full, free some space and run the "
-                "same command again; if the index was changed by hand, make it anew."
+                f"the index in {self._folder} is damaged, or was written by a newer LanceDB "
+                f"({first_line(error)[:200]}). Make it anew with rtd index."
             ) from error
 
 

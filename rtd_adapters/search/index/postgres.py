@@ -101,6 +101,7 @@ class PostgresStore:
             query = "SELECT pg_try_advisory_lock(hashtext(%s))"
             taken = connection.execute(query, [self._table]).fetchone()
             if not (taken and taken[0]):
+                connection.close()
                 raise FileError(
                     f"{self.where} is being written by another run. Wait for it, stop it, or name "
                     "another place."
