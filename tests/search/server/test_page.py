@@ -154,24 +154,34 @@ def test_a_picture_is_dropped_and_changed(opened, client, folder):
 
 def test_places_are_compared_with_the_base(opened, client):
     page = opened(client, ASKED)
+    page.page.select_option("#k", "60")
+    page.settled()
     columns = page.columns()
     base, patched = columns["Base"], columns["Patched"]
     said = page.page.evaluate(
         "() => [...document.querySelectorAll('.column')].map((column) => "
         "[...column.querySelectorAll('.moved')].map((sign) => sign.hidden ? '' : sign.textContent))"
     )
-    assert said[0] == [""] * 12
+    assert said[0] == [""] * 59
+    assert {sign[:1] for sign in said[1]} == {"", "▲", "▼"}
     for place, (identity, sign) in enumerate(zip(patched, said[1], strict=True)):
-        before = base.index(identity) if identity in base else None
-        if before is None:
-            assert sign == "new"
-        elif before == place:
+        before = base.index(identity)
+        if before == place:
             assert sign == ""
         else:
             assert sign == f"{'▲' if before > place else '▼'}{abs(before - place)}"
     changed = sum(one != other for one, other in zip(base, patched, strict=True))
     heads = page.page.locator(".column h2 span").all_text_contents()
-    assert heads == ["", f"{changed} of 12 places changed"]
+    assert heads == ["", f"{changed} of 59 places changed"]
+
+
+def test_what_the_base_does_not_show_is_new(opened, client):
+    page = opened(client, ASKED)
+    columns = page.columns()
+    new = [identity not in columns["Base"] for identity in columns["Patched"]]
+    signs = page.page.locator(".column[aria-label=Patched] .moved").all_text_contents()
+    assert [sign == "new" for sign in signs] == new
+    assert any(new)
 
 
 def test_a_result_is_followed_and_the_way_back(opened, client, folder):
@@ -221,6 +231,8 @@ def test_all_of_it_by_the_keyboard(opened, client):
     assert page.press("ArrowUp") == first[1]
     assert page.press("End") == first[-1]
     assert page.press("Home", "ArrowRight") == first[1]
+    assert page.press("Tab") not in first  # one stop for all of them
+    assert page.press("Shift+Tab") == first[1]
     outline = page.page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
     assert page.press("Enter") == "text"
