@@ -29,7 +29,6 @@ def with_config(command: click.Command) -> click.Command:
         option = click.Option(
             [FLAG, "config_file"],
             type=click.Path(dir_okay=False, path_type=Path),
-            is_eager=True,
             expose_value=False,
             callback=_read,
             help="Options from a YAML file, under their names here without the dashes; those of "
@@ -51,7 +50,8 @@ def name_of(option: click.Option) -> str:
 
 
 def _read(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
-    """Make a file's values the command's defaults."""
+    """Make a file's values the defaults of the options that the command line does not name, which click
+    reads after those that it does."""
     if path is None:
         return
     values = read_yaml(path)
@@ -68,7 +68,7 @@ def _read(context: click.Context, parameter: click.Parameter, path: Path | None)
         if options[name].name in taken:
             raise UsageError(f"{path} has {name} twice. Leave one out.")
         taken[str(options[name].name)] = _as_typed(options[name], value, f"{path}: {name}")
-    context.default_map = {**(context.default_map or {}), **taken}
+    context.default_map = taken
 
 
 def _as_typed(option: click.Option, value: Any, where: str) -> Any:

@@ -19,7 +19,8 @@ def asked():
     @click.command()
     @click.option("-n", "--count", type=click.IntRange(1), default=1)
     @click.option("--lr", "learning_rate", type=float)
-    @click.option("--name")
+    @click.option("--name", "-N")
+    @click.option("--two-words")
     @click.option("--band", nargs=2, type=float)
     @click.option("--add", "added", multiple=True)
     @click.option("--mix/--no-mix", default=True)
@@ -52,7 +53,7 @@ def test_each_kind_of_option_and_the_command_line_wins(asked, tmp_path):
     given = asked(EVERYTHING, "--count", "4", "there", folder=tmp_path)
     config = given.pop("config")
     assert given == {
-        "count": 4, "learning_rate": 1e-5, "name": "007", "band": (0.5, 1.0),
+        "count": 4, "learning_rate": 1e-5, "name": "007", "two_words": None, "band": (0.5, 1.0),
         "added": ("a=1", "b=no"), "mix": False, "must": "1e-5", "place": "there",
     }  # fmt: skip
     again = asked(config, "there", folder=tmp_path)
@@ -70,6 +71,7 @@ def test_each_kind_of_option_and_the_command_line_wins(asked, tmp_path):
         ("count: true", "count is 'True', which it does not take"),
         ("count:", "count is empty"),
         ("- count", "holds no options"),
+        ("two_words: a\nmust: x\ntwo-words: b", "has two-words twice"),
         ("band: 1\nadd: x\nname: a\nna_me: b", "no option 'na_me'"),
     ],
 )
