@@ -50,8 +50,8 @@ def name_of(option: click.Option) -> str:
 
 
 def _read(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
-    """Make a file's values the defaults of the options that the command line does not name, which click
-    reads after those that it does."""
+    """Make a file's values the defaults of what the command line does not name; click reads that
+    after what it names."""
     if path is None:
         return
     values = read_yaml(path)
