@@ -94,6 +94,7 @@ from .training import (
     Trainer as Trainer,
     TrainingSettings as TrainingSettings,
 )
+from .training.callbacks import Callback as Callback, RunView as RunView
 from .training.objective import nt_xent as nt_xent
 from .triplets import (
     Triplet as Triplet,

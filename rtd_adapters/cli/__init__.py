@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from rtd_adapters import __version__
+from rtd_adapters.cli.config import with_config
 from rtd_adapters.cli.terminal import echo, printable
 from rtd_adapters.compute.signals import Ended, signals_raised
 from rtd_adapters.errors import INTERRUPTED, RtdError
@@ -60,9 +61,10 @@ class LazyGroup(click.Group):
         """The command of that name."""
         if name in COMMANDS:
             module, attribute = COMMANDS[name].split(":")
-            return getattr(import_module(module), attribute)
+            return with_config(getattr(import_module(module), attribute))
         self._load_plugin_commands()
-        return super().get_command(ctx, name)
+        command = super().get_command(ctx, name)
+        return command and with_config(command)
 
     def _load_plugin_commands(self) -> None:
         from rtd_adapters.hooks.registry import registry

@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=PATCH)
+@click.option(
+    "--as-config",
+    is_flag=True,
+    help="Print the options that made it, as `rtd patch --config` takes them.",
+)
 @json_option
-def inspect(file: Path, as_json: bool) -> None:
+def inspect(file: Path, as_config: bool, as_json: bool) -> None:
     """Show what a patch is: method, backbone, kind, tensors, fingerprints, settings, figures.
 
     Only the file's header is read.
@@ -28,6 +33,7 @@ def inspect(file: Path, as_json: bool) -> None:
     \b
     Example:
       rtd inspect weights.safetensors
+      rtd inspect weights.safetensors --as-config > patch.yaml
     """
     from rtd_adapters.clip.precisions import dtype_named
     from rtd_adapters.io.checkpoints import read_header
@@ -35,6 +41,11 @@ def inspect(file: Path, as_json: bool) -> None:
 
     tensors, header = read_header(file)
     metadata = PatchMetadata.from_header(header, str(file))
+    if as_config:
+        from rtd_adapters.cli.config_of import config_of
+
+        echo(*config_of(metadata).splitlines())
+        return
     counted = [math.prod(shape) for _, shape in tensors.values()]
     size = dtype_named(metadata.dtype).itemsize * sum(counted)
     if as_json:

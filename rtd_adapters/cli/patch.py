@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtd_adapters.cli import options
+from rtd_adapters.cli.config import resolved
 from rtd_adapters.cli.recipe import (
     lora_options,
     prefetch_option,
@@ -123,8 +124,10 @@ def _job(**given: Any) -> PatchJob:
     run = RunOptions(**checkpoint_options(options.take_fields(RunOptions, given)))
     lora = LoRASettings(**options.take_fields(LoRASettings, given, prefix="lora_"))
     card = given["out"].with_name("README.md") if given.pop("card") else None
-    command = shlex.join(["rtd", *(click.get_current_context().obj or ())])
-    return PatchJob(settings=settings, options=run, lora=lora, card=card, command=command, **given)
+    context = click.get_current_context()
+    given["command"] = shlex.join(["rtd", *(context.obj or ())])
+    given["given"] = resolved(context)
+    return PatchJob(settings=settings, options=run, lora=lora, card=card, **given)
 
 
 def _show(result: PatchResult, as_json: bool) -> None:

@@ -63,6 +63,8 @@ class PatchJob:
     card: Path | None = None
     command: str = ""
     """The command line, for the card."""
+    given: str = ""
+    """The command's options as YAML, for the run's folder."""
     overwrite: bool = False
 
     @property

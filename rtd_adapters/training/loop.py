@@ -5,23 +5,26 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from rtd_adapters.errors import TrainingError
+from rtd_adapters.training.callbacks import Callback, RunView
 from rtd_adapters.training.intervals import CheckpointIntervals
 from rtd_adapters.training.late import Late
-from rtd_adapters.training.metrics_file import MetricsFile
 from rtd_adapters.training.options import RunOptions
 from rtd_adapters.training.parameters import trained_tensors
 from rtd_adapters.training.reach import Reach
 from rtd_adapters.training.record import TrainingRecord
+from rtd_adapters.training.reporting import MetricsLog, Progress, Trackers
 from rtd_adapters.training.resume import Checkpoints
+from rtd_adapters.training.run_folder import checkpoint_path
 from rtd_adapters.training.schedule import learning_rate
 from rtd_adapters.training.selection import Selection
 from rtd_adapters.training.settings import Course
@@ -82,8 +85,7 @@ class Loop:
             self._selection,
         )
         self._reach = Reach(self._model)
-        folder = options.folder if self._processes.is_main else None
-        self._metrics = MetricsFile(folder) if folder else None
+        self._callbacks = self._told()
         self._record = TrainingRecord(steps=settings.steps)
         self._intervals = CheckpointIntervals(options)
         self._step = 0
@@ -97,32 +99,41 @@ class Loop:
             TrainingError: the loss is not finite, a tensor gets no gradient, or a resume fits not.
         """
         if self._options.resume:
-            self._resume()
-        elif self._metrics:
-            self._metrics.remove()
-        with self._progress() as bar:
+            self._step = self._checkpoints.resume()
+        with ExitStack() as closing:
+            self._begin(closing)
             while self._step < self._settings.steps:
-                self._go_on(bar)
-        if self._store is not None:
-            self._store.flush()
-        self._record.selected_step = self._selection.take_best()
+                self._go_on()
+            if self._store is not None:
+                self._store.flush()
+            for callback in self._callbacks:
+                callback.end(self._record)
         return self._record
 
-    def _resume(self) -> None:
-        self._step = self._checkpoints.resume()
-        if self._metrics:
-            self._metrics.forget_after(self._step)
+    def _told(self) -> list[Callback]:
+        """Ours, then those of the options."""
+        folder = self._options.folder if self._processes.is_main else None
+        kept = [MetricsLog(folder)] if folder else []
+        ours = [self._selection, Trackers(self._accelerator), *kept, Progress()]
+        return [*ours, *self._options.callbacks]
 
-    def _progress(self) -> tqdm:
-        return tqdm(
-            total=self._settings.steps,
-            initial=self._step,
-            disable=self._options.quiet or not self._processes.is_main or None,
-            desc=self._task.title,
-            unit="step",
+    def _begin(self, closing: ExitStack) -> None:
+        options = self._options
+        run = RunView(
+            self._model,
+            self._settings,
+            folder=options.folder,
+            first_step=self._step,
+            resumed=options.resume,
+            quiet=options.quiet,
+            is_main=self._processes.is_main,
+            title=self._task.title,
         )
+        for callback in self._callbacks:
+            callback.begin(run)
+            closing.callback(callback.close)
 
-    def _go_on(self, bar: tqdm) -> None:
+    def _go_on(self) -> None:
         """A step, and what is due after it.
 
         Its loss is read when the next step is under way, so that a GPU never waits for us; before
@@ -130,7 +141,7 @@ class Loop:
         """
         started = time.perf_counter()
         loss = Late(self._train_step())
-        self._read_loss(bar, self._step)
+        self._read_loss(self._step)
         self._step += 1
         self._unread = loss
         self._record.step_seconds.append(time.perf_counter() - started)
@@ -138,7 +149,7 @@ class Loop:
         validates = _is_due(self._step, self._options.validate_every)
         saves = not finished and self._intervals.is_due(self._step)
         if finished or validates or saves:
-            self._read_loss(bar, self._step, validates)
+            self._read_loss(self._step, validates)
         if saves:
             self._save()
 
@@ -167,7 +178,7 @@ class Loop:
                 self._model.parameters(), self._settings.max_grad_norm
             )
 
-    def _read_loss(self, bar: tqdm, step: int, validates: bool = False) -> None:
+    def _read_loss(self, step: int, validates: bool = False) -> None:
         """Check and note the loss of a step, and figures if they are due; nothing where its loss
         was read before.
 
@@ -181,19 +192,18 @@ class Loop:
         self._record.losses.append(loss)
         metrics = {"loss": loss, "learning_rate": learning_rate(self._settings, step - 1)}
         if validates:
-            bar.set_postfix_str("validating")
-            metrics |= self._validate()
-        self._accelerator.log(metrics, step=step)
-        if self._metrics:
-            self._metrics.append(step, metrics)
-        bar.update()
-        bar.set_postfix(loss=f"{loss:.3f}")
+            metrics |= self._validate(step)
+        for callback in self._callbacks:
+            callback.step(step, MappingProxyType(metrics))
 
-    def _validate(self) -> dict[str, float]:
-        metrics = self._task.validate()
-        self._record.validations.append({"step": self._step, **metrics})
-        self._selection.consider(self._step, metrics)
-        return metrics
+    def _validate(self, step: int) -> dict[str, float]:
+        for callback in self._callbacks:
+            callback.validating(step)
+        figures = self._task.validate()
+        self._record.validations.append({"step": step, **figures})
+        for callback in self._callbacks:
+            callback.validation(step, MappingProxyType(figures))
+        return figures
 
     def _save(self) -> None:
         self._intervals.begin()
@@ -202,6 +212,9 @@ class Loop:
         if self._processes.is_main:
             self._checkpoints.save(self._step)
         self._intervals.end()
+        if folder := self._options.folder:
+            for callback in self._callbacks:
+                callback.save(self._step, checkpoint_path(folder, self._step))
 
     def _require_finite(self, loss: float, step: int) -> None:
         if math.isfinite(loss):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtd_adapters.errors import UsageError, require_number
+from rtd_adapters.training.callbacks import Callback
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class RunOptions:
     """No progress bar."""
     device: str | None = None
     """cpu, cuda, ...; accelerate's choice by default."""
+    callbacks: tuple[Callback, ...] = ()
+    """Are told what happens, in this order."""
 
     def __post_init__(self) -> None:
         require_number("--checkpoint-every", self.checkpoint_every, least=0)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from rtd_adapters.errors import TrainingError
+from rtd_adapters.training.callbacks import Callback, Metrics
 from rtd_adapters.training.parameters import trained_tensors
+from rtd_adapters.training.record import TrainingRecord
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class BestTower:
     """What is trained of it, on the CPU."""
 
 
-class Selection:
+class Selection(Callback):
     """Keeps the tower that was best on a validation metric.
 
     Args:
@@ -35,7 +36,7 @@ class Selection:
         self._tower, self._metric = tower, metric
         self.best: BestTower | None = None
 
-    def consider(self, step: int, metrics: Mapping[str, float]) -> None:
+    def validation(self, step: int, figures: Metrics) -> None:
         """Keep the tower as it stands if it validated better than any before.
 
         Raises:
@@ -44,13 +45,17 @@ class Selection:
         metric = self._metric
         if metric is None:
             return
-        if metric not in metrics:
-            known = ", ".join(metrics) or "none: no triplets are held out"
+        if metric not in figures:
+            known = ", ".join(figures) or "none: no triplets are held out"
             raise TrainingError(
                 f"--select {metric}: no such validation metric (there are: {known})."
             )
-        if self.best is None or metrics[metric] > self.best.value:
-            self.best = BestTower(step, metric, metrics[metric], self._copied())
+        if self.best is None or figures[metric] > self.best.value:
+            self.best = BestTower(step, metric, figures[metric], self._copied())
+
+    def end(self, record: TrainingRecord) -> None:
+        """Give the tower its best tensors back, and note their step."""
+        record.selected_step = self.take_best()
 
     @torch.no_grad()
     def take_best(self) -> int | None:

@@ -82,6 +82,7 @@ def test_a_run_keeps_nothing_unasked():
         "prefetch": None,
         "quiet": False,
         "device": None,
+        "callbacks": (),
     }
 
 

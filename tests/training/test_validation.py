@@ -135,7 +135,7 @@ def test_the_first_of_equals_is_kept_and_given_back():
         with torch.no_grad():
             tower.weight.fill_(step)
             tower.bias.fill_(step)
-        selection.consider(step, {"recall": value, "other": 9.0})
+        selection.validation(step, {"recall": value, "other": 9.0})
         kept = selection.best
     assert (kept.step, kept.metric, kept.value) == (2, "recall", 0.7)
     assert kept.tensors.keys() == {"weight"}
@@ -147,7 +147,7 @@ def test_the_first_of_equals_is_kept_and_given_back():
 def test_no_metric_keeps_nothing():
     tower = torch.nn.Linear(2, 2)
     selection = Selection(tower, None)
-    selection.consider(1, {})
+    selection.validation(1, {})
     assert selection.best is None
     assert selection.take_best() is None
 
@@ -157,4 +157,4 @@ def test_no_metric_keeps_nothing():
 )
 def test_a_metric_that_is_not_there(metrics, known):
     with pytest.raises(TrainingError, match=rf"--select x: .*\(there are: {known}\)"):
-        Selection(torch.nn.Linear(2, 2), "x").consider(1, metrics)
+        Selection(torch.nn.Linear(2, 2), "x").validation(1, metrics)
