@@ -111,6 +111,7 @@ class LanceStore:
             count, table = self._table.count_rows(), self._table
             if VECTOR_INDEX in {index.name for index in table.list_indices()}:
                 if table.index_stats(VECTOR_INDEX).num_unindexed_rows <= count * STALE:
+                    table.cleanup_old_versions(KEPT)
                     return
                 table.drop_index(VECTOR_INDEX)
             table.create_index("id", config=BTree(), name=ID_INDEX, replace=True)
