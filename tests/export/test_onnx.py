@@ -18,6 +18,7 @@ from tiny_towers import TINY
 from tower_case import PLACEHOLDER
 
 from rtd_adapters import (
+    Backbone,
     BackboneShape,
     CompositionEncoder,
     ExportJob,
@@ -29,7 +30,7 @@ from rtd_adapters import (
     get_method,
     load_backbone,
 )
-from rtd_adapters.clip.text import Tokenizer
+from rtd_adapters.clip.text import Tokenizer, find_tower
 from rtd_adapters.clip.text.config import KNOWN
 from rtd_adapters.evaluation.benchmark import load_benchmark
 from rtd_adapters.export import onnx_programs
@@ -83,6 +84,28 @@ def test_a_text_tower_in_onnxruntime(name, towers, tmp_path):
     zeros = np.zeros((len(plain), 1, tower.config.width), np.float32)
     (found,) = loaded.run(None, {"ids": plain.numpy(), "pseudo_tokens": zeros})
     wanted = tower(plain).numpy()
+    assert np.abs(found - wanted).max() <= TOLERANCE * np.abs(wanted).max()
+
+
+def test_a_patch_of_another_tower_than_clips(towers, monkeypatch, tmp_path):
+    case, tower = towers["open_clip SigLIP 2"]
+    shape = BackboneShape(tower.config.embed_dim, tower.config.width, 0)
+    layout = find_tower(case.model).layout
+    own = Backbone("tiny", None, tower, shape, None, None, layout=layout)
+    patch = patch_for(own)
+    monkeypatch.setattr("rtd_adapters.export.onnx._backbone", lambda job: own)
+    with pytest.raises(PatchError, match="builds its text tower as CLIP's"):
+        export_patch(ExportJob(patch, tmp_path / "clip.pt"), "rtd")
+    export_patch(ExportJob(patch, tmp_path / "out"), "onnx")
+    assert [file.name for file in (tmp_path / "out").glob("[!.]*")] == ["text_tower.onnx"]
+    about = session(tmp_path / "out" / "text_tower.onnx").get_modelmeta().custom_metadata_map
+    assert about["rtd.tokenizer_file"] == "none: use the backbone's own"
+    assert about["rtd.fixed_length"] == "true"
+    ids, tokens = case.ids(1), torch.randn(5, 1, tower.config.width)
+    fed = {"ids": ids.numpy(), "pseudo_tokens": tokens.numpy()}
+    (found,) = session(tmp_path / "out" / "text_tower.onnx").run(None, fed)
+    with torch.no_grad():
+        wanted = patch.student(ids, tokens, PLACEHOLDER).numpy()
     assert np.abs(found - wanted).max() <= TOLERANCE * np.abs(wanted).max()
 
 
