@@ -9,10 +9,11 @@
 `make` writes clustered unit vectors, queries, and the queries' true neighbours by numpy. `build`
 puts the vectors in, 4,096 at a time, and makes the engine's approximate index. `search`, a process
 of its own, asks for 50 neighbours: one query at a time, then 32 at once, exactly and approximately;
-memory is what that process and its children hold while they search, apart from mapped files. `kill`
-ends a process with SIGKILL in the middle of writing, and counts what is there afterwards of what it
-had been promised. Each step adds to FOLDER/ENGINE.json. It takes the engines: pip install lancedb
-pymilvus milvus-lite pgserver psycopg[binary] qdrant-edge-py chromadb usearch faiss-cpu
+memory is what that process and its children hold while they search, apart from mapped files and
+PostgreSQL's shared buffers (1 GB). `kill` ends a process with SIGKILL in the middle of writing, and
+counts the rows that are there afterwards beyond what it had been promised. Each step adds to
+FOLDER/ENGINE.json. It takes the engines: pip install lancedb pymilvus milvus-lite pgserver
+psycopg[binary] qdrant-edge-py chromadb usearch faiss-cpu
 """
 
 from __future__ import annotations
@@ -231,7 +232,7 @@ class Postgres(Engine):
         self.connection.execute("ALTER TABLE t ALTER v SET STORAGE PLAIN")
 
     def open(self) -> None:
-        (self.place / "postmaster.pid").unlink(missing_ok=True)
+        sleep(5)  # in which what a killed server started ends
         self._connect()
 
     def put(self, first: int, rows: np.ndarray) -> None:
@@ -596,8 +597,11 @@ def write(name: str, folder: Path) -> None:
 
 def installed_mb(packages: tuple[str, ...]) -> float:
     """Of the engine's packages, and of the large ones that they bring."""
-    folders = (Path(site) / name for name in packages for site in sys.path)
-    files = (file for folder in folders for file in folder.rglob("*") if file.is_file())
+    found = (
+        next((Path(site) / name for site in sys.path if (Path(site) / name).is_dir()), None)
+        for name in packages
+    )
+    files = (file for folder in filter(None, found) for file in folder.rglob("*"))
     return sum(file.stat().st_size for file in files) / 1e6
 
 
@@ -616,14 +620,14 @@ def table(folders: list[Path]) -> None:
             if (path := folder / f"{name}.json").exists():
                 print(line(name, json.loads(path.read_text())))
         print()
-    print(
-        "| engine | version | installed MB | approximate index | licence | server | after SIGKILL |"
-    )
+    print("| engine | version | installed MB | lists or graph | licence | server | after SIGKILL |")
     print("|---|---|---|---|---|---|---|")
     for name, kind in ENGINES.items():
         killed = [
             json.loads(p.read_text()).get("kill") for f in folders for p in f.glob(f"{name}.json")
         ]
+        if not killed:
+            continue
         said = next(filter(None, killed), "not tried")
         cells = [name, version(kind.distribution), f"{installed_mb(kind.packages):.0f}"]
         print("| " + " | ".join([*cells, kind.kind, kind.licence, kind.server, said]) + " |")
