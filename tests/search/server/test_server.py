@@ -66,6 +66,8 @@ def test_a_composed_query_is_the_searchers(client, searcher, picture):
 
 def test_base_and_patched_are_shown_where_nothing_else_is_asked(client, plain_client):
     assert list(columns_of(client.search(entry="00001.png", text="is red"))) == ["base", "patched"]
+    again = client.search(entry="00001.png", text="is red", strength=[0, 1, 0, 1]).json["columns"]
+    assert [column["name"] for column in again] == ["base", "patched"]
     assert list(columns_of(plain_client.search(entry="00001.png", text="is red"))) == ["base"]
 
 
