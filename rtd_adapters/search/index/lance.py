@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
@@ -38,7 +39,10 @@ AT_ONCE = 1000
 FRESH = timedelta(seconds=1)
 """How old what a reader sees may be."""
 KEPT = timedelta(minutes=5)
-"""How long a version outlives the next, for those who are reading it."""
+"""How long a version of a small table outlives the next, for those who are reading it."""
+LEAVING = 2.0
+"""Seconds in which every reader comes to a newer version; then what only older ones of a large
+table need goes: it is as large again."""
 SHAPE = ["id", "width", "height"]
 
 
@@ -114,11 +118,15 @@ class LanceStore:
                     return
                 table.drop_index(VECTOR_INDEX)
             table.create_index("id", config=BTree(), name=ID_INDEX, replace=True)
-            table.optimize(cleanup_older_than=KEPT)
-            if count >= seam.FEWEST:
-                lists = seam.lists_for(count)
-                kind = IvfFlat("cosine", lists, max_iterations=ROUNDS, sample_rate=SAMPLE)
-                table.create_index("embedding", config=kind, name=VECTOR_INDEX)
+            if count < seam.FEWEST:
+                table.optimize(cleanup_older_than=KEPT)
+                return
+            table.optimize()
+            time.sleep(LEAVING)
+            table.optimize(cleanup_older_than=FRESH)
+            lists = seam.lists_for(count)
+            kind = IvfFlat("cosine", lists, max_iterations=ROUNDS, sample_rate=SAMPLE)
+            table.create_index("embedding", config=kind, name=VECTOR_INDEX)
 
     def search(self, vectors: np.ndarray, k: int, *, exact: bool) -> list[list[Hit]]:
         """As in `Store`. Lists that are all looked through are in memory, where a scan of the
