@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,7 @@ from rtd_adapters.clip.backbones import DEFAULT, Backbone, load_backbone
 from rtd_adapters.clip.image_fingerprint import image_fingerprint
 from rtd_adapters.clip.text import TextTower
 from rtd_adapters.compute.devices import require_device, usual_device
-from rtd_adapters.errors import EvaluationError, UsageError, require_number
-from rtd_adapters.evaluation.benchmark import EvalQuery
+from rtd_adapters.errors import EvaluationError, UsageError
 from rtd_adapters.evaluation.image_tower import ImageTower, autocast, require_precision
 from rtd_adapters.evaluation.pictures import picture_transform, require_preprocessing
 from rtd_adapters.evaluation.queries import (
@@ -35,6 +33,13 @@ from rtd_adapters.methods.method import Method
 from rtd_adapters.methods.projections import load_projection
 from rtd_adapters.methods.reference import Reference
 from rtd_adapters.patch import TextEncoderPatch
+from rtd_adapters.search.batches import (
+    as_queries,
+    in_rgb,
+    pictures_by_batch,
+    require_texts,
+    rows_by_batch,
+)
 from rtd_adapters.search.seen import Seen
 from rtd_adapters.search.towers import Towers
 
@@ -186,7 +191,7 @@ class CompositionEncoder:
         Raises:
             EvaluationError: an embedding is not finite, or memory does not do.
         """
-        parts = [self._seen(batch) for batch in _batches(images, batch_size)]
+        parts = [self._seen(batch) for batch in pictures_by_batch(images, batch_size)]
         if not parts:
             return Seen(torch.empty(0, self.embed_dim))
         states = [part.states.cpu() for part in parts if part.states is not None]
@@ -207,8 +212,8 @@ class CompositionEncoder:
         Raises:
             EvaluationError: as `see`.
         """
-        batches = _batches(images, batch_size)
-        rows = [F.normalize(self._embeddings(batch), dim=-1) for batch in batches]
+        drawn = pictures_by_batch(images, batch_size)
+        rows = [F.normalize(self._embeddings(batch), dim=-1) for batch in drawn]
         return self._result(rows, convert_to_tensor)
 
     @torch.no_grad()
@@ -226,12 +231,12 @@ class CompositionEncoder:
         Raises:
             UsageError: they are no list of texts.
         """
-        _require_texts(texts)
+        require_texts(texts)
         base, rows = self._towers.base, []
         tokenizer = base.tokenizer() if self.method is None else self.method.tokenizer(base)
-        for part in _parts(len(texts), batch_size):
+        for part in rows_by_batch(len(texts), batch_size):
             with self._turn, autocast(self.device, self.text_precision):
-                found = embed_plain(base, tokenizer, _queries(texts[part]))
+                found = embed_plain(base, tokenizer, as_queries(texts[part]))
                 rows.append(self._finite(found))
         return self._result(rows, convert_to_tensor)
 
@@ -261,14 +266,14 @@ class CompositionEncoder:
             TripletError: a text is so long that its prompt loses the placeholder.
             EvaluationError: an embedding is not finite, or memory does not do.
         """
-        _require_texts(texts)
+        require_texts(texts)
         require_pairs(len(images), len(texts))
         tower, embedder, rows = self.tower, QueryEmbedder(*self._composing()), []
         if isinstance(images, Seen):
             self._require_as_seen(embedder.method, images)
-        for part in _parts(len(texts), batch_size):
+        for part in rows_by_batch(len(texts), batch_size):
             shown = images.part(part) if isinstance(images, Seen) else self._seen(images[part])
-            asked = _queries(texts[part])
+            asked = as_queries(texts[part])
             with self._turn, autocast(self.device, self.text_precision):
                 sides = embedder.sides(tower, asked, shown.embedding, shown.states)
                 rows.append(self._finite(averaged(sides, way)))
@@ -285,7 +290,7 @@ class CompositionEncoder:
             images: the reference pictures, for methods whose prompt depends on them (FTI4CIR names
                 as many attributes as it finds). Without them, the prompt as the method declares it.
         """
-        _require_texts(texts)
+        require_texts(texts)
         method, projection = self._composing()
         tokenizer = method.tokenizer(self._towers.base)
         cleaned = [tokenizer.clean(text) for text in texts]
@@ -331,7 +336,7 @@ class CompositionEncoder:
 
     def _pixels(self, images: Sequence[Image]) -> Tensor:
         """[B, 3, H, W]; many threads may prepare pictures while one computes."""
-        return torch.stack([self._transform(_in_rgb(image)) for image in images])
+        return torch.stack([self._transform(in_rgb(image)) for image in images])
 
     def _require_as_seen(self, method: Method, seen: Seen) -> None:
         """Refuse kept embeddings that make other queries than the pictures would."""
@@ -370,30 +375,3 @@ def _require_choices(precision: str, text_precision: str, preprocess: str) -> No
     require_precision(precision)
     require_precision(text_precision)
     require_preprocessing(preprocess)
-
-
-def _require_texts(texts: Sequence[str]) -> None:
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-        raise UsageError(f"texts are {type(texts).__name__}; they must be a list of strings.")
-
-
-def _parts(count: int, batch_size: int) -> Iterator[slice]:
-    require_number("batch_size", batch_size, least=1)
-    for start in range(0, count, batch_size):
-        yield slice(start, start + batch_size)
-
-
-def _batches(images: Iterable[Image], batch_size: int) -> Iterator[list[Image]]:
-    require_number("batch_size", batch_size, least=1)
-    left = iter(images)
-    while batch := list(islice(left, batch_size)):
-        yield batch
-
-
-def _queries(texts: Sequence[str]) -> list[EvalQuery]:
-    """Of one text each, whose reference is known by its row."""
-    return [EvalQuery(str(row), str(row), (text,), ()) for row, text in enumerate(texts)]
-
-
-def _in_rgb(image: Image) -> Image:
-    return image if image.mode == "RGB" else image.convert("RGB")
