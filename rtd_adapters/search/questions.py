@@ -134,6 +134,7 @@ class Searcher:
         seen = self._seen(questions)
         asked = [q.columns if q.kind == COMPOSED else (PLAIN[q.kind],) for q in questions]
         vectors = self._vectors(questions, asked, seen)
+        prompts = self._prompts(questions, seen)
         places = [(row, column) for row, columns in enumerate(asked) for column in columns]
         encoded = time.perf_counter()
         rows = np.stack([vectors[place] for place in places])
@@ -144,7 +145,7 @@ class Searcher:
         return [
             Answer(
                 question.kind,
-                self._prompt(question, seen.get(row)),
+                prompts[row],
                 tuple(Found(c, _shown(hits[row, c], question)) for c in asked[row]),
                 seen.get(row),
                 seconds,
@@ -199,10 +200,15 @@ class Searcher:
             vectors |= zip(((row, column) for row in rows), np.asarray(units), strict=True)
         return vectors
 
-    def _prompt(self, question: Question, seen: Seen | None) -> str:
-        if question.kind != COMPOSED:
-            return question.text
-        return self.encoder.prompts([question.text], seen)[0]
+    def _prompts(self, questions: Sequence[Question], seen: dict[int, Seen]) -> list[str]:
+        """What the text tower is given; nothing for a picture alone."""
+        prompts = [question.text for question in questions]
+        rows = [row for row, question in enumerate(questions) if question.kind == COMPOSED]
+        if rows:
+            texts, shown = [prompts[row] for row in rows], joined([seen[row] for row in rows])
+            for row, prompt in zip(rows, self.encoder.prompts(texts, shown), strict=True):
+                prompts[row] = prompt
+        return prompts
 
 
 def require_same_eyes(card: IndexCard, encoder: CompositionEncoder) -> None:

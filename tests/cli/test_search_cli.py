@@ -138,11 +138,11 @@ def test_the_built_in_worlds_index_is_made_at_once(rtd, tmp_path, monkeypatch):
     from rtd_adapters.evaluation import benchmark
 
     monkeypatch.setenv("RTD_CACHE", str(tmp_path))
-    load = benchmark.load_benchmark
+    load, count = benchmark.load_benchmark, 30
 
     def few(name, *rest):
         loaded = load(name, *rest)
-        part = replace(loaded.parts[0], gallery=loaded.parts[0].gallery[:30], queries=())
+        part = replace(loaded.parts[0], gallery=loaded.parts[0].gallery[:count], queries=())
         return replace(loaded, parts=(part,))
 
     monkeypatch.setattr("rtd_adapters.search.index.pictures.load_benchmark", few)
@@ -152,3 +152,5 @@ def test_the_built_in_worlds_index_is_made_at_once(rtd, tmp_path, monkeypatch):
     again = rtd("search", "demo", "--text", "a star", "-k", 2)
     assert again.stdout == first.stdout
     assert "indexing" not in again.stderr
+    count = 40  # as if the first run had been killed
+    assert "indexing the pictures of demo, once" in rtd("search", "demo", "--text", "x").stderr

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import shutil
 import socket
 import struct
 import threading
+import time
 import zlib
 
 import pytest
@@ -14,6 +16,7 @@ from PIL import Image
 from starlette.responses import JSONResponse
 
 from rtd_adapters.errors import FileError
+from rtd_adapters.jobs.search import SearchInputs, load_searcher
 from rtd_adapters.search.columns import BASE_COLUMN, patched_column, rival_columns
 from rtd_adapters.search.questions import Question
 from rtd_adapters.search.server.guard import Guard
@@ -63,6 +66,8 @@ def test_a_composed_query_is_the_searchers(client, searcher, picture):
 
 def test_base_and_patched_are_shown_where_nothing_else_is_asked(client, plain_client):
     assert list(columns_of(client.search(entry="00001.png", text="is red"))) == ["base", "patched"]
+    again = client.search(entry="00001.png", text="is red", strength=[0, 1, 0, 1]).json["columns"]
+    assert [column["name"] for column in again] == ["base", "patched"]
     assert list(columns_of(plain_client.search(entry="00001.png", text="is red"))) == ["base"]
 
 
@@ -372,6 +377,23 @@ def test_a_store_that_is_down_is_said_and_comes_back(client, searcher, monkeypat
             assert said.headers["retry-after"] == "1"
     assert caplog.messages.count("the store in /home/me does not answer. Start it again.") == 4
     assert client.search(text="a star").status == 200
+
+
+def test_an_index_that_is_taken_away_and_put_back(served, place, patch_file, tmp_path):
+    moved, away = tmp_path / "index", tmp_path / "away"
+    shutil.copytree(place, moved)
+    inputs = SearchInputs(str(moved), patch=patch_file, device="cpu")
+    client = served(load_searcher(inputs))
+    asked = {"text": "is blue", "entry": "00001.png"}
+    before = client.search(**asked).json
+    moved.rename(away)
+    time.sleep(1.1)  # what a reader sees may be a second old
+    said = client.search(**asked)
+    assert said.status == 503
+    assert "cannot be read for now" in said.error
+    away.rename(moved)
+    time.sleep(1.1)
+    assert client.search(**asked).json == before
 
 
 def test_what_was_not_foreseen_is_not_told_to_others(client, searcher, monkeypatch):

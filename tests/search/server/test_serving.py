@@ -70,6 +70,18 @@ def test_it_listens_to_this_machine_alone(place):
             assert address_of(own) == f"http://[::1]:{own.getsockname()[1]}/"
 
 
+def test_the_names_it_is_given_are_let_in(place, monkeypatch):
+    started = []
+    monkeypatch.setattr(
+        "rtd_adapters.search.server.run.serve", lambda *given: started.append(given)
+    )
+    inputs = SearchInputs(str(place), device="cpu")
+    run_serve(ServeJob(inputs, port=0, allow_hosts=("Pictures.lan",)))
+    ((guard, own, _),) = started
+    assert guard.hosts == {"localhost", "127.0.0.1", "pictures.lan"}
+    assert own.fileno() == -1  # closed again
+
+
 def test_without_the_extra_it_says_what_to_install(place, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("rtd_adapters.search.server.")]:
         monkeypatch.delitem(sys.modules, name)
