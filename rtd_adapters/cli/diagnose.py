@@ -19,7 +19,7 @@ NAMES = ("anchor-alignment", "modality-gap", "robustness", "strength")
 
 @click.command()
 @options.method_option
-@click.option("-p", "--patch", type=options.PATCH, required=True, help="What is asked about.")
+@click.option("-p", "--patch", type=options.FILE, required=True, help="What is asked about.")
 @options.benchmark_option
 @options.data_option
 @options.split_option

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 )
 @options.data_option
 @click.option(
-    "-p", "--patch", type=options.PATCH, help="The patch to compare the base encoder with."
+    "-p", "--patch", type=options.FILE, help="The patch to compare the base encoder with."
 )
 @options.backbone_option
 @options.pretrained_option

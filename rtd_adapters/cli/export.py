@@ -11,7 +11,7 @@ from rtd_adapters.cli.terminal import echo, echo_json
 
 
 @click.command()
-@click.argument("patch", type=options.PATCH)
+@click.argument("patch", type=options.FILE)
 @click.option(
     "--for",
     "target",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rtd_adapters.cli.options import PATCH, json_option
+from rtd_adapters.cli.options import FILE, json_option
 from rtd_adapters.cli.tables import before_after
 from rtd_adapters.cli.terminal import echo, echo_json
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", type=PATCH)
+@click.argument("file", type=FILE)
 @click.option(
     "--as-config",
     is_flag=True,
@@ -37,9 +37,10 @@ def inspect(file: Path, as_config: bool, as_json: bool) -> None:
     """
     from rtd_adapters.clip.precisions import dtype_named
     from rtd_adapters.io.checkpoints import read_header
+    from rtd_adapters.io.hub_files import PATCH_FILE, fetched_file
     from rtd_adapters.patch import PatchMetadata
 
-    tensors, header = read_header(file)
+    tensors, header = read_header(fetched_file(file, PATCH_FILE))
     metadata = PatchMetadata.from_header(header, str(file))
     if as_config:
         from rtd_adapters.cli.config_of import config_of

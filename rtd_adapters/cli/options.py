@@ -11,21 +11,16 @@ from typing import Any, TypeVar
 
 import click
 
-from rtd_adapters.io.hub_files import PATCH_FILE, fetched_file
+from rtd_adapters.io.hub_files import fetched_file
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class FileOrHub(click.Path):
-    """A file that is read: of this disk, or of Hugging Face's Hub, fetched when it is asked for.
+    """A file that is read: of this disk, or of Hugging Face's Hub, fetched when it is asked for."""
 
-    Args:
-        default: the file that a repository is meant to have where none is named.
-    """
-
-    def __init__(self, default: str | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__(dir_okay=False, path_type=Path)
-        self._default = default
 
     def convert(
         self,
@@ -34,12 +29,11 @@ class FileOrHub(click.Path):
         ctx: click.Context | None,
     ) -> Any:
         """The path; FileError or UsageError of ours where it cannot be fetched."""
-        return super().convert(fetched_file(os.fspath(value), self._default), param, ctx)
+        return super().convert(fetched_file(os.fspath(value)), param, ctx)
 
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 INPUT = FileOrHub()
-PATCH = FileOrHub(PATCH_FILE)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 

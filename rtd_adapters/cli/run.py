@@ -13,7 +13,7 @@ from rtd_adapters.cli.terminal import echo
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option(
-    "-p", "--patch", type=options.PATCH, required=True, help="The patch to run the script with."
+    "-p", "--patch", type=options.FILE, required=True, help="The patch to run the script with."
 )
 @options.strength_option
 @click.option(

@@ -54,7 +54,7 @@ def hub_place(source: str | Path) -> HubPlace | None:
     Raises:
         UsageError: it begins with hf:// and is of no known form.
     """
-    text = str(source)
+    text = source.as_posix() if isinstance(source, Path) else source
     if text.startswith("hf:/"):
         match = _PLACE.fullmatch(text)
         if match is None or {"", ".", ".."} & set((match["file"] or "file").split("/")):
