@@ -34,7 +34,7 @@ from rtd_adapters.jobs.index import IndexJob, run_index
 from rtd_adapters.search.index import Index
 from rtd_adapters.search.index.building import Looking
 
-PICTURES, ROUNDS, BATCH, WORKERS = 192, 3, 64, 2
+PICTURES, ROUNDS, BATCH, WORKERS = 512, 3, 64, 2
 SMALL = (160, 120)
 QUERIES, DEPTH = 500, 50
 
