@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
@@ -29,6 +30,7 @@ def running(port: int | None = None, data: Path | None = None) -> Iterator[tuple
     made = {"user": user, "cwd": "/", "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     binaries = commands.POSTGRES_BIN_PATH
     if data is None:
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
         if user:
             shutil.chown(folder, user)
         auth = ["-U", "rtd", "-A", "trust", "--no-sync"]
