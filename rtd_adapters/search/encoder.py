@@ -116,11 +116,15 @@ class CompositionEncoder:
 
         Args:
             method: name of an installed method; None for pictures and plain texts alone.
-            backbone, pretrained: as in `load_backbone`.
+            backbone: as in `load_backbone`.
+            pretrained: likewise.
             projection: its file; the one that the backbone brings where it is None. Without a
                 method it is not opened.
             patch: a patch or its file.
-            strength, precision, text_precision, preprocess: as for the class.
+            strength: as for the class.
+            precision: likewise.
+            text_precision: likewise.
+            preprocess: likewise.
             device: cpu, cuda or mps; the GPU by default, where there is one.
             method_options: chosen options of the method, by name.
 

@@ -77,8 +77,8 @@ class SentenceEncoder:
             inputs: one, or a list of them.
             batch_size: inputs of one kind at a time.
             show_progress_bar: whether to show one.
-            convert_to_numpy, convert_to_tensor: a numpy array, or a torch tensor on the encoder's
-                device; with neither a list of tensors.
+            convert_to_numpy: a numpy array; without it, and no tensor wanted, a list of tensors.
+            convert_to_tensor: a torch tensor on the encoder's device.
             normalize_embeddings: vectors are units regardless.
             others: further arguments of sentence-transformers, at their defaults.
 
