@@ -44,13 +44,7 @@ if TYPE_CHECKING:
     help="test: write what the server takes into --out (cirr, circo).",
 )
 @options.strength_option
-@click.option(
-    "--preprocess",
-    type=click.Choice(["clip", "targetpad"]),
-    default="clip",
-    show_default=True,
-    help="The backbone's own image transform, or padding first, as SEARLE does by default.",
-)
+@options.preprocess_option
 @options.search_size_option
 @click.option(
     "--also-strength",

@@ -36,23 +36,11 @@ SHOWN = 10
     help="What embeds the pictures, as in `rtd eval`.  [the index's own; demo's for demo]",
 )
 @options.pretrained_option
-@click.option(
-    "--preprocess",
-    type=click.Choice(["clip", "targetpad"]),
-    default="clip",
-    show_default=True,
-    help="The backbone's own image transform, or padding first, as SEARLE does by default.",
-)
+@options.preprocess_option
 @options.device_option
 @options.workers_option
 @options.search_size_option
-@click.option(
-    "--precision",
-    type=click.Choice(["no", "fp16", "bf16"]),
-    default="no",
-    show_default=True,
-    help="Autocast of the image tower. Embeddings are kept in fp32.",
-)
+@options.precision_option
 @options.json_option
 @options.quiet_option
 def index(source: str, as_json: bool, quiet: bool, **given: Any) -> None:

@@ -246,6 +246,13 @@ search_size_option = click.option(
     show_default=True,
     help="Pictures, and queries, at a time.",
 )
+preprocess_option = click.option(
+    "--preprocess",
+    type=click.Choice(["clip", "targetpad"]),
+    default="clip",
+    show_default=True,
+    help="The backbone's own image transform, or padding first, as SEARLE does by default.",
+)
 precision_option = click.option(
     "--precision",
     type=click.Choice(["no", "fp16", "bf16"]),

@@ -36,13 +36,17 @@ class PictureFiles(Dataset[Any]):
     open_image: Callable[[str], Image]
     transform: Callable[[Image], Tensor]
 
-    def __getitem__(self, place: int) -> Tensor | str:
-        """The picture at a place of the list, or what is wrong with it: an exception would lose
-        its words on the way out of a worker."""
+    def __getitem__(self, place: int) -> Any:
+        """What is made of the picture at a place of the list, or what is wrong with it: an
+        exception would lose its words on the way out of a worker."""
         try:
-            return self.transform(self.open_image(self.ids[place]))
+            return self.made_of(self.open_image(self.ids[place]))
         except FileError as error:
             return str(error)
+
+    def made_of(self, picture: Image) -> Any:
+        """[3, H, W] of an open picture."""
+        return self.transform(picture)
 
     def batches(
         self, places: Sequence[range], workers: int, device: torch.device

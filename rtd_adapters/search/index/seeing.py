@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from rtd_adapters.errors import EvaluationError, FileError
+from rtd_adapters.errors import EvaluationError
 from rtd_adapters.evaluation.image_tower import ImageTower
-from rtd_adapters.evaluation.loading import batches_of
+from rtd_adapters.evaluation.loading import PictureFiles, batches_of
 from rtd_adapters.search.index.records import Broken, Row, State
 from rtd_adapters.search.index.thumbnails import thumbnail
 
@@ -36,28 +34,12 @@ Batch = tuple[Tensor, list[Read | str]]
 what was wrong."""
 
 
-@dataclass(frozen=True)
-class OwnPictures(Dataset[Any]):
-    """A list of pictures, opened one at a time.
+class OwnPictures(PictureFiles):
+    """A list of pictures, of which an index keeps more than the image tower takes."""
 
-    Args:
-        ids: of the pictures.
-        open_image: the picture of an id.
-        transform: what the image tower takes, of a picture.
-    """
-
-    ids: Sequence[str]
-    open_image: Callable[[str], Image]
-    transform: Callable[[Image], Tensor]
-
-    def __getitem__(self, place: int) -> Read | str:
-        """The picture at a place of the list, or what is wrong with it: an exception would lose
-        its words on the way out of a worker."""
-        try:
-            picture = self.open_image(self.ids[place])
-            return Read(self.transform(picture), *picture.size, thumbnail(picture))
-        except FileError as error:
-            return str(error)
+    def made_of(self, picture: Image) -> Read:
+        """Of an open picture."""
+        return Read(self.transform(picture), *picture.size, thumbnail(picture))
 
 
 def seen(
