@@ -29,6 +29,7 @@ from rtd_adapters.patch import TextEncoderPatch
 from rtd_adapters.patch.lora import LoRASettings
 from rtd_adapters.patch.metadata import PAPER
 from rtd_adapters.training import RunOptions, Towers, Trainer, TrainingSettings
+from rtd_adapters.training.reporting import OptionsFile
 from rtd_adapters.training.run_folder import folder_beside, require_free_run
 from rtd_adapters.training.trackers import require_tracker
 from rtd_adapters.triplets import TripletSet, read_triplets
@@ -128,7 +129,9 @@ class Inputs:
 
     def trainer(self, job: PatchJob, options: RunOptions | None = None) -> Trainer:
         """What trains on them; it keeps its checkpoints in the job's run folder by default."""
-        options = options or replace(job.options, folder=job.run_folder)
+        kept = (OptionsFile(job.given),) if job.given else ()
+        callbacks = (*kept, *job.options.callbacks)
+        options = options or replace(job.options, folder=job.run_folder, callbacks=callbacks)
         return Trainer(
             self.trained, self.projection, self.backbone, self.triplets, job.settings, options
         )

@@ -29,7 +29,7 @@ from rtd_adapters.patch.metadata import PAPER, PatchMetadata
 from rtd_adapters.patch.text_encoder_patch import TrainablePatch
 from rtd_adapters.patch.trainable import LoRAPatch
 from rtd_adapters.training import Trainer, TrainingRecord
-from rtd_adapters.training.run_folder import begin_run, keep_options, mark_finished, remove_run
+from rtd_adapters.training.run_folder import begin_run, mark_finished, remove_run
 
 Figures = dict[str, float]
 
@@ -84,8 +84,6 @@ def _learn(job: PatchJob, inputs: Inputs, say: Say) -> PatchResult:
     before = measure(inputs.backbone.tower)
     if launched().is_main:
         begin_run(job.run_folder, resume=job.options.resume)
-        if job.given:
-            keep_options(job.run_folder, job.given)
     say(f"training: {job.settings.steps} steps of {job.settings.batch_size} triplets")
     started = time.perf_counter()
     record = patch.fit(trainer)

@@ -1,4 +1,4 @@
-"""What shows a run and keeps its figures: progress bar, trackers, metrics.jsonl."""
+"""What shows a run and keeps what it was and did: progress bar, trackers, files of its folder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from rtd_adapters.training.callbacks import Callback, Metrics, RunView
 from rtd_adapters.training.metrics_file import MetricsFile
+from rtd_adapters.training.run_folder import keep_options
 
 
 class Progress(Callback):
@@ -65,3 +66,19 @@ class MetricsLog(Callback):
     def step(self, step: int, metrics: Metrics) -> None:
         """Add its line."""
         self._file.append(step, dict(metrics))
+
+
+class OptionsFile(Callback):
+    """The run folder's rtd-options.yaml; a run that is refused before it begins leaves none.
+
+    Args:
+        options: YAML.
+    """
+
+    def __init__(self, options: str) -> None:
+        self._options = options
+
+    def begin(self, run: RunView) -> None:
+        """Keep them."""
+        if run.is_main and run.folder:
+            keep_options(run.folder, self._options)
