@@ -44,7 +44,7 @@ def test_two_patches_of_one_name(tmp_path):
     first.send_signal(signal.SIGCONT)
     assert first.wait(timeout=120) == 0
     assert sorted(path.name for path in run.iterdir()) == [
-        "finished.json", "metrics.jsonl", "step-000000002", "step-000000003"
+        "finished.json", "metrics.jsonl", "rtd-options.yaml", "step-000000002", "step-000000003"
     ]  # fmt: skip
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p.safetensors", "run"]
 
