@@ -25,12 +25,7 @@ inputs_options = options.together(
         shell_complete=options.complete_methods,
         help="Composed-image-retrieval method, as `rtd methods` lists them.  [the patch's own]",
     ),
-    click.option(
-        "--projection",
-        type=options.FILE,
-        help="The method's own projection checkpoint. The demo brings one. Plain texts and "
-        "pictures are searched without it.",
-    ),
+    options.composing_projection_option,
     options.method_options_option,
     click.option(
         "--backbone",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rtd_adapters.clip.sources import backbone_source
@@ -113,7 +113,8 @@ def load_searcher(inputs: SearchInputs, say: Say = silent) -> Searcher:
     Raises:
         RtdError: one is missing, damaged, or does not fit the other.
     """
-    inputs = replace(inputs, method=inputs.method or _method_of(inputs.patch))
+    patch = TextEncoderPatch.load(inputs.patch) if inputs.patch else None
+    method = inputs.method or (patch.metadata.method if patch else None)
     index = open_index(inputs.index, say)
     name = inputs.backbone or index.card.backbone
     own = inputs.backbone is None
@@ -121,11 +122,11 @@ def load_searcher(inputs: SearchInputs, say: Say = silent) -> Searcher:
     source = backbone_source(name)
     say(f"loading backbone {name}")
     encoder = CompositionEncoder.load(
-        inputs.method or (source.method if source else None) or None,
+        method or (source.method if source else None) or None,
         backbone=name,
         pretrained=pretrained,
         projection=inputs.projection,
-        patch=inputs.patch,
+        patch=patch,
         device=inputs.device,
         precision=inputs.precision,
         preprocess=index.card.preprocess,
@@ -156,8 +157,3 @@ def open_index(name: str, say: Say = silent) -> Index:
 def _gallery_size(name: str) -> int:
     """Pictures of a benchmark; a run that was killed has indexed fewer."""
     return len(GalleryPictures(name).listing().states)
-
-
-def _method_of(patch: Path | None) -> str | None:
-    """The method that a patch was made for."""
-    return TextEncoderPatch.load(patch).metadata.method if patch else None
