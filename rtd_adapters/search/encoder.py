@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -93,6 +94,7 @@ class CompositionEncoder:
         self._eyes = ImageTower(backbone.images()[0], precision)
         self._transform = picture_transform(backbone, preprocess)
         self._turn = threading.RLock()
+        self._sees_units = cache(self._normalises)  # shared by the copies that `at` makes
         self.strength = 0.0 if patch is None and strength == 1 else strength
         self._towers.require(self.strength)
 
@@ -349,14 +351,13 @@ class CompositionEncoder:
                 f"{method.name} reads an image tower's states, which kept embeddings lack. "
                 "Pass the pictures, or what see() gives of them."
             )
-        if seen.units and not self._sees_units:
+        if seen.units and not self._sees_units():
             raise UsageError(
                 f"these embeddings are normalised, and {method.name} reads them as "
                 f"{self.backbone.label} gives them. Keep what see() gives, beside what is searched."
             )
 
-    @property
-    def _sees_units(self) -> bool:
+    def _normalises(self) -> bool:
         """Whether the image tower itself normalises, as CoCa's does."""
         from PIL import Image
 

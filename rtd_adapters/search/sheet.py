@@ -44,9 +44,8 @@ def write_sheet(answer: Answer, question: Question, index: Index, out: Path) -> 
 
 
 def data_uri(picture: bytes) -> str:
-    """A WebP or JPEG picture inside a page."""
-    kind = "webp" if picture[8:12] == b"WEBP" else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+    """A JPEG inside a page."""
+    return f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
 
 
 def _asked(answer: Answer, question: Question, index: Index) -> str:

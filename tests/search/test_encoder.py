@@ -272,6 +272,8 @@ def test_units_are_taken_from_a_tower_that_makes_units(encoder, backbone, pictur
     units = normalising.encode_images(pictures)
     found = normalising.encode_composed(Seen.of(units), TEXTS)
     np.testing.assert_allclose(found, normalising.encode_composed(pictures, TEXTS), atol=1e-5)
+    monkeypatch.setattr(own.model, "encode_image", None)  # what is known is not looked at again
+    np.testing.assert_array_equal(found, normalising.at(0).encode_composed(Seen.of(units), TEXTS))
 
 
 def test_states_cannot_be_made_of_embeddings(pictures):

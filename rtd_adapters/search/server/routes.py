@@ -133,13 +133,12 @@ def entries(
     "/thumbnail",
     summary="A small picture",
     response_class=Response,
-    responses={**PROBLEMS, 200: {"content": {"image/webp": {}, "image/jpeg": {}}}},
+    responses={**PROBLEMS, 200: {"content": {"image/jpeg": {}}}},
 )
 def thumbnail(request: Request, id: Id) -> Response:
     """A picture of the index, its longest side 256 pixels at most."""
     data = _serving(request).searcher.index.thumbnail(id)
-    kind = "image/webp" if data[8:12] == b"WEBP" else "image/jpeg"
-    return Response(data, media_type=kind, headers={"Cache-Control": KEEP})
+    return Response(data, media_type="image/jpeg", headers={"Cache-Control": KEEP})
 
 
 def _serving(request: Request) -> Serving:
