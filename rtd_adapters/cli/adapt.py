@@ -11,7 +11,7 @@ import click
 from rtd_adapters.cli import options
 from rtd_adapters.cli.recipe import MIXED_PRECISION, NOISE
 from rtd_adapters.cli.tables import before_after
-from rtd_adapters.cli.terminal import echo, echo_json
+from rtd_adapters.cli.terminal import echo, echo_json, saying
 from rtd_adapters.cli.triplets.options import (
     SOURCES,
     band_option,
@@ -101,11 +101,7 @@ def adapt(**given: Any) -> None:
     as_json, quiet = given.pop("as_json"), given.pop("quiet")
     silent = quiet or as_json
     job = _job(silent, **given)
-
-    def say(line: str) -> None:
-        if not silent:
-            echo(line, err=True)
-
+    say = saying(silent)
     _show(run_adapt(job, say, watch(silent)), as_json)
 
 

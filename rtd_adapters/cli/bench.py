@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rtd_adapters.cli.options import FiniteRange, json_option, quiet_option
-from rtd_adapters.cli.terminal import echo, echo_json
+from rtd_adapters.cli.terminal import echo, echo_json, saying
 
 if TYPE_CHECKING:
     from rtd_adapters.jobs.bench.cases import BenchRow
@@ -74,10 +74,7 @@ def bench(
     from rtd_adapters.jobs.bench.machine import load, this_machine
     from rtd_adapters.jobs.bench.rounds import bench as run
 
-    def say(line: str) -> None:
-        if not quiet:
-            echo(line, err=True)
-
+    say = saying(quiet)
     budget, before = Budget.of(60 * minutes), load()
     machine = this_machine()
     found = run(backbones, kinds, batch_size, rounds, budget, say)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtd_adapters.cli import options
-from rtd_adapters.cli.terminal import echo, echo_json
+from rtd_adapters.cli.terminal import echo, echo_json, saying
 
 if TYPE_CHECKING:
     from rtd_adapters.evaluation.result import Diagnosis
@@ -103,11 +103,7 @@ def _on_benchmark(
     split, triplets = given.pop("split"), given.pop("triplets")
     how = EvalOptions(quiet=quiet, **options.take_fields(EvalOptions, given))
     job = EvalJob(method, benchmark, patch=patch, options=how, **given)
-
-    def say(line: str) -> None:
-        if not quiet:
-            echo(line, err=True)
-
+    say = saying(quiet)
     return diagnose_benchmark(job, names, split=split, triplets=triplets, say=say) or []
 
 

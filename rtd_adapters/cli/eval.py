@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtd_adapters.cli import options
-from rtd_adapters.cli.terminal import echo, echo_json
+from rtd_adapters.cli.terminal import echo, echo_json, saying
 from rtd_adapters.cli.ways import ways_table
 
 if TYPE_CHECKING:
@@ -115,11 +115,7 @@ def evaluate(
         quiet=quiet or as_json or not launched().is_main, **options.take_fields(EvalOptions, given)
     )
     job = EvalJob(options=how, **given)
-
-    def say(line: str) -> None:
-        if not how.quiet:
-            echo(line, err=True)
-
+    say = saying(how.quiet)
     if captions_data and not captions:
         raise click.UsageError("--captions-data needs --captions-benchmark.")
     if captions:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtd_adapters.cli import options
-from rtd_adapters.cli.terminal import echo, echo_json
+from rtd_adapters.cli.terminal import echo, echo_json, saying
 
 if TYPE_CHECKING:
     from rtd_adapters.search.index.building import Report
@@ -61,11 +61,7 @@ def index(source: str, as_json: bool, quiet: bool, **given: Any) -> None:
     quiet = quiet or as_json
     how = Looking(quiet=quiet, **options.take_fields(Looking, given))
     job = IndexJob(source, how=how, **given)
-
-    def say(line: str) -> None:
-        if not quiet:
-            echo(line, err=True)
-
+    say = saying(quiet)
     report = run_index(job, say)
     out = str(index_place(job.source, job.out, job.store))
     if as_json:

@@ -16,7 +16,7 @@ from rtd_adapters.cli.recipe import (
     training_options,
 )
 from rtd_adapters.cli.tables import before_after
-from rtd_adapters.cli.terminal import echo, echo_json
+from rtd_adapters.cli.terminal import echo, echo_json, saying
 
 if TYPE_CHECKING:
     from rtd_adapters.jobs.inputs import PatchJob
@@ -95,11 +95,7 @@ def patch(**given: Any) -> None:
     as_json, dry_run, quiet = (given.pop(name) for name in ("as_json", "dry_run", "quiet"))
     silent = quiet or as_json or not launched().is_main
     job = _job(quiet=silent, **given)
-
-    def say(line: str) -> None:
-        if not silent:
-            echo(line, err=True)
-
+    say = saying(silent)
     if job.source and job.source.notice:
         for line in job.source.notice.splitlines():
             say(line.format(method=job.method))

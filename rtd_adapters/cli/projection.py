@@ -11,7 +11,7 @@ from rtd_adapters.cli import options
 from rtd_adapters.cli.inversion import inversion_options, source_options
 from rtd_adapters.cli.recipe import run_options
 from rtd_adapters.cli.tables import before_after
-from rtd_adapters.cli.terminal import echo, echo_json
+from rtd_adapters.cli.terminal import echo, echo_json, saying
 
 if TYPE_CHECKING:
     from rtd_adapters.jobs.projection import ProjectionJob, ProjectionResult
@@ -124,11 +124,7 @@ def train(**given: Any) -> None:
     as_json, dry_run, quiet = (given.pop(name) for name in ("as_json", "dry_run", "quiet"))
     silent = quiet or as_json or not launched().is_main
     job = _job(silent, **given)
-
-    def say(line: str) -> None:
-        if not silent:
-            echo(line, err=True)
-
+    say = saying(silent)
     if dry_run:
         plan = plan_projection(job, say)
         if as_json:

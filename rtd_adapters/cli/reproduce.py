@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtd_adapters.cli import options
-from rtd_adapters.cli.terminal import echo, echo_json
+from rtd_adapters.cli.terminal import echo, echo_json, saying
 
 if TYPE_CHECKING:
     from rtd_adapters.jobs.reproduce.figures import Findings
@@ -57,11 +57,7 @@ def reproduce(
     from rtd_adapters.jobs.reproduce.run import Means, reproduce as do
 
     means = Means(quiet=quiet or as_json, **given)
-
-    def say(line: str) -> None:
-        if not means.quiet:
-            echo(line, err=True)
-
+    say = saying(means.quiet)
     findings = do(read, out, means, say)
     if as_json:
         echo_json(findings.to_dict())

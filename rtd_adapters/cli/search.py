@@ -9,7 +9,7 @@ import click
 
 from rtd_adapters.cli import options
 from rtd_adapters.cli.searching import index_argument, inputs_options, take_inputs
-from rtd_adapters.cli.terminal import echo, echo_json
+from rtd_adapters.cli.terminal import echo, echo_json, saying
 
 if TYPE_CHECKING:
     from rtd_adapters.jobs.search import SearchJob
@@ -60,11 +60,7 @@ def search(as_json: bool, quiet: bool, **given: Any) -> None:
     from rtd_adapters.jobs.search import SearchJob, run_search
 
     job = SearchJob(inputs=take_inputs(given), **given)
-
-    def say(line: str) -> None:
-        if not (quiet or as_json):
-            echo(line, err=True)
-
+    say = saying(quiet or as_json)
     answer = run_search(job, say)
     if as_json:
         echo_json(_record(answer, job))

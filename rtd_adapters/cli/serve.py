@@ -8,7 +8,7 @@ import click
 
 from rtd_adapters.cli import options
 from rtd_adapters.cli.searching import index_argument, inputs_options, take_inputs
-from rtd_adapters.cli.terminal import echo
+from rtd_adapters.cli.terminal import echo, saying
 
 
 @click.command()
@@ -52,9 +52,4 @@ def serve(quiet: bool, **given: Any) -> None:
     from rtd_adapters.jobs.serve import ServeJob, run_serve
 
     job = ServeJob(inputs=take_inputs(given), **given)
-
-    def say(line: str) -> None:
-        if not quiet:
-            echo(line, err=True)
-
-    run_serve(job, say, echo)
+    run_serve(job, saying(quiet), echo)

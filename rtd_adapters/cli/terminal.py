@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -38,6 +39,16 @@ def echo(*lines: object, heading: object = "", err: bool = False) -> None:
     encoding = (sys.stderr if err else sys.stdout).encoding or "utf-8"
     # A terminal of another encoding gets \xNN for what it lacks.
     click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err)
+
+
+def saying(quiet: bool) -> Callable[[str], None]:
+    """What tells a line on standard error, for those who want to hear."""
+
+    def say(line: str) -> None:
+        if not quiet:
+            echo(line, err=True)
+
+    return say
 
 
 def echo_json(value: Any) -> None:
