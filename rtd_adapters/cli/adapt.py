@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtd_adapters.cli import options
+from rtd_adapters.cli.config import resolved
 from rtd_adapters.cli.recipe import MIXED_PRECISION, NOISE
 from rtd_adapters.cli.tables import before_after
 from rtd_adapters.cli.terminal import echo, echo_json, saying
@@ -122,13 +123,14 @@ def _job(quiet: bool, **given: Any) -> AdaptJob:
     )
     inversion = options.take_fields(InversionSettings, given, prefix=INVERSION)
     chosen = options.take_fields(TrainingSettings, given)
-    backbone = given["backbone"]
+    backbone, context = given["backbone"], click.get_current_context()
     return AdaptJob(
         inversion=projection_settings(given["method"], backbone, **shared | inversion),
         rules=rules,
         settings=recipe_settings(backbone, given["kind"], given["recipe"], **chosen),
         quiet=quiet,
-        command=shlex.join(["rtd", *(click.get_current_context().obj or ())]),
+        command=shlex.join(["rtd", *(context.obj or ())]),
+        given=resolved(context),
         **given,
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtd_adapters.cli import options
+from rtd_adapters.cli.config import resolved
 from rtd_adapters.cli.terminal import echo, echo_json, saying
 from rtd_adapters.cli.ways import ways_table
 
@@ -114,7 +115,7 @@ def evaluate(
     how = EvalOptions(
         quiet=quiet or as_json or not launched().is_main, **options.take_fields(EvalOptions, given)
     )
-    job = EvalJob(options=how, **given)
+    job = EvalJob(options=how, given=resolved(click.get_current_context()), **given)
     say = saying(how.quiet)
     if captions_data and not captions:
         raise click.UsageError("--captions-data needs --captions-benchmark.")

@@ -121,12 +121,15 @@ def take_fields(settings: type, given: dict[str, Any], prefix: str = "") -> dict
 def set_among(given: Iterable[str]) -> list[str]:
     """Flags of those parameters of the running command that its user set."""
     context = click.get_current_context()
-    default = click.core.ParameterSource.DEFAULT
-    return [
-        parameter.opts[-1]
-        for parameter in context.command.params
-        if parameter.name in given and context.get_parameter_source(parameter.name) is not default
-    ]
+    return [p.opts[-1] for p in context.command.params if p.name in given and _is_set(p, context)]
+
+
+def _is_set(parameter: click.Parameter, context: click.Context) -> bool:
+    name, source = str(parameter.name), click.core.ParameterSource
+    if context.get_parameter_source(name) is source.DEFAULT_MAP:
+        # The options that a folder keeps name all, those that nobody chose too.
+        return bool(context.params[name] != parameter.get_default(click.Context(context.command)))
+    return context.get_parameter_source(name) is not source.DEFAULT
 
 
 method_option = click.option(

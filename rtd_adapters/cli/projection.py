@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtd_adapters.cli import options
+from rtd_adapters.cli.config import resolved
 from rtd_adapters.cli.inversion import inversion_options, source_options
 from rtd_adapters.cli.recipe import run_options
 from rtd_adapters.cli.tables import before_after
@@ -149,7 +150,8 @@ def _job(quiet: bool, **given: Any) -> ProjectionJob:
     settings = projection_settings(given["method"], given["backbone"], **chosen)
     run = RunOptions(quiet=quiet, **checkpoint_options(options.take_fields(RunOptions, given)))
     viewing = EvalOptions(**options.take_fields(EvalOptions, given, prefix="image_"), quiet=quiet)
-    return ProjectionJob(settings=settings, options=run, viewing=viewing, **given)
+    kept = resolved(click.get_current_context())
+    return ProjectionJob(settings=settings, options=run, viewing=viewing, given=kept, **given)
 
 
 def _show(result: ProjectionResult, as_json: bool) -> None:

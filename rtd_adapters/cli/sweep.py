@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtd_adapters.cli import options
+from rtd_adapters.cli.config import resolved
 from rtd_adapters.cli.recipe import optimisation_options
 from rtd_adapters.cli.terminal import echo, echo_json
 
@@ -147,6 +148,7 @@ def _job(out: Path, strategies: Sequence[str], **given: Any) -> PatchJob:
         method_options=options.with_stand_in(given["method_options"], given["stand_in"]),
         settings=recipe_settings(given["backbone"], given["kind"], given["recipe"], **chosen),
         options=RunOptions(device=given["device"]),
+        given=resolved(click.get_current_context()),
         **{name: given[name] for name in shared},
     )
 

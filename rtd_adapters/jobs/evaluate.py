@@ -21,6 +21,7 @@ from rtd_adapters.evaluation.result import Result
 from rtd_adapters.evaluation.ways import CAPTIONS, Ways, require_asks, three_ways
 from rtd_adapters.io.atomic import require_writable, whole_file
 from rtd_adapters.io.locks import claimed
+from rtd_adapters.io.options_file import keep_options, require_own_options
 from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.methods.scale import foreign_scale_note
 from rtd_adapters.patch import TextEncoderPatch
@@ -50,6 +51,8 @@ class EvalJob:
     """Folder of the result and of the pictures that a report shows, or of the submission."""
     csv_file: Path | None = None
     """Table of the figures."""
+    given: str = ""
+    """The command's options as YAML, for the folder."""
     overwrite: bool = False
 
 
@@ -95,7 +98,9 @@ def run_ways(job: EvalJob, captions: str, data: Path | None, say: Say = silent) 
         raise UsageError("--captions-benchmark shows ways to search with a patch. Pass --patch.")
     folder = job.out / CAPTIONS if job.out else None
     how = replace(job.options, rivals=False)
-    plain = replace(job, benchmark=captions, data=data, out=folder, options=how, csv_file=None)
+    plain = replace(
+        job, benchmark=captions, data=data, out=folder, options=how, csv_file=None, given=""
+    )
     for one in (job, plain):
         require_partners(one.benchmark, one.backbone)
         require_asks(load_benchmark(one.benchmark, one.data), plain=one is plain)
@@ -124,6 +129,7 @@ def _evaluate(job: EvalJob, say: Say) -> Result | None:
     if job.out:
         keep_pictures(evaluation.benchmark, pictures_of(choose(result)), job.out)
         result.save(job.out / RESULT)
+        keep_options(job.out, job.given)
     return result
 
 
@@ -148,7 +154,10 @@ def run_submission(job: EvalJob, say: Say = silent) -> list[Path]:
         _require_writable(job, SUBMISSIONS)
         patch = _patch(job)
         evaluation = load_evaluation(job, "test", say)
-        return submit(evaluation, patch, job.out) if launched().is_main else []
+        if not launched().is_main:
+            return []
+        keep_options(job.out, job.given)
+        return submit(evaluation, patch, job.out)
 
 
 def _places(job: EvalJob) -> Iterable[Path]:
@@ -162,6 +171,8 @@ def _require_writable(job: EvalJob, names: Iterable[str]) -> None:
     files = [job.out / name for name in names] if job.out else []
     for path in filter(None, (job.csv_file, *files)):
         require_writable(path, overwrite=job.overwrite)
+    if job.out:
+        require_own_options(job.out)
 
 
 def _patch(job: EvalJob) -> TextEncoderPatch | None:

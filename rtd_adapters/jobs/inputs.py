@@ -129,8 +129,7 @@ class Inputs:
 
     def trainer(self, job: PatchJob, options: RunOptions | None = None) -> Trainer:
         """What trains on them; it keeps its checkpoints in the job's run folder by default."""
-        kept = (OptionsFile(job.given),) if job.given else ()
-        callbacks = (*kept, *job.options.callbacks)
+        callbacks = (OptionsFile(job.given), *job.options.callbacks)
         options = options or replace(job.options, folder=job.run_folder, callbacks=callbacks)
         return Trainer(
             self.trained, self.projection, self.backbone, self.triplets, job.settings, options

@@ -13,6 +13,7 @@ from rtd_adapters.compute.processes import launched
 from rtd_adapters.errors import FileError, UsageError
 from rtd_adapters.io.locks import claimed
 from rtd_adapters.io.names import stem
+from rtd_adapters.io.options_file import keep_options
 from rtd_adapters.jobs.evaluate import EvalJob
 from rtd_adapters.jobs.inputs import PatchJob
 from rtd_adapters.jobs.judges import BenchmarkJudge, Judge, OwnJudge, SweepFigures
@@ -99,7 +100,7 @@ def run_sweep(
 
     Args:
         job: what all patches share; where it writes and how it is carried out are the sweep's, but
-            for the device.
+            for the device. `given` is kept in `folder`.
         changes: name of each value, and what is its own: fields of `TrainingSettings`, `triplets`,
             or `strength`, at which the patch learned without any change is judged.
         folder: where the patches go.
@@ -121,6 +122,7 @@ def run_sweep(
     with claimed(folder):
         ledger = Ledger.opened(folder)
         _begin(ledger, job, values, search_of(searched) if searched else {})
+        keep_options(folder, job.given)
         left = [value for value in values if value.name not in ledger.found]
         for value in values:
             if value not in left:
@@ -195,7 +197,9 @@ def _value(job: PatchJob, name: str, change: Mapping[str, Any], folder: Path) ->
         quiet=True, device=job.options.device, checkpoint_minutes=CHECKPOINT_MINUTES
     )
     file = f"{name if strength is None else WHOLE}.safetensors"
-    learned = replace(job, out=folder / file, settings=own, triplets=triplets, options=options)
+    learned = replace(
+        job, out=folder / file, settings=own, triplets=triplets, options=options, given=""
+    )
     return _Value(name, learned, 1.0 if strength is None else strength)
 
 

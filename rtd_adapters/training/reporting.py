@@ -7,9 +7,9 @@ from pathlib import Path
 from accelerate import Accelerator
 from tqdm import tqdm
 
+from rtd_adapters.io.options_file import keep_options
 from rtd_adapters.training.callbacks import Callback, Metrics, RunView
 from rtd_adapters.training.metrics_file import MetricsFile
-from rtd_adapters.training.run_folder import keep_options
 
 
 class Progress(Callback):
@@ -72,7 +72,7 @@ class OptionsFile(Callback):
     """The run folder's rtd-options.yaml; a run that is refused before it begins leaves none.
 
     Args:
-        options: YAML.
+        options: YAML, as `keep_options` takes it.
     """
 
     def __init__(self, options: str) -> None:

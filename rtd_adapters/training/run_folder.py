@@ -9,15 +9,12 @@ from pathlib import Path
 from rtd_adapters.errors import FileError
 from rtd_adapters.io.atomic import require_writable, sweep, whole_file
 from rtd_adapters.io.manifest import NAME as MANIFEST
+from rtd_adapters.io.options_file import remove_options, require_own_options
 from rtd_adapters.training.checkpoint import FILES, RECORD
 from rtd_adapters.training.metrics_file import MetricsFile
 
 FINISHED = "finished.json"
 """Says that the run came to its end, and what it wrote."""
-OPTIONS = "rtd-options.yaml"
-"""The command's options, as `--config` takes them."""
-OPTIONS_HEAD = "# Options of this run, as rtd read them; --config takes this file.\n"
-"""By which a file of ours is known."""
 TAUGHT = re.compile(r"taught-\d{9,}\.safetensors")
 """Tokens of a batch of pictures, which a projection's training finds before its first step."""
 CHECKPOINT = re.compile(r"step-\d{9,}")
@@ -71,34 +68,6 @@ def mark_finished(folder: Path, out: Path) -> None:
         temporary.write_text(json.dumps({"out": str(out)}), encoding="utf-8")
 
 
-def keep_options(folder: Path, options: str) -> None:
-    """Note in the run's folder what it was started with.
-
-    Args:
-        folder: of the run.
-        options: YAML.
-
-    Raises:
-        FileError: the disk refuses, or another's file has that name.
-    """
-    _require_own_options(folder)
-    with whole_file(folder / OPTIONS) as temporary:
-        # A file's name may hold bytes that are no UTF-8; YAML reads \\udcNN as such.
-        text = OPTIONS_HEAD + options
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-
-
-def _require_own_options(folder: Path) -> None:
-    path = folder / OPTIONS
-    if path.exists() and not _is_ours(path):
-        raise FileError(f"{path} is not of rtd. Move it away, or name another --run-dir.")
-
-
-def _is_ours(options: Path) -> bool:
-    head = OPTIONS_HEAD.encode()
-    return options.is_file() and options.read_bytes()[: len(head)] == head
-
-
 def require_free_run(folder: Path, *, resume: bool, overwrite: bool) -> None:
     """Check that no older run is in the way of one in this folder; nothing is changed.
 
@@ -110,7 +79,7 @@ def require_free_run(folder: Path, *, resume: bool, overwrite: bool) -> None:
     require_writable(metrics.path, overwrite=True)
     if not resume:
         metrics.require_ours()
-    _require_own_options(folder)
+    require_own_options(folder)
     if overwrite:
         return
     if is_finished(folder):
@@ -147,8 +116,7 @@ def remove_run(folder: Path) -> None:
         return
     (folder / FINISHED).unlink(missing_ok=True)
     MetricsFile(folder).remove()
-    if (options := folder / OPTIONS).is_file() and _is_ours(options):
-        options.unlink()
+    remove_options(folder)
     for path in taught_files(folder):
         path.unlink()
     for path in _named_as_checkpoints(folder):

@@ -133,3 +133,57 @@ def test_a_run_keeps_what_it_was_started_with(patch, rtd, tmp_path):
     assert refused.returncode == 1
     assert "rtd-options.yaml is not of rtd" in refused.stderr
     assert kept.read_text(encoding="utf-8") == "mine"
+
+
+CAPTIONS = ("--captions", "{captions}", "--keywords", "word-list", "--quiet")
+KEEPERS = {
+    "projection train": (
+        *CAPTIONS,
+        *("--method", "lincir", "--max-steps", 2, "--batch-size", 8),
+        *("--out", "{folder}/phi.pt", "--run-dir", "{folder}"),
+    ),
+    "adapt": (
+        *CAPTIONS,
+        *("--projection-steps", 2, "--projection-batch-size", 8, "--max-steps", 2),
+        *("--batch-size", 8, "--out", "{folder}"),
+    ),
+    "sweep": (
+        *("--method", "searle", "--noise-scale", "0,1", "--max-steps", 1, "--batch-size", 8),
+        *("--out", "{folder}"),
+    ),
+    "eval": ("--method", "searle", "--benchmark", "demo-captions", "--quiet", "--out", "{folder}"),
+}
+
+
+@pytest.mark.parametrize("command", KEEPERS)
+def test_what_was_made_keeps_its_options_beside_it(rtd, tmp_path, command):
+    from rtd_adapters.demo.caption_file import training_captions
+
+    captions, first, second = (tmp_path / name for name in ("captions.txt", "first", "second"))
+    captions.write_text("\n".join(training_captions(300)))
+    asked = [str(word).format(captions=captions, folder=first) for word in KEEPERS[command]]
+    made = rtd(*command.split(), *asked)
+    assert made.returncode == 0, made.stderr
+    kept = first / "rtd-options.yaml"
+    elsewhere = [word.replace(str(first), str(second)) for word in asked if str(first) in word]
+    flags = [asked[asked.index(word) - 1] for word in asked if str(first) in word]
+    places = [part for pair in zip(flags, elsewhere, strict=True) for part in pair]
+    again = rtd(*command.split(), FLAG, kept, *places)
+    assert again.returncode == 0, again.stderr
+    assert _options_of(second) == {
+        name: value.replace(str(first), str(second)) if isinstance(value, str) else value
+        for name, value in _options_of(first).items()
+    }
+
+
+def _options_of(folder):
+    return yaml.safe_load((folder / "rtd-options.yaml").read_text(encoding="utf-8"))
+
+
+def test_a_file_of_anothers_is_not_replaced(rtd, tmp_path):
+    (tmp_path / "rtd-options.yaml").write_text("mine", encoding="utf-8")
+    refused = rtd("eval", *("--method", "searle", "--benchmark", "demo-captions"), "-o", tmp_path)
+    assert refused.returncode == 1
+    assert "rtd-options.yaml is not of rtd" in refused.stderr
+    assert (tmp_path / "rtd-options.yaml").read_text(encoding="utf-8") == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["rtd-options.yaml"]

@@ -69,6 +69,8 @@ class AdaptJob:
     quiet: bool = False
     command: str = ""
     """The command line, for the card."""
+    given: str = ""
+    """The command's options as YAML, for the folder."""
 
     def projection_job(self) -> ProjectionJob:
         """The first step."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rtd_adapters.io.locks import claimed
+from rtd_adapters.io.options_file import keep_options
 from rtd_adapters.jobs.adapt.job import PATCH, PROJECTION, TRIPLETS, AdaptJob, check_request
 from rtd_adapters.jobs.adapt.ledger import Ledger
 from rtd_adapters.jobs.patch import run_patch
@@ -52,6 +53,7 @@ def run_adapt(
     check_request(job)
     with claimed(job.out):
         ledger = Ledger.opened(job.out)
+        keep_options(job.out, job.given)
 
         def settle(name: str, question: Question, take: Callable[[], Told]) -> Told:
             if ledger.is_made(name, question):

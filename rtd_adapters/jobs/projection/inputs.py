@@ -30,6 +30,7 @@ from rtd_adapters.methods.inversion import CAPTIONS, Concept, ProjectionTraining
 from rtd_adapters.methods.method import Method
 from rtd_adapters.training import RunOptions
 from rtd_adapters.training.inversion import InversionSettings, InversionTrainer
+from rtd_adapters.training.reporting import OptionsFile
 from rtd_adapters.training.run_folder import folder_beside, require_free_run
 from rtd_adapters.training.trackers import require_tracker
 
@@ -60,6 +61,8 @@ class ProjectionJob:
     options: RunOptions = field(default_factory=RunOptions)
     viewing: EvalOptions = field(default_factory=EvalOptions)
     """How pictures are read and embedded."""
+    given: str = ""
+    """The command's options as YAML, for the run's folder."""
     overwrite: bool = False
 
     @property
@@ -91,7 +94,8 @@ class Inputs:
 
     def trainer(self, job: ProjectionJob, options: RunOptions | None = None) -> InversionTrainer:
         """What trains on them; it keeps its checkpoints in the job's run folder by default."""
-        options = options or replace(job.options, folder=job.run_folder)
+        callbacks = (OptionsFile(job.given), *job.options.callbacks)
+        options = options or replace(job.options, folder=job.run_folder, callbacks=callbacks)
         return InversionTrainer(
             self.method,
             self.training,
