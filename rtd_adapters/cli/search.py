@@ -75,17 +75,11 @@ def search(as_json: bool, quiet: bool, **given: Any) -> None:
 
 
 def _record(answer: Answer, job: SearchJob) -> dict[str, Any]:
-    columns = [
-        {
-            "name": found.column.name,
-            "about": found.column.about,
-            "strength": found.column.strength,
-            "hits": [{"id": hit.id, "score": hit.score} for hit in found.hits],
-        }
-        for found in answer.found
-    ]
-    return {"index": job.inputs.index, "kind": answer.kind, "prompt": answer.prompt} | {
-        "columns": columns
+    return {
+        "index": job.inputs.index,
+        "kind": answer.kind,
+        "prompt": answer.prompt,
+        "columns": [found.record() for found in answer.found],
     }
 
 

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -69,6 +69,15 @@ class Found:
 
     column: Column
     hits: tuple[Hit, ...]
+
+    def record(self) -> dict[str, Any]:
+        """Plain values: name, about and strength of the column, id and score of each hit."""
+        return {
+            "name": self.column.name,
+            "about": self.column.about,
+            "strength": self.column.strength,
+            "hits": [{"id": hit.id, "score": hit.score} for hit in self.hits],
+        }
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from rtd_adapters.search.server.schemas import (
     ColumnModel,
     EntriesModel,
     EntryModel,
-    HitModel,
     PatchModel,
     Problem,
 )
@@ -153,13 +152,5 @@ def _model(answer: Answer, serving: Serving) -> AnswerModel:
         kind=answer.kind,
         prompt=answer.prompt,
         placeholder=method.placeholder if composed and method else "",
-        columns=[
-            ColumnModel(
-                name=found.column.name,
-                about=found.column.about,
-                strength=found.column.strength,
-                hits=[HitModel(id=hit.id, score=hit.score) for hit in found.hits],
-            )
-            for found in answer.found
-        ],
+        columns=[ColumnModel.model_validate(found.record()) for found in answer.found],
     )
