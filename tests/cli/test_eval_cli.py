@@ -116,17 +116,12 @@ def test_several_runs_are_compared(rtd, tmp_path):
 @pytest.fixture
 def asked(miniature_clip, benchmark_folder, tmp_path):
     """`rtd eval` of a patch of the miniature CLIP, on composed queries."""
-    import torch
+    from shaken_patches import shaken_patch
 
-    from rtd_adapters import TextEncoderPatch, get_method, load_backbone
+    from rtd_adapters import load_backbone
 
     backbone = load_backbone(miniature_clip["backbone"], miniature_clip["pretrained"])
-    made = TextEncoderPatch.create("full", backbone, get_method("searle"))
-    torch.manual_seed(2)
-    with torch.no_grad():
-        for parameter in made.student.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.05)
-    made.save(tmp_path / "w.safetensors")
+    shaken_patch(backbone, 0.05).save(tmp_path / "w.safetensors")
     clip = [word for name, value in miniature_clip.items() for word in (f"--{name}", value)]
     given = ("--patch", tmp_path / "w.safetensors", "--no-cache", "--quiet", "--device", "cpu")
     benchmark = ("--benchmark", "custom", "--data", benchmark_folder("custom"))

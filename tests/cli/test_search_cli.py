@@ -31,17 +31,12 @@ def index(folder, rtd):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    import torch
+    from shaken_patches import shaken_patch
 
-    from rtd_adapters import TextEncoderPatch, get_method, load_backbone
+    from rtd_adapters import load_backbone
 
-    made = TextEncoderPatch.create("full", load_backbone("demo"), get_method("searle"))
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(2)
-        for parameter in made.student.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.03)
     path = tmp_path_factory.mktemp("patch") / "weights.safetensors"
-    made.save(path)
+    shaken_patch(load_backbone("demo")).save(path)
     return path
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from shaken_patches import shaken_patch
 from tqdm import tqdm
 
 from rtd_adapters import BackboneShape, get_method
@@ -42,7 +43,6 @@ from rtd_adapters.evaluation.submissions import require_valid
 from rtd_adapters.hooks.registry import registry
 from rtd_adapters.jobs.evaluate import EvalJob, run_eval
 from rtd_adapters.methods.projections import load_projection
-from rtd_adapters.patch import TextEncoderPatch
 
 REAL = [name for name, source in registry().benchmarks.items() if source.needs_data]
 PUBLISHED = {
@@ -108,12 +108,7 @@ def run(backbone, benchmark_folder):
 
 @pytest.fixture
 def patch(backbone):
-    made = TextEncoderPatch.create("full", backbone, get_method("searle"))
-    torch.manual_seed(2)
-    with torch.no_grad():
-        for parameter in made.student.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.05)
-    return made
+    return shaken_patch(backbone, 0.05)
 
 
 def test_every_published_benchmark_needs_its_data():

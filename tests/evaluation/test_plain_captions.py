@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
+from shaken_patches import shaken_patch
 
-from rtd_adapters import EvalOptions, TextEncoderPatch, evaluate, get_method, load_backbone
+from rtd_adapters import EvalOptions, evaluate, load_backbone
 from rtd_adapters.errors import FileError, UsageError
 from rtd_adapters.evaluation.benchmark import load_benchmark
 from rtd_adapters.evaluation.captions import CaptionEmbedder
@@ -42,13 +42,8 @@ def job(clip, benchmark_folder):
 @pytest.fixture(scope="module")
 def patch(clip, tmp_path_factory):
     backbone = load_backbone(clip["backbone"], clip["pretrained"])
-    made = TextEncoderPatch.create("full", backbone, get_method("searle"))
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(3)
-        for parameter in made.student.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.05)
     out = tmp_path_factory.mktemp("patch") / "w.safetensors"
-    made.save(out)
+    shaken_patch(backbone, 0.05, seed=3).save(out)
     return out
 
 

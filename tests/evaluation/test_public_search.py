@@ -6,10 +6,10 @@ import random
 
 import pytest
 import torch
+from shaken_patches import shaken_patch
 
 import rtd_adapters
 from rtd_adapters import (
-    TextEncoderPatch,
     UsageError,
     embed_composed,
     embed_pictures,
@@ -42,12 +42,7 @@ def opened(world):
 
 @pytest.fixture(scope="module")
 def patch(backbone):
-    made = TextEncoderPatch.create("full", backbone, get_method("searle"))
-    torch.manual_seed(2)
-    with torch.no_grad():
-        for parameter in made.student.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.01)
-    return made
+    return shaken_patch(backbone, 0.01)
 
 
 @pytest.mark.slow

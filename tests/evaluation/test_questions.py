@@ -12,8 +12,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
+from shaken_patches import shaken_patch
 
-from rtd_adapters import BackboneShape, EvalOptions, TextEncoderPatch, evaluate, get_method
+from rtd_adapters import BackboneShape, EvalOptions, TextEncoderPatch, evaluate
 from rtd_adapters.errors import UsageError
 from rtd_adapters.evaluation.benchmark import EvalQuery, Part
 from rtd_adapters.evaluation.captions import captioned_pictures
@@ -40,13 +41,8 @@ def patch(miniature_clip, tmp_path_factory):
     from rtd_adapters import load_backbone
 
     backbone = load_backbone(miniature_clip["backbone"], miniature_clip["pretrained"])
-    made = TextEncoderPatch.create("full", backbone, get_method("searle"))
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(2)
-        for parameter in made.student.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.05)
     out = tmp_path_factory.mktemp("patch") / "w.safetensors"
-    made.save(out)
+    shaken_patch(backbone, 0.05).save(out)
     return out
 
 

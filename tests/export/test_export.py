@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 import torch
 from rtd_plugins.fti4cir.export import write_clip
+from shaken_patches import shaken_patch
 
 import rtd_adapters
 from rtd_adapters.clip.backbones import Backbone
@@ -53,12 +54,7 @@ def patch_of(clip):
     """A patch that changes every tensor of the text tower."""
     tower = tower_from_state_dict(clip, heads=1, activation="quick_gelu")
     backbone = Backbone("small", None, tower, SHAPE, None, None)
-    patch = TextEncoderPatch.create("full", backbone, rtd_adapters.get_method("searle"))
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for parameter in patch.student.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.03)
-    return patch
+    return shaken_patch(backbone)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tokenizers
 import torch
+from shaken_patches import shaken_patch
 from tiny_towers import TINY
 from tower_case import PLACEHOLDER
 
@@ -24,7 +25,6 @@ from rtd_adapters import (
     ExportJob,
     FileError,
     PatchError,
-    TextEncoderPatch,
     UsageError,
     export_patch,
     get_method,
@@ -121,11 +121,7 @@ def backbone():
 
 
 def patch_for(backbone, method="searle"):
-    made = TextEncoderPatch.create("full", backbone, get_method(method))
-    torch.manual_seed(2)
-    with torch.no_grad():
-        for parameter in made.student.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.01)
+    made = shaken_patch(backbone, 0.01, method)
     made.fit(type("Trained", (), {"train": lambda *_: None})())
     return made
 

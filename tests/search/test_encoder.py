@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from shaken_patches import shaken_patch
 
 from rtd_adapters import (
     CompositionEncoder,
@@ -45,12 +46,7 @@ def backbone():
 
 @pytest.fixture(scope="module")
 def patch(backbone):
-    made = TextEncoderPatch.create("full", backbone, get_method("searle"))
-    torch.manual_seed(2)
-    with torch.no_grad():
-        for parameter in made.student.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.01)
-    return made
+    return shaken_patch(backbone, 0.01)
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from shaken_patches import shaken_patch
 
 from rtd_adapters import (
     CompositionEncoder,
     ExportJob,
-    TextEncoderPatch,
     export_patch,
-    get_method,
     load_backbone,
 )
 from rtd_adapters.evaluation.benchmark import load_benchmark
@@ -37,11 +36,7 @@ def world(tmp_path_factory):
         below = "more" if place % 2 else ""
         benchmark.open_image(image).save(folder / "pictures" / below / f"{place:02}.png")
     benchmark.open_image(benchmark.parts[0].gallery[80]).save(folder / "query.png")
-    patch = TextEncoderPatch.create("full", load_backbone("demo"), get_method("searle"))
-    torch.manual_seed(2)
-    with torch.no_grad():
-        for parameter in patch.student.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.05)
+    patch = shaken_patch(load_backbone("demo"), 0.05)
     patch.fit(type("Trained", (), {"train": lambda *_: None})())
     patch.save(folder / "weights.safetensors")
     return folder
