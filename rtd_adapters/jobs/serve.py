@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rtd_adapters.clip.backbones import DEFAULT
 from rtd_adapters.clip.text import require_strength
+from rtd_adapters.compute.signals import Ended
 from rtd_adapters.errors import UsageError
 from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.jobs.search import SearchInputs, load_searcher
@@ -30,7 +31,7 @@ class ServeJob:
 
 
 def run_serve(job: ServeJob, say: Say = silent, ready: Say = silent) -> None:
-    """Serve the page and its API until Ctrl-C.
+    """Serve the page and its API until Ctrl-C or SIGTERM.
 
     Args:
         job: what to do.
@@ -56,7 +57,7 @@ def run_serve(job: ServeJob, say: Say = silent, ready: Say = silent) -> None:
         app = build_app(searcher, strength=job.strength, note=note)
         if note:
             say(note)
-        with suppress(KeyboardInterrupt):  # how a server is ended
+        with suppress(KeyboardInterrupt, Ended):  # how a server is ended
             serve(
                 guarded_app(app, (*job.allow_hosts, job.host)),
                 own,

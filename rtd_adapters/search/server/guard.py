@@ -1,4 +1,4 @@
-"""What every request passes first: the right host, the page's own origin, a bounded body.
+"""What every request passes first: the right host, the page's own origin, a bounded body in time.
 
 A browser runs whatever page its user has open, and any page can send requests to 127.0.0.1. It may
 not read the answers, for no header allows it; a name that is rebound to 127.0.0.1 would make it the
@@ -7,6 +7,7 @@ same origin, and so the Host header is checked.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections.abc import Iterable
 
@@ -36,6 +37,8 @@ HEADERS = {
 }
 CLOSING = {"Connection": "close"}
 """With what is refused, so that nobody goes on sending it."""
+MOST_SECONDS = 60.0
+"""In which a request's body has to come; who sends it slower holds a connection for nothing."""
 OWN_SITES = ("same-origin", "none")
 """Of Sec-Fetch-Site: the page itself, and what the user typed."""
 
@@ -96,20 +99,29 @@ class Guard:
         return True
 
     def _bounded(self, receive: Receive) -> Receive:
-        taken = 0
+        clock = asyncio.get_running_loop().time
+        taken, whole, until = 0, False, clock() + MOST_SECONDS
 
         async def receiving() -> Message:
-            nonlocal taken
-            message = await receive()
+            nonlocal taken, whole
+            try:
+                message = await asyncio.wait_for(receive(), None if whole else until - clock())
+            except asyncio.TimeoutError as error:
+                raise HTTPException(408, _too_slow(), CLOSING) from error
             taken += len(message.get("body", b""))
             if taken > self.most_bytes:
                 raise HTTPException(413, self._too_large(), CLOSING)
+            whole = not message.get("more_body", False)
             return message
 
         return receiving
 
     def _too_large(self) -> str:
         return f"more than {self.most_bytes >> 20} MB were sent. Send a smaller picture."
+
+
+def _too_slow() -> str:
+    return f"the request did not come within {MOST_SECONDS:g} s. Send it again."
 
 
 def _from_here(scope: Scope, headers: Headers, host: str) -> bool:

@@ -34,6 +34,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 UPLOAD_PROBLEMS: dict[int | str, dict[str, Any]] = {
     **PROBLEMS,
+    408: {"model": Problem, "description": "The request came too slowly."},
     413: {"model": Problem, "description": "Too many bytes."},
 }
 api = APIRouter(prefix="/api")

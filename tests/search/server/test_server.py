@@ -19,6 +19,7 @@ from rtd_adapters.errors import FileError
 from rtd_adapters.jobs.search import SearchInputs, load_searcher
 from rtd_adapters.search.columns import BASE_COLUMN, patched_column, rival_columns
 from rtd_adapters.search.questions import Question
+from rtd_adapters.search.server import guard
 from rtd_adapters.search.server.guard import Guard
 from rtd_adapters.search.server.uploads import MOST_BYTES
 
@@ -149,7 +150,7 @@ def test_openapi_describes_every_field(client):
     assert sorted(form) == ["entry", "k", "picture", "rivals", "strength", "text"]
     assert all("description" in field for field in form.values())
     responses = about["paths"]["/api/search"]["post"]["responses"]
-    assert sorted(responses) == ["200", "404", "413", "422", "503"]
+    assert sorted(responses) == ["200", "404", "408", "413", "422", "503"]
     for path in ("/docs", "/redoc"):
         assert client.get(path).status == 404
 
@@ -248,6 +249,19 @@ def test_what_never_ends_is_cut_off(client):
             pass
     assert sent < 2 * MOST_BYTES
     assert client.search(text="a star").status == 200
+
+
+def test_what_comes_too_slowly_is_cut_off(client, monkeypatch):
+    monkeypatch.setattr(guard, "MOST_SECONDS", 0.5)
+    head = (
+        "POST /api/search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", client.port), timeout=10) as line:
+        line.sendall(head.encode() + b"--x\r\n")
+        said = line.makefile("rb").read()
+    assert b" 408 " in said.splitlines()[0]
+    assert b"did not come within 0.5 s" in said
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ from rtd_adapters.search.server.run import address_of, listening
 
 
 @pytest.mark.slow
-def test_it_serves_until_ctrl_c(place, patch_file):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_until_it_is_ended(place, patch_file, number):
     command = [sys.executable, "-m", "rtd_adapters", "serve", str(place), "--patch", patch_file]
     server = subprocess.Popen(
         [*command, "--port", "0", "--device", "cpu"],
@@ -34,7 +35,7 @@ def test_it_serves_until_ctrl_c(place, patch_file):
         (address,) = re.findall(r"^(http://127\.0\.0\.1:\d+/) shows 60 pictures\.", line)
         with urllib.request.urlopen(address) as page:
             assert b"<title>rtd: search your pictures</title>" in page.read()
-        server.send_signal(signal.SIGINT)
+        server.send_signal(number)
         out, err = server.communicate(timeout=20)
     finally:
         server.kill()
