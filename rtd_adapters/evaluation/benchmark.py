@@ -13,6 +13,7 @@ from rtd_adapters.errors import FileError, MissingFilesError, UsageError
 from rtd_adapters.evaluation.annotations import listed, require_distinct, require_known
 from rtd_adapters.hooks.kinds import BENCHMARK
 from rtd_adapters.hooks.registry import registry
+from rtd_adapters.io.pictures import stored_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -222,12 +223,9 @@ def image_at(path: Path) -> Image:
     """A picture file, in RGB.
 
     Raises:
-        FileError: it is missing or no picture.
+        FileError: as `stored_picture`.
     """
-    from PIL import Image, UnidentifiedImageError
-
     try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
-        raise FileError(f"{path} is missing or no picture ({error}). Unpack it again.") from error
+        return stored_picture(path, str(path))
+    except FileError as error:
+        raise FileError(f"{error} Unpack it again.") from error

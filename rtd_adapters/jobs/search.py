@@ -9,6 +9,7 @@ from pathlib import Path
 from rtd_adapters.clip.sources import backbone_source
 from rtd_adapters.errors import UsageError
 from rtd_adapters.io.atomic import require_writable
+from rtd_adapters.io.pictures import upright_picture
 from rtd_adapters.jobs.index import IndexJob, index_place, run_index
 from rtd_adapters.jobs.say import Say, silent
 from rtd_adapters.patch import TextEncoderPatch
@@ -23,7 +24,6 @@ from rtd_adapters.search.columns import (
 )
 from rtd_adapters.search.encoder import CompositionEncoder
 from rtd_adapters.search.index import Index
-from rtd_adapters.search.index.opening import opened
 from rtd_adapters.search.index.pictures import GalleryPictures
 from rtd_adapters.search.index.places import store_at
 from rtd_adapters.search.questions import Answer, Question, Searcher
@@ -79,7 +79,7 @@ def run_search(job: SearchJob, say: Say = silent) -> Answer:
     """
     if job.html:
         require_writable(job.html, overwrite=job.overwrite)
-    picture = opened(job.image, str(job.image)) if job.image else None
+    picture = upright_picture(job.image, str(job.image)) if job.image else None
     question = Question(job.text.strip(), picture, None, job.entry, job.k, columns_of(job))
     searcher = load_searcher(job.inputs, say)
     answer = searcher.ask(question)

@@ -195,7 +195,7 @@ BAD = {
         "pic2word",
         lambda root: ("--images", broken(root / "p"), "--batch-size", 1),
         1,
-        "broken.png is missing or no picture",
+        "broken.png cannot be read as a picture",
     ),
     "broken pictures alone": (
         "pic2word",

@@ -112,13 +112,13 @@ def test_a_broken_picture_is_named_and_what_came_before_is_kept(
     made = replace(pictures, workers=workers)
     with pytest.raises(FileError) as caught:
         embedded(made)
-    assert str(caught.value).startswith(f"{path} is missing or no picture")
+    assert str(caught.value).startswith(f"{path} cannot be read as a picture")
     assert "Traceback" not in str(caught.value)
     assert [shard.suffix for shard in made.folder.iterdir()] == [".shard"]
     left = embedded(replace(made, skip_broken=True))
     assert left.isnan().any(1).nonzero().flatten().tolist() == [6]
     assert left.isnan().all(1).sum() == 1
-    with pytest.raises(FileError, match=r"06\.jpg is missing or no picture"):
+    with pytest.raises(FileError, match=r"06\.jpg cannot be read as a picture"):
         embedded(made)
 
 

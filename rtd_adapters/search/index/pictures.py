@@ -10,13 +10,13 @@ from rtd_adapters.errors import FileError
 from rtd_adapters.evaluation.annotations import inside
 from rtd_adapters.evaluation.benchmark import Benchmark, load_benchmark
 from rtd_adapters.evaluation.folders import SUFFIXES, OwnFiles, picture_tree
+from rtd_adapters.io.pictures import upright_picture
 from rtd_adapters.search.index.archives import (
     ENDINGS,
     archive_listing,
     archive_member,
     is_archive,
 )
-from rtd_adapters.search.index.opening import opened
 from rtd_adapters.search.index.records import Broken, Listing, State
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class FolderPictures:
         """As in `Source`."""
         file, member = self._split(id_)
         path = self._inside(file)
-        return opened(archive_member(path, member) if member else path, id_)
+        return upright_picture(archive_member(path, member) if member else path, id_)
 
     def _split(self, id_: str) -> tuple[str, str]:
         """The file that holds a picture, and the picture's name in it where it is an archive."""

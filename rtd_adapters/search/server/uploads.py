@@ -9,7 +9,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from rtd_adapters.errors import FileError, RtdError
-from rtd_adapters.search.index.opening import opened
+from rtd_adapters.io.pictures import upright_picture
 from rtd_adapters.search.seen import Seen
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def decoded(data: bytes) -> Image:
         UploadError: it is too large, too narrow, or no picture.
     """
     try:
-        return opened(io.BytesIO(data), "what was sent")
+        return upright_picture(io.BytesIO(data), "what was sent")
     except FileError as error:
         raise UploadError(f"{error} Send a JPEG, PNG or WebP of moderate size.") from error
 
