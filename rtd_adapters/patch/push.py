@@ -24,20 +24,11 @@ def push_file(
 ) -> str:
     """Push a patch file, byte for byte, as `PATCH_FILE`, with its card, in one commit.
 
+    What else it takes, gives and raises is said of `TextEncoderPatch.push_to_hub`.
+
     Args:
         file: the patch.
         metadata: as saved in the file.
-        repository: `owner/name` or `owner/name@branch`; what does not exist is made.
-        facts: what the card says that the patch does not know.
-        private: whether a repository that is made is private.
-        message: of the commit.
-
-    Returns:
-        The commit's address.
-
-    Raises:
-        UsageError: the repository's name is none.
-        FileError: the Hub refuses or does not answer.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
