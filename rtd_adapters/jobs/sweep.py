@@ -11,11 +11,12 @@ from rtd_adapters.clip.text import require_strength
 from rtd_adapters.compute.at_once import at_once
 from rtd_adapters.compute.processes import launched
 from rtd_adapters.errors import FileError, UsageError
+from rtd_adapters.evaluation.benchmark import load_benchmark
 from rtd_adapters.io.locks import claimed
 from rtd_adapters.io.names import stem
 from rtd_adapters.io.options_file import keep_options
 from rtd_adapters.jobs.evaluate import EvalJob
-from rtd_adapters.jobs.inputs import PatchJob
+from rtd_adapters.jobs.inputs import PatchJob, trained_for
 from rtd_adapters.jobs.judges import BenchmarkJudge, Judge, OwnJudge, SweepFigures
 from rtd_adapters.jobs.ledger import Ledger, content_of, request_of, search_of
 from rtd_adapters.jobs.patch import run_patch
@@ -112,12 +113,16 @@ def run_sweep(
             __name__ == "__main__":` in a script, as `multiprocessing` does.
 
     Raises:
-        UsageError: several are asked for, and this process is one of several itself.
+        UsageError: several are asked for, and this process is one of several itself; or patches are
+            learned with another method's projection, and the benchmark's queries need the method's
+            own.
         FileError: the folder holds something of other settings, or another sweep is at work.
         RtdError: as `run_patch` and `run_eval`.
     """
     if jobs > 1 and launched().count > 1:
         raise UsageError("--jobs starts processes itself. Leave it out, or start without torchrun.")
+    if searched:
+        _require_own_projection(job, searched)
     values = [_value(job, name, change, folder) for name, change in changes.items()]
     with claimed(folder):
         ledger = Ledger.opened(folder)
@@ -134,6 +139,20 @@ def run_sweep(
             for value in left:
                 ledger.note(value.name, _figures(value, judge, say))
         return [SweepRow.of(value.name, ledger.found[value.name]) for value in values]
+
+
+def _require_own_projection(job: PatchJob, searched: EvalJob) -> None:
+    """Refuse before anything is learned what could not be searched afterwards."""
+    method = job.chosen_method()
+    borrowed = job.projection is not None and trained_for(method) is not method
+    if not borrowed or searched.projection != job.projection:
+        return
+    if load_benchmark(searched.benchmark, searched.data).composes:
+        raise UsageError(
+            f"{method.name} reuses {method.reuses}'s projection to learn, and {searched.benchmark} "
+            "is searched with its own. Choose a benchmark of plain captions, or learn with rtd "
+            "patch and search with rtd eval, which take a --projection each."
+        )
 
 
 def _judge(searched: EvalJob | None, say: Say) -> Judge:

@@ -101,6 +101,18 @@ def test_plain_captions_are_searched_without_the_projection_that_trains(
     assert row.before.keys() == row.after.keys() == {"recall@1", "recall@5", "recall@10"}
 
 
+def test_what_could_not_be_searched_is_not_learned(job, searched, tmp_path):
+    reuse = {"method": "fti4cir", "method_options": {"stand_in": "reuse"}}
+    with pytest.raises(UsageError, match=r"reuses searle's projection.* searched with its own"):
+        run_sweep(
+            replace(job, **reuse),
+            strength_changes([1.0]),
+            tmp_path / "s",
+            searched=replace(searched, **reuse),
+        )
+    assert not (tmp_path / "s").exists()
+
+
 def test_a_value_that_was_finished_is_neither_learned_nor_measured_again(
     job, searched, done, tmp_path, monkeypatch
 ):
