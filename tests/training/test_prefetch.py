@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file
+from several_processes import finish, start, write_inputs
 
 from rtd_adapters.errors import TripletError, UsageError
 from rtd_adapters.patch import TextEncoderPatch
@@ -26,7 +27,6 @@ from rtd_adapters.training.preparation import Apart, Preparation, hollow_towers
 from rtd_adapters.training.resume import list_checkpoints
 from rtd_adapters.training.step import StepContext, Towers
 from rtd_adapters.triplets import Triplet, read_triplets, sources, write_triplets
-from tests.training.test_processes import finish, start, write_inputs
 
 
 @pytest.fixture

@@ -2,68 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from several_processes import SETTINGS, finish, start, write_inputs
 
 from rtd_adapters.compute.processes import Processes, launched
 from rtd_adapters.errors import UsageError
-
-SCRIPT = Path(__file__).with_name("one_of_several.py")
-SETTINGS = {"steps": 4, "batch_size": 8, "learning_rate": 1e-3, "resume": False}
 
 
 @pytest.fixture
 def inputs(tmp_path, toy_backbone, toy_projection, toy_triplets):
     return write_inputs(tmp_path, toy_backbone, toy_projection, toy_triplets)
-
-
-def write_inputs(tmp_path, toy_backbone, toy_projection, toy_triplets):
-    """What the processes read."""
-    save_file(toy_backbone.tower.state_dict(), tmp_path / "tower.safetensors")
-    save_file(toy_projection.state_dict(), tmp_path / "projection.safetensors")
-    rows = [(row.reference, row.conditioning, row.target) for row in toy_triplets]
-    record = {"tower": toy_backbone.tower.config.to_dict(), "triplets": rows}
-    (tmp_path / "inputs.json").write_text(json.dumps(record))
-    return tmp_path
-
-
-def start(folder, count, settings, *rest):
-    """Start the processes of a run; rank r writes FOLDER/COUNT-r.safetensors."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    started = []
-    for rank in range(count):
-        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
-        place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        environment = os.environ | {name: str(value) for name, value in place.items()}
-        out = folder / f"{count}-{rank}.safetensors"
-        command = [sys.executable, SCRIPT, folder, out, json.dumps(SETTINGS | settings), *rest]
-        started.append(
-            subprocess.Popen(
-                [str(part) for part in command],
-                env=environment if count > 1 else None,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    return started
-
-
-def finish(processes, seconds=120):
-    """Exit code and standard error of each."""
-    errors = [process.communicate(timeout=seconds)[1] for process in processes]
-    return [process.returncode for process in processes], errors
 
 
 @pytest.fixture

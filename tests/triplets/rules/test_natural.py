@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from every_wording import every
 
 from rtd_adapters.triplets.rules import swaps as swaps_module
 from rtd_adapters.triplets.rules.additions import additions
 from rtd_adapters.triplets.rules.changes import Change, apply_edits
 from rtd_adapters.triplets.rules.numbers import counts
 from rtd_adapters.triplets.rules.slots import is_main, preposition, slots, wants_article
-from tests.triplets.rules.test_wordings import every
 
 HORSES = ["a horse galloping"] * 10 + ["a cow near a box"] * 3 + ["a cup"] * 100
 BEACHES = (
