@@ -128,9 +128,9 @@ class Client:
         return self("POST", "/api/search", body, **kind, **(headers or {}))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served():
-    """Serves a searcher until the tests end; gives a client."""
+    """Serves a searcher until the module's tests end, for others stop the clock; gives a client."""
     import uvicorn
 
     from rtd_adapters.search.server.app import build_app, guarded_app
@@ -159,13 +159,13 @@ def served():
         opened.__exit__(None, None, None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client(served, searcher):
     """A server with a patch."""
     return served(searcher)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def plain_client(served, plain_searcher):
     """A server without one."""
     return served(plain_searcher, note="No patch is loaded: `rtd patch` learns one.")
