@@ -211,7 +211,7 @@ class LanceStore:
         """The engine's failures, in our words."""
         try:
             yield
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # where files are damaged it panics, by a class of its own
             refusal = error if isinstance(error, OSError) and error.errno else system_error(error)
             if refusal is not None:
                 raise FileError(

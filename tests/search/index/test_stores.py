@@ -145,6 +145,21 @@ def test_a_newer_index_is_refused(tmp_path):
         store.card()
 
 
+def test_a_panic_of_the_engine_is_said(tmp_path, monkeypatch):
+    """LanceDB's core panics over some damaged files, by an exception of its own."""
+
+    class RustPanic(Exception):
+        pass
+
+    def panics(self):
+        raise RustPanic("rust future panicked: unknown error")
+
+    store = store_at(tmp_path / "index")
+    monkeypatch.setattr(type(store), "_table", property(panics))
+    with pytest.raises(FileError, match=r"is damaged.*panicked.*Make it anew"):
+        store.count()
+
+
 def test_a_damaged_table_is_said(tmp_path):
     store = store_at(tmp_path / "index")
     store.begin(CARD)
