@@ -148,7 +148,7 @@ KEEPERS = {
         *("--batch-size", 8, "--out", "{folder}"),
     ),
     "sweep": (
-        *("--method", "searle", "--noise-scale", "0,1", "--max-steps", 1, "--batch-size", 8),
+        *("--method", "searle", "--noise-scale", "0", "--max-steps", 1, "--batch-size", 8),
         *("--out", "{folder}"),
     ),
     "eval": ("--method", "searle", "--benchmark", "demo-captions", "--quiet", "--out", "{folder}"),
