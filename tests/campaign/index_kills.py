@@ -9,7 +9,6 @@ those of an undisturbed one, and embeddings up to rounding: batches lie otherwis
 
 from __future__ import annotations
 
-import argparse
 import random
 import shutil
 import signal
@@ -21,10 +20,10 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from rtd_adapters.search.index import Index
-from tests.campaign.jobs import leftovers
+from tests.campaign.jobs import asked_for, leftovers, told
+from tests.search.index.noise_pictures import draw_noise
 
 PICTURES = 300
 CLOSE = 1e-5
@@ -42,11 +41,7 @@ Contents = tuple[list[str], list[bytes | None], np.ndarray]
 
 def draw_pictures(folder: Path) -> None:
     """Noise, and one file that is no picture."""
-    folder.mkdir()
-    draw = np.random.default_rng(0)
-    for n in range(PICTURES):
-        noise = draw.integers(0, 256, (5, 5, 3), dtype=np.uint8)
-        Image.fromarray(noise).resize((64, 48)).save(folder / f"{n:03}.jpg")
+    draw_noise(folder, (f"{n:03}.jpg" for n in range(PICTURES)))
     (folder / "broken.jpg").write_bytes(b"broken")
 
 
@@ -111,8 +106,7 @@ class Campaign:
             self.faults.append(f"SIGTERM left {left}")
 
     def _check_kept(self, before: set[str]) -> set[str]:
-        """What an index holds that a kill left, which was not there to be read before its first
-        rows."""
+        """What a kill left to be read: no index yet, or one that holds what it held."""
         if not (self._out / "index.json").exists():
             if before:
                 self.faults.append("a kill took the index")
@@ -124,18 +118,12 @@ class Campaign:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--count", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    given = asked_for(__doc__ or "", count=40).parse_args()
     with tempfile.TemporaryDirectory() as root:
         campaign = Campaign(Path(root), given.seed)
         while campaign.counts["kills"] < given.count:
             campaign.round()
-    for name, count in sorted(campaign.counts.items()):
-        print(f"{name:<20} {count:5}")
-    print(f"{'faults':<20} {len(campaign.faults):5}", *campaign.faults, sep="\n")
-    return int(bool(campaign.faults))
+    return told(campaign.counts, campaign.faults)
 
 
 if __name__ == "__main__":

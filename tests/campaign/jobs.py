@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
 import signal
 import time
 import zipfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -234,3 +236,19 @@ def load_all() -> None:
     import rtd_adapters.triplets.rules.run  # noqa: F401
 
     torch.set_num_threads(1)  # a pool of threads does not survive a fork
+
+
+def asked_for(about: str, count: int) -> argparse.ArgumentParser:
+    """The options of a campaign, whose first line says what it does."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("--count", type=int, default=count)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def told(counts: Counter[str], faults: Sequence[str]) -> int:
+    """Print what came of a campaign; the exit code."""
+    for name, count in sorted(counts.items()):
+        print(f"{name:<24} {count:5}")
+    print(f"{'faults':<24} {len(faults):5}", *faults, sep="\n")
+    return int(bool(faults))

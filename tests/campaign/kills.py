@@ -9,7 +9,6 @@ runs are forks of this process, which spares them the imports.
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import shutil
@@ -25,12 +24,14 @@ from tests.campaign.jobs import (
     Job,
     Runner,
     all_jobs,
+    asked_for,
     contents,
     differing,
     leftovers,
     load_all,
     put_foreign_files,
     sweep_at_once_job,
+    told,
 )
 
 JOBS = ("patch", "rules", "export", "sweep", "at-once")
@@ -127,19 +128,14 @@ class Campaign:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = asked_for(__doc__ or "", count=200)
     parser.add_argument("--job", choices=JOBS, nargs="*", default=JOBS)
     given = parser.parse_args()
     load_all()
     with tempfile.TemporaryDirectory() as root:
         campaign = Campaign(Path(root), given.seed, given.job)
         campaign.run(given.count)
-    for name, count in sorted(campaign.counts.items()):
-        print(f"{name:<20} {count:5}")
-    print(f"{'faults':<20} {len(campaign.faults):5}", *campaign.faults, sep="\n")
-    return int(bool(campaign.faults))
+    return told(campaign.counts, campaign.faults)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ foreseen). A crash of the engine ends the campaign; the last line on standard er
 
 from __future__ import annotations
 
-import argparse
 import random
 import shutil
 import sys
@@ -20,6 +19,7 @@ import numpy as np
 from rtd_adapters.errors import RtdError
 from rtd_adapters.search.index import Hit, Index
 from tests.campaign.index_kills import Contents, contents, draw_pictures, start
+from tests.campaign.jobs import asked_for, told
 from tests.campaign.mutated_files import EQUAL, REFUSED, UNFORESEEN, mutated
 
 OTHER = "other content"
@@ -53,15 +53,12 @@ class Campaign:
         self.faults: list[str] = []
 
     def round(self) -> None:
-        """One file damaged, or gone, and everything read."""
+        """One file damaged, and everything read."""
         shutil.rmtree(self._out, ignore_errors=True)
         shutil.copytree(self._whole, self._out)
         # Most files are notes of the engine; half of the damage is done where most bytes are.
-        large, any_one = (
-            self._draw.choices(self._files, self._sizes)[0],
-            self._draw.choice(self._files),
-        )
-        name = self._draw.choice([large, any_one]).relative_to(self._whole)
+        weights = self._draw.choice([self._sizes, None])
+        name = self._draw.choices(self._files, weights)[0].relative_to(self._whole)
         print(f"{sum(self.counts.values())} {name}", file=sys.stderr, flush=True)
         path = self._out / name
         path.write_bytes(mutated(path.read_bytes(), self._draw))
@@ -78,18 +75,12 @@ class Campaign:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--count", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    given = asked_for(__doc__ or "", count=500).parse_args()
     with tempfile.TemporaryDirectory() as root:
         campaign = Campaign(Path(root), given.seed)
         for _ in range(given.count):
             campaign.round()
-    for name, count in sorted(campaign.counts.items()):
-        print(f"{name:<28} {count:5}")
-    print(*campaign.faults, sep="\n")
-    return int(bool(campaign.faults))
+    return told(campaign.counts, campaign.faults)
 
 
 if __name__ == "__main__":

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 
 import pytest
+from ranks import ranks
 
 COMMAND = (sys.executable, "-m", "rtd_adapters", "eval", "--method", "searle", "--batch-size", "48")
 
 
 def start(folder, count, *more):
     """The processes, each with a cache and a folder of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     started = []
-    for rank in range(count):
-        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
-        place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    for rank, place in enumerate(ranks(count)):
         own = folder / f"{rank}-of-{count}"
         own.mkdir()
-        environment = {name: str(value) for name, value in place.items()} if count > 1 else {}
-        environment |= {"RTD_CACHE": str(own / "cache"), "OMP_NUM_THREADS": "1"}
+        environment = place | {"RTD_CACHE": str(own / "cache"), "OMP_NUM_THREADS": "1"}
         started.append(
             subprocess.Popen(
                 [*COMMAND, "--out", "out", *more],

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
+from ranks import ranks
 from safetensors.torch import save_file
 
 SCRIPT = Path(__file__).with_name("one_of_several.py")
@@ -27,20 +27,14 @@ def write_inputs(tmp_path, toy_backbone, toy_projection, toy_triplets):
 
 def start(folder, count, settings, *rest):
     """Start the processes of a run; rank r writes FOLDER/COUNT-r.safetensors."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     started = []
-    for rank in range(count):
-        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
-        place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        environment = os.environ | {name: str(value) for name, value in place.items()}
+    for rank, place in enumerate(ranks(count)):
         out = folder / f"{count}-{rank}.safetensors"
         command = [sys.executable, SCRIPT, folder, out, json.dumps(SETTINGS | settings), *rest]
         started.append(
             subprocess.Popen(
                 [str(part) for part in command],
-                env=environment if count > 1 else None,
+                env=os.environ | place,
                 stderr=subprocess.PIPE,
                 text=True,
             )

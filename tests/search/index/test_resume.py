@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from noise_pictures import draw_noise
 
 pytest.importorskip("lancedb", reason="the extra `search` is not installed")
 
@@ -47,11 +47,7 @@ run_index(IndexJob(sys.argv[1], Path(sys.argv[2]), backbone="demo", how=Looking(
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("killed") / "pictures"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for n in range(COUNT):
-        noise = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
-        Image.fromarray(noise).resize((64, 48)).save(folder / f"{n:02}.jpg")
+    draw_noise(folder, (f"{n:02}.jpg" for n in range(COUNT)))
     (folder / "03.jpg").write_bytes(b"broken")
     return folder
 
